@@ -1,0 +1,1 @@
+"""Duet video language models: watch frame by frame, decide when to speak."""

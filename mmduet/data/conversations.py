@@ -1,0 +1,148 @@
+"""Annotations -> training conversations: turns with a label for each frame.
+
+The arithmetic is the published one (MMDuet, arXiv 2411.17991): with frame rate f,
+ceil_f(t) = ceil(t * f) / f, and every time is clipped to the video's duration first.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from mmduet.conversation import StreamTurn, TextTurn, Turn
+from mmduet.data.annotations import GroundingItem, MagqaItem, Narration
+
+NARRATION_INSTRUCTIONS = (
+    "Please concisely narrate the video in real time.",
+    "Tell me what you see as the video goes on.",
+    "Say what comes into view, whenever something new does.",
+    "Describe each new scene in a sentence when it appears.",
+    "Keep me posted on what the video shows.",
+    "Give a short running commentary.",
+)
+GROUNDING_TEMPLATES = (
+    "{query}",
+    "Show me when this is in view: {query}",
+    "Which part of the video shows {query}?",
+    "Find the moments with {query}.",
+    "When can one see {query}?",
+    "Mark the frames that show {query}.",
+)
+MAX_LEAD_IN = 20  # frames before a first question, at most
+EPSILON = 1e-6  # frames: less than this is rounding noise
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A training conversation over frames first_frame, first_frame + 1, … of one video's sample."""
+
+    turns: tuple[Turn, ...]
+    first_frame: int = 0
+
+    @property
+    def frames(self) -> int:
+        """Frames the conversation covers."""
+        return sum(turn.frames for turn in self.turns if isinstance(turn, StreamTurn))
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A video's frame grid. fps: frames a second. duration: s."""
+
+    fps: float
+    duration: float
+
+    def clip(self, time: float) -> float:
+        """The time, within the video."""
+        return min(max(time, 0.0), self.duration)
+
+    def ceil(self, time: float) -> float:
+        """The first frame time at or after `time`, within the video."""
+        return self.clip(math.ceil(time * self.fps - EPSILON) / self.fps)
+
+    def frames(self, seconds: float) -> int:
+        """Whole frames in a span, towards zero (rounding noise is not a frame)."""
+        return int(seconds * self.fps + math.copysign(EPSILON, seconds))
+
+
+def narration_conversation(
+    narrations: Sequence[Narration], clock: Clock, *, instruction: str, max_frames: int
+) -> Conversation:
+    """An instruction, then for each narration the frames up to it and its text.
+
+    A narration with the same text as the one before is skipped; one at the same frame time replaces it.
+    """
+    turns: list[Turn] = [TextTurn("user", instruction)]
+    now = 0.0
+    for narration in sorted(narrations, key=lambda item: item.time):
+        time = clock.ceil(narration.time)
+        said = turns[-1].text if len(turns) > 1 else None
+        if narration.text == said:
+            continue
+        if time == now and said is not None:
+            turns[-1] = TextTurn("assistant", narration.text)
+            continue
+        frames = clock.frames(time - now)
+        middle = clock.ceil(sum(narration.timespan) / 2)
+        turns += _labelled_stream(frames, clock.frames(time - middle) + 1)
+        turns.append(TextTurn("assistant", narration.text))
+        now = time
+    return Conversation(truncate(turns, max_frames))
+
+
+def magqa_conversation(item: MagqaItem, clock: Clock, *, rng: Random, max_frames: int) -> Conversation:
+    """A few frames, the question, then for each answer the frames up to it and its text."""
+    turns: list[Turn] = []
+    start = now = None
+    for turn in sorted(item.conversation, key=lambda turn: turn.time):
+        time = clock.ceil(turn.time)
+        if start is None:  # the question: 0 to 20 frames before it, as far as there are
+            lead_in = min(rng.randint(0, MAX_LEAD_IN), clock.frames(time))
+            start = now = time - lead_in / clock.fps
+        frames = clock.frames(time - now)
+        if turn.role == "user":
+            turns += _labelled_stream(frames, 0)
+        else:
+            middle = clock.ceil(sum(turn.timespan) / 2)
+            turns += _labelled_stream(frames, clock.frames(clock.clip(turn.time) - middle) + 1)
+        turns.append(TextTurn(turn.role, turn.content, learn=turn.learn))
+        now = time
+    return Conversation(truncate(turns, max_frames), first_frame=clock.frames(start or 0.0))
+
+
+def grounding_conversation(item: GroundingItem, clock: Clock, *, template: str, max_frames: int) -> Conversation:
+    """The query, then the whole video, its frames labelled relevant inside the spans."""
+    count = math.floor(clock.duration * clock.fps + EPSILON)
+    relevance = [0] * count
+    for start, end in item.timestamps:
+        first = math.floor(clock.clip(start) * clock.fps + EPSILON)
+        last = math.floor(clock.clip(end) * clock.fps + EPSILON)
+        relevance[first:last] = [1] * (last - first)
+    query = TextTurn("user", template.format(query=item.query))
+    return Conversation(truncate([query, StreamTurn(count, relevance=tuple(relevance))], max_frames))
+
+
+def _labelled_stream(frames: int, positive: int) -> list[StreamTurn]:
+    """A stream turn labelled informative on its last `positive` frames; none for no frames."""
+    positive = max(0, min(positive, frames))
+    return [StreamTurn(frames, informative=(0,) * (frames - positive) + (1,) * positive)] if frames else []
+
+
+def truncate(turns: Sequence[Turn], max_frames: int) -> tuple[Turn, ...]:
+    """Cut at `max_frames`: the stream turn that crosses it is shortened, all after it dropped."""
+    kept: list[Turn] = []
+    left = max_frames
+    for turn in turns:
+        if isinstance(turn, StreamTurn):
+            if turn.frames > left:
+                return (*kept, _shorten(turn, left)) if left else tuple(kept)
+            left -= turn.frames
+        kept.append(turn)
+    return tuple(kept)
+
+
+def _shorten(turn: StreamTurn, frames: int) -> StreamTurn:
+    def cut(labels):
+        return None if labels is None else labels[:frames]
+
+    return replace(turn, frames=frames, informative=cut(turn.informative), relevance=cut(turn.relevance))

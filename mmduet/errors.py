@@ -1,0 +1,24 @@
+"""The one exception family of this package: bad input, told in one sentence."""
+
+
+class DuetError(ValueError):
+    """Something the user gave is wrong.
+
+    The message names the file or argument, the value seen, the rule it breaks, and the fix.
+    """
+
+
+class VideoError(DuetError):
+    """A clip is missing, truncated, empty, or no video at all."""
+
+
+class AnnotationError(DuetError):
+    """An annotation breaks its format; the message names file, entry and field."""
+
+
+class CheckpointError(DuetError):
+    """A preset, checkpoint or adapter is unknown, incomplete, or does not fit."""
+
+
+class SuiteError(DuetError):
+    """A suite or a notebook's parameters are not what the notebook takes."""

@@ -1,0 +1,94 @@
+"""Execution: one notebook, run by papermill in a fresh kernel."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from mmduet.errors import SuiteError
+from mmduet.reports.files import make_folder, staging_path, unwritable
+from mmduet.reports.parameters import check_parameters, read_notebook
+
+PLOTS = "plotly_mimetype"  # figures stay data in the outputs: a report draws them, JupyterLab too
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What came of it; `error` is one line, empty where all cells ran."""
+
+    notebook: nbformat.NotebookNode
+    error: str
+    started: datetime
+    seconds: float
+
+
+def execute(
+    notebook: Path | str, output: Path | str, parameters: Mapping[str, Any], *, folder: Path | str = "."
+) -> Execution:
+    """Check `parameters`, run `notebook` in `folder`, and write the executed notebook to `output`.
+
+    A cell that fails, or a kernel that dies, ends the run and is told in `Execution.error`; the cells that ran
+    are in `output` all the same. Raises SuiteError for parameters the notebook does not take, a missing notebook
+    or kernel, or an `output` that cannot be written.
+    """
+    check_parameters(notebook, parameters)
+    output = Path(output).resolve()
+    make_folder(output.parent)
+    temporary = staging_path(output)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    try:
+        error = _papermill(read_notebook(notebook), temporary, parameters, folder)
+        seconds = time.perf_counter() - clock
+        executed = read_notebook(temporary)
+        os.replace(temporary, output)
+    except OSError as problem:
+        raise unwritable(output, problem) from problem
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Execution(executed, error, started, seconds)
+
+
+def _papermill(notebook: nbformat.NotebookNode, output: Path, parameters: Mapping[str, Any], folder: Path | str) -> str:
+    """Run and write; the error in one line, or nothing."""
+    import papermill  # heavy, and a notebook that records metrics does without
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import DeadKernelError
+
+    nbformat.write(notebook, output)  # a kernel that never starts leaves papermill nothing to write
+    try:
+        with _environment("PLOTLY_RENDERER", PLOTS):
+            papermill.execute_notebook(
+                notebook,
+                str(output).replace("{", "{{").replace("}", "}}"),  # papermill reads its paths as templates
+                dict(parameters),
+                kernel_name="python3",  # this interpreter, whatever kernel the notebook was saved with
+                language="python",
+                cwd=folder,
+            )
+    except papermill.PapermillExecutionError as error:
+        return f"{error.ename}: {error.evalue}".splitlines()[0] + f" (cell {error.exec_count})"
+    except DeadKernelError:
+        return "the kernel died; most often the machine ran out of memory"
+    except NoSuchKernel as error:
+        raise SuiteError("no `python3` Jupyter kernel is installed here: pip install ipykernel") from error
+    return ""
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable for the kernels started meanwhile."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -1,0 +1,104 @@
+"""Export: an executed notebook as one HTML page that works offline.
+
+`jupyter nbconvert --to mmduet.reports.export.ReportExporter NOTEBOOK.ipynb` exports any notebook the same way.
+"""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import plotly
+from markupsafe import Markup
+from nbconvert.exporters import TemplateExporter
+from nbformat import NotebookNode
+from plotly.offline import get_plotlyjs
+from traitlets import default
+
+from mmduet.errors import SuiteError
+from mmduet.reports import outputs
+from mmduet.reports.metrics import recorded_metrics
+from mmduet.reports.parameters import declared_parameters
+from mmduet.reports.prose import Prose, take_title
+from mmduet.reports.provenance import files_hash
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "template"
+PLOT = "application/vnd.plotly.v1+json"
+PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
+ORDER = (PLOT, "text/html", "text/markdown", *PICTURES, "text/latex", "text/plain")
+HIDDEN = {"parameters", "injected-parameters", "papermill-error-cell-tag"}
+
+
+def export_html(notebook: NotebookNode) -> str:
+    """The page of an executed notebook; what made it is read from the notebook's `mmduet` metadata, if it is there."""
+    page, _ = ReportExporter().from_notebook_node(notebook)
+    return page
+
+
+def page_hash(*words: str) -> str:
+    """A hash that changes when pages must be made anew: over the templates, plotly's version, and `words`."""
+    return files_hash(path for path in template_folder().rglob("*") if path.is_file()) + "/".join(
+        [plotly.__version__, *words]
+    )
+
+
+def template_folder() -> Path:
+    """Where the templates are; SuiteError if they are not, as in a package installed without its repository."""
+    if not (TEMPLATES / "duet" / "conf.json").is_file():
+        raise SuiteError(
+            f"{TEMPLATES} holds no report template: install the package from a checkout of its repository "
+            "with `pip install -e .`"
+        )
+    return TEMPLATES
+
+
+class ReportExporter(TemplateExporter):
+    """The nbconvert exporter of the `duet` template. All text is escaped by default."""
+
+    export_from_notebook = "Duet report"
+    output_mimetype = "text/html"
+
+    @default("file_extension")
+    def _file_extension_default(self) -> str:
+        return ".html"
+
+    @default("template_name")
+    def _template_name_default(self) -> str:
+        return "duet"
+
+    @default("extra_template_basedirs")
+    def _default_extra_template_basedirs(self) -> list[str]:
+        return [str(template_folder())]
+
+    def _create_environment(self) -> Any:
+        environment = super()._create_environment()
+        environment.autoescape = True
+        environment.filters |= {
+            name: getattr(outputs, name) for name in ("stream_html", "script_json", "code_html", "inert_html")
+        }
+        environment.globals |= {"best_kind": outputs.best_kind, "picture": outputs.picture}
+        return environment
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[str, dict[str, Any]]:
+        notebook = NotebookNode(nb) | {"cells": [NotebookNode(cell) for cell in nb.cells]}
+        return super().from_notebook_node(notebook, {**(resources or {}), "report": _report(notebook)}, **kw)
+
+
+def _report(notebook: NotebookNode) -> dict[str, Any]:
+    """What the template needs beside the notebook; the title leaves the notebook's first cell."""
+    given = notebook.metadata.get("papermill", {}).get("parameters", {})
+    return {
+        "record": notebook.metadata.get("mmduet"),
+        "parameters": declared_parameters(notebook, "the notebook").values(),
+        "given": given,
+        "metrics": recorded_metrics(notebook),
+        "title": take_title(notebook) or "Notebook",
+        "prose": Prose(),
+        "nonce": secrets.token_urlsafe(16),
+        "order": ORDER,
+        "hidden": HIDDEN,
+        "pictures": PICTURES,
+        "plotlyjs": lambda: Markup(get_plotlyjs()),
+        "text": lambda name: Markup((template_folder() / name).read_text(encoding="utf-8")),
+    }

@@ -1,0 +1,102 @@
+"""Key numbers: what a notebook records and a suite's index shows side by side."""
+
+import html
+import math
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, NamedTuple, Self
+
+from mmduet.errors import DuetError
+
+MIMETYPE = "application/vnd.mmduet.metrics+json"
+
+
+class Metric(NamedTuple):
+    """A named number, with the bounds of its interval where it has one; None stands for "not a number"."""
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, name: str, value: Any) -> Self:
+        """Check what a notebook gave: a number, or the three numbers (value, low, high)."""
+        numbers = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+        if not isinstance(name, str) or not name.strip():
+            raise DuetError(f"a metric's name is a text that is not empty, not {name!r}: name it")
+        if len(numbers) not in (1, 3) or not all(_is_number(number) for number in numbers):
+            raise DuetError(
+                f"metric {name!r} is {value!r}, but a metric is a number or (value, low, high): give one of these"
+            )
+        return cls(name, *(_finite(number) for number in numbers))
+
+    @property
+    def text(self) -> str:
+        """The value for a table, rounded: `0.990`."""
+        return format_number(self.value)
+
+    @property
+    def interval(self) -> str:
+        """The interval for a table: `0.980 – 1.000`, or nothing where there is none."""
+        if self.low is None or self.high is None:
+            return ""
+        return f"{format_number(self.low)} – {format_number(self.high)}"
+
+
+def record_metrics(metrics: Mapping[str, Any], *, caption: str = "") -> None:
+    """Display a notebook's key numbers, and leave them where `mmduet report` finds them for its index.
+
+    `metrics` maps a name to a number or to (value, low, high), an interval; `caption` says under the table what
+    they are, such as "95 % bootstrap intervals". A name recorded again replaces the earlier number in the index.
+    Raises DuetError for a value of another kind.
+    """
+    from IPython.display import display  # only a notebook needs it
+
+    rows = [Metric.of(name, value) for name, value in metrics.items()]
+    bundle = {
+        MIMETYPE: {"metrics": [row._asdict() for row in rows], "caption": caption},
+        "text/html": _table(rows, caption),
+        "text/plain": "\n".join(f"{row.name}: {row.text} {row.interval}".rstrip() for row in rows),
+    }
+    display(bundle, raw=True)
+
+
+def recorded_metrics(notebook: Any) -> list[Metric]:
+    """The metrics in an executed notebook's outputs, in order; of one name the last counts."""
+    found: dict[str, Metric] = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for row in output.get("data", {}).get(MIMETYPE, {}).get("metrics", []):
+                found[row["name"]] = Metric(**row)
+    return list(found.values())
+
+
+def format_number(value: float | None) -> str:
+    """Rounded for reading: whole numbers whole, else three decimals up to 1, two below 100, one from there."""
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if 0 < abs(value) < 0.0005:
+        return f"{value:.1e}"
+    decimals = 3 if abs(value) <= 1 else 2 if abs(value) < 100 else 1
+    return f"{value:,.{decimals}f}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _finite(value: float) -> float | None:
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if math.isfinite(value) else None
+
+
+def _table(rows: list[Metric], caption: str) -> str:
+    cells = "".join(
+        f"<tr><th>{html.escape(row.name)}</th><td>{row.text}</td><td>{row.interval}</td></tr>" for row in rows
+    )
+    below = f'<caption style="caption-side: bottom">{html.escape(caption)}</caption>' if caption else ""
+    return f'<table class="metrics">{below}<tbody>{cells}</tbody></table>'

@@ -1,0 +1,114 @@
+"""Outputs: what cells printed and displayed, made safe to stand in a page that asks nothing of the network."""
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bs4 import BeautifulSoup, Tag
+from markupsafe import Markup
+from nbconvert.filters import ansi2html
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+FORBIDDEN = ["script", "link", "meta", "base", "object", "embed", "form", "noscript"]
+REMOTE = re.compile(r"^\s*(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
+REMOTE_STYLE = re.compile(r"@import[^;]*;?|url\(\s*['\"]?\s*(?:https?:)?//[^)]*\)", re.IGNORECASE)
+MOVES = re.compile(r"(\r\n|\n|\r|\x1b\[A)")
+CODES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def stream_text(text: str) -> str:
+    """Printed text as a terminal would leave it: of a progress bar only the last state."""
+    lines, row, fresh = [""], 0, False
+    for piece in MOVES.split(text):
+        if piece in ("\n", "\r\n"):
+            row, fresh = row + 1, True
+            lines += [""] * (row + 1 - len(lines))
+        elif piece == "\r":
+            fresh = True
+        elif piece == "\x1b[A":
+            row = max(0, row - 1)
+        elif piece:
+            lines[row], fresh = (piece if fresh else lines[row] + piece), False
+    return "\n".join(line.rstrip() for line in lines).strip("\n")
+
+
+def stream_html(text: str) -> Markup:
+    """Printed text as HTML, its terminal colours kept."""
+    return Markup(ansi2html(stream_text(text)))
+
+
+def merge_streams(outputs: list[Any]) -> list[Any]:
+    """Neighbouring pieces of one stream joined, as progress bars write them in many."""
+    merged: list[Any] = []
+    for output in outputs:
+        last = merged[-1] if merged else None
+        if last and output.output_type == last.output_type == "stream" and output.name == last.name:
+            last.text += output.text
+        else:
+            merged.append(output)
+    return [output for output in merged if output.output_type != "stream" or stream_text(output.text)]
+
+
+def script_json(value: Any) -> Markup:
+    """JSON that can stand inside a `<script>` element, whatever texts are in it."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(re.sub("|".join(CODES), lambda match: CODES[match.group()], text))
+
+
+def code_html(source: str) -> Markup:
+    """Python source, coloured."""
+    return Markup(highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)))
+
+
+def picture(data: str, kind: str, name: str) -> Markup:
+    """A picture as a data URL; an SVG, too, stands as a picture, in which no script runs."""
+    encoded = data if kind != "image/svg+xml" else base64.b64encode(data.encode()).decode()
+    return Markup('<img src="data:{};base64,{}" alt="{}">').format(kind, encoded.replace("\n", ""), name)
+
+
+def inert_html(source: str, nonce: str) -> Markup:
+    """HTML that a cell displayed, without its scripts, handlers and remote addresses.
+
+    Scripts run only within an `<iframe srcdoc>`, as widgets export themselves: there they get the page's
+    `nonce`, and the frame is sandboxed.
+    """
+    soup = BeautifulSoup(source, "html.parser")
+    for tag in soup.find_all(FORBIDDEN):
+        tag.decompose()
+    for tag in soup.find_all(True):
+        _strip_attributes(tag)
+    for style in soup.find_all("style"):
+        style.string = REMOTE_STYLE.sub("", style.get_text())
+    for frame in soup.find_all("iframe"):
+        frame["srcdoc"] = _frame_document(str(frame.get("srcdoc", "")), nonce)
+        frame["sandbox"] = "allow-scripts"
+    return Markup(soup)
+
+
+def best_kind(data: Mapping[str, Any], order: tuple[str, ...]) -> str:
+    """The first of `order` in an output's data; text/plain if none is."""
+    return next((kind for kind in order if kind in data), "text/plain")
+
+
+def _strip_attributes(tag: Tag) -> None:
+    for name, value in list(tag.attrs.items()):
+        text = " ".join(value) if isinstance(value, list) else str(value)
+        remote = name in ("src", "srcset", "poster", "background", "data") and REMOTE.match(text)
+        if name.startswith("on") or remote or (name == "src" and tag.name == "iframe"):
+            del tag[name]
+        elif name == "style":
+            tag[name] = REMOTE_STYLE.sub("", text)
+
+
+def _frame_document(source: str, nonce: str) -> str:
+    soup = BeautifulSoup(source, "html.parser")
+    for script in soup.find_all("script"):
+        if script.get("src"):
+            script.decompose()
+        else:
+            script["nonce"] = nonce
+    return str(soup)

@@ -1,0 +1,154 @@
+"""Notebook parameters: what the cell tagged `parameters` declares, and whether given values fit it."""
+
+import ast
+import difflib
+import io
+import tokenize
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+
+from mmduet.errors import SuiteError
+
+INJECTED = "# Parameters\n"  # how the cell that papermill injects begins
+TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict, "object": object}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of the cell: `name: annotation = default  # help`."""
+
+    name: str
+    annotation: str
+    default: Any
+    help: str
+
+    def accepts(self, value: Any) -> bool:
+        """Whether `value` is of the annotated type; an int serves as a float, True does not serve as an int."""
+        kind = eval(self.annotation, {"__builtins__": {}}, TYPES)
+        try:
+            TypeAdapter(kind).validate_python(value, strict=True)
+        except ValidationError:
+            return False
+        return True
+
+
+def check_parameters(notebook: Path | str, parameters: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Check that `notebook` takes `parameters`, before it runs; returns everything it declares, by name.
+
+    Raises SuiteError that names the notebook, the parameter and the nearest known names, or the type it takes:
+    papermill itself would only warn of an unknown parameter.
+    """
+    declared = declared_parameters(read_notebook(notebook), str(notebook))
+    _check(declared, parameters, str(notebook))
+    return declared
+
+
+def check_injected() -> None:
+    """Call it in the cell after the `parameters` one: it refuses what plain `papermill` injected but no line declares.
+
+    It reads the running kernel's history, where the injected cell follows the declaring one; where nothing was
+    injected, as in Jupyter, it does nothing. Raises SuiteError as `check_parameters` does.
+    """
+    from IPython import get_ipython  # only a notebook needs it
+
+    shell: Any = get_ipython()
+    cells: list[str] = shell.history_manager.input_hist_raw if shell else []
+    for declaring, injected in zip(cells[-2:0:-1], cells[:0:-1], strict=False):
+        if injected.startswith(INJECTED):
+            given = {parameter.name: parameter.default for parameter in _parse(injected, "papermill's cell")}
+            declared = {parameter.name: parameter for parameter in _parse(declaring, "this notebook")}
+            _check(declared, given, "this notebook")
+            return
+
+
+def read_notebook(path: Path | str) -> nbformat.NotebookNode:
+    """Read a notebook as format 4; SuiteError if it is missing or is none."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        raise SuiteError(f"{path} is not there: give the path of a notebook, as seen from the project's root") from None
+    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SuiteError(f"{path} is no Jupyter notebook ({reason}): give an .ipynb file") from error
+
+
+def declared_parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, Parameter]:
+    """What the first cell tagged `parameters` declares; nothing where there is no such cell.
+
+    Read from the syntax tree, since papermill's own inspection overlooks annotations such as `str | None`.
+    """
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            return {parameter.name: parameter for parameter in _parse(cell.source, name)}
+    return {}
+
+
+def _check(declared: Mapping[str, Parameter], given: Mapping[str, Any], notebook: str) -> None:
+    for name, value in given.items():
+        if name not in declared:
+            raise SuiteError(_unknown(name, list(declared), notebook))
+        if not declared[name].accepts(value):
+            raise SuiteError(
+                f"{notebook} takes {name} as {declared[name].annotation}, not {value!r} ({type(value).__name__}): "
+                f"write it like its default, {declared[name].default!r}"
+            )
+
+
+def _unknown(name: str, known: list[str], notebook: str) -> str:
+    if not known:
+        return f"{notebook} takes no parameter {name}, for no cell is tagged `parameters`: tag the one that sets them"
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known
+    return f"{notebook} takes no parameter {name}: use one of {', '.join(near)}"
+
+
+def _parse(source: str, notebook: str) -> list[Parameter]:
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError as error:
+        raise SuiteError(f"{notebook} has a `parameters` cell that is no Python ({error}): correct it") from error
+    comments = _comments(source)
+    return [_parameter(statement, comments, notebook) for statement in statements if not _is_text(statement)]
+
+
+def _parameter(statement: ast.stmt, comments: Mapping[int, str], notebook: str) -> Parameter:
+    match statement:
+        case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=ast.expr() as value):
+            annotation = kind.value if isinstance(kind, ast.Constant) and kind.value else ast.unparse(kind)
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            annotation = ""
+        case _:
+            raise SuiteError(_not_simple(statement, notebook))
+    try:
+        default = ast.literal_eval(value)
+        annotation = str(annotation) or (type(default).__name__ if default is not None else "object")
+        return _known_type(Parameter(name, annotation, default, comments.get(statement.end_lineno or 0, "")))
+    except (ValueError, TypeError, NameError, SyntaxError, PydanticUserError):
+        raise SuiteError(_not_simple(statement, notebook)) from None
+
+
+def _known_type(parameter: Parameter) -> Parameter:
+    """The parameter itself; the errors of evaluating its annotation pass through."""
+    parameter.accepts(parameter.default)
+    return parameter
+
+
+def _not_simple(statement: ast.stmt, notebook: str) -> str:
+    return (
+        f"{notebook} has `{ast.unparse(statement)}` in its `parameters` cell, where each line is "
+        "`name: type = literal  # help` with str, int, float, bool, list, dict or None: move it to the next cell"
+    )
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _comments(source: str) -> dict[int, str]:
+    """The comment at each line's end, by line number from 1."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}

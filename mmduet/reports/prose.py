@@ -1,0 +1,70 @@
+"""Prose: a report's Markdown as HTML, with all HTML in it shown as text, and its headings collected."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import mistune
+from markupsafe import Markup, escape
+from mistune.renderers.html import HTMLRenderer
+from mistune.util import striptags
+from nbformat import NotebookNode
+
+PLUGINS = ["strikethrough", "table", "task_lists", "def_list"]
+TITLE = re.compile(r"\A\s*#[ \t]+(.+?)[ \t]*(?:\n|\Z)")
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A line of the table of contents: `html` is its text, markup included."""
+
+    level: int
+    anchor: str
+    html: Markup
+
+
+@dataclass
+class Prose:
+    """Renders one notebook's Markdown cells in order; `headings` grows as it goes."""
+
+    headings: list[Heading] = field(default_factory=list)
+
+    def render(self, source: str, attachments: Mapping[str, Any] | None = None) -> Markup:
+        """One cell's Markdown. Pictures come from its attachments; one from elsewhere becomes a link."""
+        return Markup(mistune.create_markdown(renderer=_Renderer(self, attachments or {}), plugins=PLUGINS)(source))
+
+    def anchor(self, text: str) -> str:
+        """An anchor for a heading, unlike those before it."""
+        slug = re.sub(r"\W+", "-", text.lower()).strip("-") or "section"
+        taken = sum(re.fullmatch(rf"{re.escape(slug)}(-\d+)?", heading.anchor) is not None for heading in self.headings)
+        return f"{slug}-{taken + 1}" if taken else slug
+
+
+def take_title(notebook: NotebookNode) -> str:
+    """Take the leading `# Heading` out of the notebook's first Markdown cell; empty if there is none."""
+    first = next((cell for cell in notebook.cells if cell.cell_type == "markdown"), None)
+    if first is None or not (match := TITLE.match(first.source)):
+        return ""
+    first.source = first.source[match.end() :]
+    return match.group(1).rstrip("# ")
+
+
+class _Renderer(HTMLRenderer):
+    def __init__(self, prose: Prose, attachments: Mapping[str, Any]) -> None:
+        super().__init__(escape=True)
+        self._prose, self._attachments = prose, attachments
+
+    def heading(self, text: str, level: int, **attrs: Any) -> str:
+        anchor = self._prose.anchor(striptags(text))
+        self._prose.headings.append(Heading(level, anchor, Markup(text)))
+        return f'<h{level} id="{escape(anchor)}">{text}</h{level}>\n'
+
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        name = url.removeprefix("attachment:")
+        if url.startswith("attachment:") and name in self._attachments:
+            kind, data = next(iter(self._attachments[name].items()))
+            return f'<img src="data:{escape(kind)};base64,{escape(data)}" alt="{escape(striptags(text))}">'
+        if url.startswith("data:"):
+            return super().image(text, url, title)
+        return self.link(f"picture: {text or escape(url)}", url, title)

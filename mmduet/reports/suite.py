@@ -1,0 +1,180 @@
+"""Suites: a YAML file that lists notebook runs."""
+
+import difflib
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from mmduet.errors import SuiteError
+
+FILE_NAME = r"^[\w][\w.+=-]*$"
+Name = Annotated[str, Field(pattern=FILE_NAME)]
+
+
+class RunEntry(BaseModel):
+    """One entry of `runs`; a matrix stands for one run per combination of its values."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Name
+    notebook: str
+    parameters: dict[str, JsonValue] = {}
+    matrix: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = {}
+
+    @model_validator(mode="after")
+    def _no_parameter_twice(self) -> Self:
+        if twice := sorted(self.parameters.keys() & self.matrix.keys()):
+            raise ValueError(f"gives {twice[0]} in parameters and in matrix: keep one")
+        return self
+
+
+class SuiteFile(BaseModel):
+    """The YAML file as it is written."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Name
+    title: str
+    description: str = ""
+    runs: Annotated[list[RunEntry], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One notebook with one set of parameters; `notebook` is as seen from the project's root."""
+
+    name: str
+    notebook: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A checked suite, its matrices expanded. Notebooks run in `root`, and their paths are as seen from there."""
+
+    path: Path
+    root: Path
+    name: str
+    title: str
+    description: str
+    runs: tuple[Run, ...]
+
+
+def load_suite(path: Path | str) -> Suite:
+    """Read and check a suite. The project's root is the nearest folder above it that holds `notebooks/`.
+
+    Raises SuiteError that names the file, the entry, the value and the fix.
+    """
+    path = Path(path).resolve()
+    written = _validated(_read_yaml(path), path)
+    runs = tuple(run for entry in written.runs for run in _expand(entry))
+    _check_names(runs, path)
+    root = next((folder for folder in path.parents if (folder / "notebooks").is_dir()), path.parent)
+    return Suite(path, root, written.name, written.title, written.description, runs)
+
+
+def fill_output(value: Any, folder: str) -> Any:
+    """`value` with every `{output}` in its texts replaced by the run's own folder."""
+    match value:
+        case str():
+            return value.replace("{output}", folder)
+        case list():
+            return [fill_output(item, folder) for item in value]
+        case dict():
+            return {key: fill_output(item, folder) for key, item in value.items()}
+    return value
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 4e-4 is a number, a date is a text, and a key given twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if not key.tag.endswith(":merge")]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        raise SuiteError(f"{path} is not there: give the path of a suite, such as reports/suites/demo.yaml") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path} cannot be read ({error}): give a YAML file") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise SuiteError(f"{path}, line {line}: {error.problem}: correct the YAML") from error
+    except yaml.YAMLError as error:
+        raise SuiteError(f"{path} is no YAML ({error}): correct it") from error
+
+
+def _validated(document: Any, path: Path) -> SuiteFile:
+    try:
+        return SuiteFile.model_validate(document)
+    except ValidationError as error:
+        first, *others = error.errors()
+        more = f" ({len(others)} more after it)" if others else ""
+        raise SuiteError(f"{path}: {_sentence(first)}{more}") from error
+
+
+def _sentence(error: Any) -> str:
+    """One pydantic error as entry, value, rule and fix."""
+    *parents, key = error["loc"] or ("",)
+    entry = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+    match error["type"]:
+        case "extra_forbidden":
+            known = list((RunEntry if parents else SuiteFile).model_fields)
+            near = difflib.get_close_matches(str(key), known) or known
+            return f"{entry} is no key of a suite: use {' or '.join(near)}"
+        case "missing":
+            return f"{entry} is missing: add it"
+        case "string_pattern_mismatch":
+            return f"{entry} is {error['input']!r}, but it names files: use letters, digits and . _ + = - only"
+        case "value_error":
+            return f"{entry} {error['ctx']['error']}"
+        case "model_type":
+            return f"{entry or 'the file'} is {error['input']!r}, but it holds keys and values: write `key: value` lines"
+    return f"{entry} is {error['input']!r}, but {error['msg'].lower()}: correct it"
+
+
+def _expand(entry: RunEntry) -> Iterator[Run]:
+    labels = {name: _labels(values) for name, values in entry.matrix.items()}
+    for picks in itertools.product(*(range(len(values)) for values in entry.matrix.values())):
+        chosen = dict(zip(entry.matrix, picks, strict=True))
+        name = "-".join([entry.name, *(f"{key}={labels[key][pick]}" for key, pick in chosen.items())])
+        values = {key: entry.matrix[key][pick] for key, pick in chosen.items()}
+        yield Run(name, entry.notebook, {**entry.parameters, **values})
+
+
+def _labels(values: list[Any]) -> list[str]:
+    """Each value as a piece of a file name; their numbers from 1 where values are long or look alike."""
+    labels = [re.sub(r"[^\w.+-]+", "-", str(value)).strip("-") for value in values]
+    if len({label.lower() for label in labels}) < len(labels) or not all(0 < len(label) <= 40 for label in labels):
+        return [str(number) for number in range(1, len(values) + 1)]
+    return labels
+
+
+def _check_names(runs: tuple[Run, ...], path: Path) -> None:
+    names = [run.name.lower() for run in runs]
+    for run in runs:
+        if names.count(run.name.lower()) > 1:
+            raise SuiteError(f"{path}: two runs are named {run.name}, and each makes a file of its name: rename one")
+        if run.name.lower() == "index" or run.name.lower().endswith(".failed"):
+            raise SuiteError(f"{path}: a run is named {run.name}, a name the suite's own files take: rename it")
