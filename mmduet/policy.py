@@ -97,3 +97,13 @@ class ScoreSum:
 
     def __repr__(self) -> str:
         return f"ScoreSum({self.threshold}, heads={self.heads})"
+
+
+POLICIES: dict[str, type[ScoreThreshold] | type[ScoreSum]] = {"threshold": ScoreThreshold, "sum": ScoreSum}
+
+
+def make_policy(mode: str, threshold: float, *, heads: Sequence[str] = ("informative",)) -> ScoreThreshold | ScoreSum:
+    """A policy by name: ``threshold`` or ``sum``. Raises DuetError for another name."""
+    if mode not in POLICIES:
+        raise DuetError(f"mode={mode!r} is not known; known are {sorted(POLICIES)}.")
+    return POLICIES[mode](threshold, heads=heads)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -48,8 +49,8 @@ class DuetProcessor:
         if missing or tokenizer.convert_tokens_to_ids(IMAGE) == tokenizer.unk_token_id:
             raise CheckpointError(f"the tokenizer lacks {missing or [IMAGE]}; add it as a special token.")
         self.tokenizer, self.frame, self.system_prompt = tokenizer, frame, system_prompt
-        self.image_id: int = tokenizer.convert_tokens_to_ids(IMAGE)
-        self.end_id: int = tokenizer.convert_tokens_to_ids(IM_END)
+        self.image_id = cast(int, tokenizer.convert_tokens_to_ids(IMAGE))
+        self.end_id = cast(int, tokenizer.convert_tokens_to_ids(IM_END))
 
     # frames
 
@@ -109,7 +110,7 @@ class DuetProcessor:
 
     def response_text(self, ids: Sequence[int]) -> str:
         """Generated ids -> text, without any of the tokenizer's special tokens, however they were spelled."""
-        text = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text = cast(str, self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
         specials = self.tokenizer.all_special_tokens
         while any(token in text for token in specials):
             for token in specials:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from tqdm.auto import tqdm
 from transformers import DynamicCache
 
 from mmduet.conversation import IM_END, JOIN, TextTurn, open_turn
@@ -113,9 +114,16 @@ class DuetSession:
 
     # whole videos
 
-    def run(self, frames: torch.Tensor, queries: Iterable[Query] = ()) -> DuetTrace:
-        """Watch a video from the start. frames: uint8 [N, 3, H, W]. Returns all that came of it."""
-        events = list(self.stream(frames, queries))
+    def run(self, frames: torch.Tensor, queries: Iterable[Query] = (), *, progress: bool = False) -> DuetTrace:
+        """Watch a video from the start. frames: uint8 [N, 3, H, W]. Returns all that came of it.
+
+        progress: show a bar.
+        """
+        events = []
+        with tqdm(total=len(frames), unit="frame", desc="watch", disable=not progress) as bar:
+            for event in self.stream(frames, queries):
+                events.append(event)
+                bar.update(isinstance(event, FrameScores))
         return DuetTrace.from_events(events, context_length=len(self.state.context))
 
     def stream(self, frames: torch.Tensor, queries: Iterable[Query] = ()) -> Iterator[Event]:
@@ -155,8 +163,8 @@ class DuetSession:
         """The next frames, uint8 [N, 3, H, W]. Yields, for each: the query that is due (one a frame),
         the scores, and the response, if there is one.
         """
-        for chunk in frames.split(ENCODE_BATCH):
-            for frame_embeds in self._encode(chunk):
+        for first in range(0, len(frames), ENCODE_BATCH):
+            for frame_embeds in self._encode(frames[first : first + ENCODE_BATCH]):
                 yield from self._watch(frame_embeds)
 
     def _encode(self, frames: torch.Tensor) -> torch.Tensor:
@@ -207,7 +215,9 @@ class DuetSession:
         closing = self.processor.ids(IM_END + JOIN)
         wanted = closing + self.processor.ids(open_turn("assistant") + text + IM_END)
         fed = self.state.context[start:]
-        common = next((i for i, (a, b) in enumerate(zip(fed, wanted)) if a != b), min(len(fed), len(wanted)))
+        common = next(
+            (i for i, (a, b) in enumerate(zip(fed, wanted, strict=False)) if a != b), min(len(fed), len(wanted))
+        )
         self.state.crop(start + common)
         self._feed(wanted[common:])
         self.state.stream_open = False

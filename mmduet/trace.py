@@ -43,9 +43,7 @@ class DuetTrace:
     context_length: int = 0
 
     @classmethod
-    def from_events(
-        cls, events: Iterable[FrameScores | Query | Response], context_length: int = 0
-    ) -> "DuetTrace":
+    def from_events(cls, events: Iterable[FrameScores | Query | Response], context_length: int = 0) -> "DuetTrace":
         """Collect the events of a session, in order."""
         events = list(events)
         scores = [event for event in events if isinstance(event, FrameScores)]

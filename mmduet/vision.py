@@ -4,7 +4,7 @@ A tower is any module with ``forward(pixel_values [N, 3, S, S]) -> [N, side * si
 """
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +39,7 @@ class SiglipTower(nn.Module):
         super().__init__()
         config.vision_use_head = False
         self.model = SiglipVisionModel(config)
-        self.model.post_layernorm = nn.Identity()  # never read: no weights to load or to train
+        self.model.post_layernorm = cast(Any, nn.Identity())  # never read: no weights to load or to train
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         return self.model.encoder(inputs_embeds=self.model.embeddings(pixel_values)).last_hidden_state
@@ -53,7 +53,7 @@ class EfficientNetLiteTower(nn.Module):
 
     def __init__(self, config: EfficientNetLiteConfig):
         super().__init__()
-        self.model = fold_batch_norms(_efficientnet())
+        self.model: Any = fold_batch_norms(_efficientnet())
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
@@ -70,7 +70,7 @@ class EfficientNetLiteTower(nn.Module):
         return {f"model.{key}": value for key, value in fold_batch_norms(network).state_dict().items()}
 
 
-def _efficientnet() -> nn.Module:
+def _efficientnet() -> Any:
     from efficientnet_lite_pytorch import EfficientNet
 
     network = EfficientNet.from_name("efficientnet-lite0").eval()
@@ -78,7 +78,7 @@ def _efficientnet() -> nn.Module:
     return network
 
 
-def fold_batch_norms(network: nn.Module) -> nn.Module:
+def fold_batch_norms(network: Any) -> Any:
     """Replace each convolution and the batch norm behind it by one convolution, in place."""
     pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
     for block in network._blocks:
@@ -109,7 +109,7 @@ class FramePool(nn.Module):
 
     ``bilinear`` interpolates without corner alignment, as the published model does; ``average`` and
     ``max`` take windows of `stride` (the last one smaller where side is no multiple).
-    Only `cells` of the grid (int64, ascending) are read: bilinear 27 -> 7 uses 196 of 729, so a caller
+    Only `cells` of the grid (int64, ascending) are read: bilinear 27 -> 7 uses 169 of 729, so a caller
     need not project (or store) the others.
     """
 

@@ -73,41 +73,39 @@ def narration_conversation(
     A narration with the same text as the one before is skipped; one at the same frame time replaces it.
     """
     turns: list[Turn] = [TextTurn("user", instruction)]
-    now = 0.0
+    now, said = 0.0, None
     for narration in sorted(narrations, key=lambda item: item.time):
         time = clock.ceil(narration.time)
-        said = turns[-1].text if len(turns) > 1 else None
         if narration.text == said:
             continue
         if time == now and said is not None:
-            turns[-1] = TextTurn("assistant", narration.text)
-            continue
+            turns.pop()
         frames = clock.frames(time - now)
         middle = clock.ceil(sum(narration.timespan) / 2)
         turns += _labelled_stream(frames, clock.frames(time - middle) + 1)
         turns.append(TextTurn("assistant", narration.text))
-        now = time
+        now, said = time, narration.text
     return Conversation(truncate(turns, max_frames))
 
 
 def magqa_conversation(item: MagqaItem, clock: Clock, *, rng: Random, max_frames: int) -> Conversation:
     """A few frames, the question, then for each answer the frames up to it and its text."""
     turns: list[Turn] = []
-    start = now = None
-    for turn in sorted(item.conversation, key=lambda turn: turn.time):
+    in_order = sorted(item.conversation, key=lambda turn: turn.time)
+    first = clock.ceil(in_order[0].time)
+    # 0 to 20 frames before the question, as far as there are
+    start = now = first - min(rng.randint(0, MAX_LEAD_IN), clock.frames(first)) / clock.fps
+    for turn in in_order:
         time = clock.ceil(turn.time)
-        if start is None:  # the question: 0 to 20 frames before it, as far as there are
-            lead_in = min(rng.randint(0, MAX_LEAD_IN), clock.frames(time))
-            start = now = time - lead_in / clock.fps
         frames = clock.frames(time - now)
-        if turn.role == "user":
-            turns += _labelled_stream(frames, 0)
-        else:
+        positive = 0  # before a question the next speaker isn't the assistant
+        if turn.timespan is not None and turn.role == "assistant":
             middle = clock.ceil(sum(turn.timespan) / 2)
-            turns += _labelled_stream(frames, clock.frames(clock.clip(turn.time) - middle) + 1)
+            positive = clock.frames(clock.clip(turn.time) - middle) + 1
+        turns += _labelled_stream(frames, positive)
         turns.append(TextTurn(turn.role, turn.content, learn=turn.learn))
         now = time
-    return Conversation(truncate(turns, max_frames), first_frame=clock.frames(start or 0.0))
+    return Conversation(truncate(turns, max_frames), first_frame=clock.frames(start))
 
 
 def grounding_conversation(item: GroundingItem, clock: Clock, *, template: str, max_frames: int) -> Conversation:

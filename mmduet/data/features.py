@@ -46,7 +46,9 @@ class FeatureStore:
     @torch.inference_mode()
     def _compute(self, video: Path, fps: float) -> None:
         batches = [
-            self.model.vision_features(self.processor.pixel_values(batch.frames).to(self.model.device, self.model.dtype))
+            self.model.vision_features(
+                self.processor.pixel_values(batch.frames).to(self.model.device, self.model.dtype)
+            )
             for batch in iter_frames(video, fps=fps, size=self.processor.frame.size, rounding="ceil")
         ]
         path = self.path(video, fps)

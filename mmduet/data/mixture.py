@@ -7,12 +7,18 @@ published. Relative paths are taken from the mixture file's folder.
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from torch.utils.data import Dataset
 
-from mmduet.data.annotations import GroundingItem, MagqaItem, Narration, check_times, read_annotations, read_json
+from mmduet.data.annotations import (
+    GroundingItem,
+    MagqaItem,
+    check_times,
+    read_annotations,
+    read_json,
+)
 from mmduet.data.conversations import (
     GROUNDING_TEMPLATES,
     NARRATION_INSTRUCTIONS,
@@ -61,7 +67,7 @@ class Source:
     duration: float
     fps: float
     max_frames: int
-    annotation: list[Narration] | MagqaItem | GroundingItem
+    annotation: Any  # a list of Narration, a MagqaItem, or a GroundingItem
     entry: str
 
 
@@ -80,17 +86,18 @@ class MixtureDataset(Dataset):
     """Training conversations of a mixture file.
 
     The wording and the frames before a question are drawn from (seed, epoch, index): the same on any
-    number of workers. Set `epoch` for the next draw.
+    number of workers. Set `epoch` for the next draw. videos: keep the first so many videos, None for all.
 
     Raises AnnotationError for a broken file, a video without metadata, or a time past a video's end.
     """
 
-    def __init__(self, path: str | Path, *, seed: int = 0, kinds: tuple[str, ...] = tuple(KINDS.values())):
+    def __init__(self, path: str | Path, *, seed: int = 0, videos: int | None = None):
         self.path, self.seed, self.epoch = Path(path), seed, 0
-        self.sources = [
-            source for entry in read_mixture(self.path) if KINDS[entry.dataset_cls] in kinds
-            for source in _read_sources(entry, self.path.parent)
-        ]  # fmt: skip
+        entries = read_mixture(self.path)
+        self.sources = [source for entry in entries for source in _read_sources(entry, self.path.parent)]
+        if videos is not None:
+            kept = set(list(dict.fromkeys(source.video for source in self.sources))[:videos])
+            self.sources = [source for source in self.sources if source.video in kept]
 
     def __len__(self) -> int:
         return len(self.sources)

@@ -33,9 +33,9 @@ def execute(
 ) -> Execution:
     """Check `parameters`, run `notebook` in `folder`, and write the executed notebook to `output`.
 
-    A cell that fails, or a kernel that dies, ends the run and is told in `Execution.error`; the cells that ran
-    are in `output` all the same. Raises SuiteError for parameters the notebook does not take, a missing notebook
-    or kernel, or an `output` that cannot be written.
+    A cell that fails, or a kernel that dies, ends the run and is told in `Execution.error`; the cells that
+    ran are in `output` all the same. Raises SuiteError for parameters the notebook does not take, a missing
+    notebook or kernel, or an `output` that cannot be written.
     """
     check_parameters(notebook, parameters)
     output = Path(output).resolve()
@@ -54,7 +54,9 @@ def execute(
     return Execution(executed, error, started, seconds)
 
 
-def _papermill(notebook: nbformat.NotebookNode, output: Path, parameters: Mapping[str, Any], folder: Path | str) -> str:
+def _papermill(
+    notebook: nbformat.NotebookNode, output: Path, parameters: Mapping[str, Any], folder: Path | str
+) -> str:
     """Run and write; the error in one line, or nothing."""
     import papermill  # heavy, and a notebook that records metrics does without
     from jupyter_client.kernelspec import NoSuchKernel
@@ -70,6 +72,7 @@ def _papermill(notebook: nbformat.NotebookNode, output: Path, parameters: Mappin
                 kernel_name="python3",  # this interpreter, whatever kernel the notebook was saved with
                 language="python",
                 cwd=folder,
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # its advice on sockets breaks the bar
             )
     except papermill.PapermillExecutionError as error:
         return f"{error.ename}: {error.evalue}".splitlines()[0] + f" (cell {error.exec_count})"

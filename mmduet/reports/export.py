@@ -1,8 +1,9 @@
 """Export: an executed notebook as one HTML page that works offline.
 
-`jupyter nbconvert --to mmduet.reports.export.ReportExporter NOTEBOOK.ipynb` exports any notebook the same way.
+`jupyter nbconvert --to mmduet.reports.export.ReportExporter NOTEBOOK.ipynb` does the same for any notebook.
 """
 
+import copy
 import secrets
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mmduet.reports.metrics import recorded_metrics
 from mmduet.reports.parameters import declared_parameters
 from mmduet.reports.prose import Prose, take_title
 from mmduet.reports.provenance import files_hash
+from mmduet.reports.records import RunRecord
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "template"
 PLOT = "application/vnd.plotly.v1+json"
@@ -29,7 +31,7 @@ HIDDEN = {"parameters", "injected-parameters", "papermill-error-cell-tag"}
 
 
 def export_html(notebook: NotebookNode) -> str:
-    """The page of an executed notebook; what made it is read from the notebook's `mmduet` metadata, if it is there."""
+    """The page of an executed notebook; its `mmduet` metadata, where it has them, say what made it."""
     page, _ = ReportExporter().from_notebook_node(notebook)
     return page
 
@@ -42,7 +44,7 @@ def page_hash(*words: str) -> str:
 
 
 def template_folder() -> Path:
-    """Where the templates are; SuiteError if they are not, as in a package installed without its repository."""
+    """Where the templates are; SuiteError if they are not, as in a package without its repository."""
     if not (TEMPLATES / "duet" / "conf.json").is_file():
         raise SuiteError(
             f"{TEMPLATES} holds no report template: install the package from a checkout of its repository "
@@ -72,26 +74,29 @@ class ReportExporter(TemplateExporter):
     def _create_environment(self) -> Any:
         environment = super()._create_environment()
         environment.autoescape = True
-        environment.filters |= {
-            name: getattr(outputs, name) for name in ("stream_html", "script_json", "code_html", "inert_html")
-        }
-        environment.globals |= {"best_kind": outputs.best_kind, "picture": outputs.picture}
+        filters = ("stream_html", "script_json", "code_html", "inert_html")
+        functions = ("best_kind", "picture", "merge_streams")
+        environment.filters |= {name: getattr(outputs, name) for name in filters}
+        environment.globals |= {name: getattr(outputs, name) for name in functions}
         return environment
 
-    def from_notebook_node(
+    def from_notebook_node(  # type: ignore[override]
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
-        notebook = NotebookNode(nb) | {"cells": [NotebookNode(cell) for cell in nb.cells]}
+        notebook = copy.deepcopy(nb)
         return super().from_notebook_node(notebook, {**(resources or {}), "report": _report(notebook)}, **kw)
 
 
 def _report(notebook: NotebookNode) -> dict[str, Any]:
     """What the template needs beside the notebook; the title leaves the notebook's first cell."""
     given = notebook.metadata.get("papermill", {}).get("parameters", {})
+    record = notebook.metadata.get("mmduet")
+    declared = declared_parameters(notebook, "the notebook")
     return {
-        "record": notebook.metadata.get("mmduet"),
-        "parameters": declared_parameters(notebook, "the notebook").values(),
+        "record": RunRecord.model_validate(record) if record else None,
+        "parameters": list(declared.values()),
         "given": given,
+        "seed": given.get("seed", declared["seed"].default if "seed" in declared else "none"),
         "metrics": recorded_metrics(notebook),
         "title": take_title(notebook) or "Notebook",
         "prose": Prose(),

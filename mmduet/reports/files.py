@@ -1,4 +1,4 @@
-"""Whole files: written beside their place and renamed, so that the old file stays until the new one is complete."""
+"""Whole files: written beside their place, then renamed; until then the old file stays."""
 
 import errno
 import os

@@ -27,7 +27,7 @@ class Metric(NamedTuple):
             raise DuetError(f"a metric's name is a text that is not empty, not {name!r}: name it")
         if len(numbers) not in (1, 3) or not all(_is_number(number) for number in numbers):
             raise DuetError(
-                f"metric {name!r} is {value!r}, but a metric is a number or (value, low, high): give one of these"
+                f"metric {name!r} is {value!r}, but a metric is a number or (value, low, high): give one"
             )
         return cls(name, *(_finite(number) for number in numbers))
 
@@ -47,9 +47,9 @@ class Metric(NamedTuple):
 def record_metrics(metrics: Mapping[str, Any], *, caption: str = "") -> None:
     """Display a notebook's key numbers, and leave them where `mmduet report` finds them for its index.
 
-    `metrics` maps a name to a number or to (value, low, high), an interval; `caption` says under the table what
-    they are, such as "95 % bootstrap intervals". A name recorded again replaces the earlier number in the index.
-    Raises DuetError for a value of another kind.
+    `metrics` maps a name to a number or to (value, low, high), an interval; `caption` says under the table
+    what they are, such as "95 % bootstrap intervals". A name recorded again replaces the earlier number in
+    the index. Raises DuetError for a value of another kind.
     """
     from IPython.display import display  # only a notebook needs it
 
@@ -73,7 +73,7 @@ def recorded_metrics(notebook: Any) -> list[Metric]:
 
 
 def format_number(value: float | None) -> str:
-    """Rounded for reading: whole numbers whole, else three decimals up to 1, two below 100, one from there."""
+    """Rounded for reading: integers whole, else three decimals up to 1, two below 100, one from there."""
     if value is None:
         return "–"
     if isinstance(value, int):

@@ -1,4 +1,4 @@
-"""Outputs: what cells printed and displayed, made safe to stand in a page that asks nothing of the network."""
+"""Outputs: what cells printed and displayed, made safe for a page that asks nothing of the network."""
 
 import base64
 import json

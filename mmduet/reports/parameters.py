@@ -7,12 +7,14 @@ import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from mmduet.errors import SuiteError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 INJECTED = "# Parameters\n"  # how the cell that papermill injects begins
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict, "object": object}
@@ -28,7 +30,7 @@ class Parameter:
     help: str
 
     def accepts(self, value: Any) -> bool:
-        """Whether `value` is of the annotated type; an int serves as a float, True does not serve as an int."""
+        """Whether `value` is of the annotated type; an int serves as a float, True serves as a bool alone."""
         kind = eval(self.annotation, {"__builtins__": {}}, TYPES)
         try:
             TypeAdapter(kind).validate_python(value, strict=True)
@@ -40,8 +42,8 @@ class Parameter:
 def check_parameters(notebook: Path | str, parameters: Mapping[str, Any]) -> dict[str, Parameter]:
     """Check that `notebook` takes `parameters`, before it runs; returns everything it declares, by name.
 
-    Raises SuiteError that names the notebook, the parameter and the nearest known names, or the type it takes:
-    papermill itself would only warn of an unknown parameter.
+    papermill itself would only warn of an unknown parameter. Raises SuiteError that names the notebook, the
+    parameter, and the nearest known names or the type it takes.
     """
     declared = declared_parameters(read_notebook(notebook), str(notebook))
     _check(declared, parameters, str(notebook))
@@ -49,10 +51,11 @@ def check_parameters(notebook: Path | str, parameters: Mapping[str, Any]) -> dic
 
 
 def check_injected() -> None:
-    """Call it in the cell after the `parameters` one: it refuses what plain `papermill` injected but no line declares.
+    """Refuse what plain `papermill` injected but the notebook does not declare.
 
-    It reads the running kernel's history, where the injected cell follows the declaring one; where nothing was
-    injected, as in Jupyter, it does nothing. Raises SuiteError as `check_parameters` does.
+    Call it in the cell after the one tagged `parameters`. It reads the running kernel's history, where the
+    injected cell follows the declaring one; where nothing was injected, as in Jupyter, it does nothing.
+    Raises SuiteError as `check_parameters` does.
     """
     from IPython import get_ipython  # only a notebook needs it
 
@@ -66,18 +69,20 @@ def check_injected() -> None:
             return
 
 
-def read_notebook(path: Path | str) -> nbformat.NotebookNode:
+def read_notebook(path: Path | str) -> "NotebookNode":
     """Read a notebook as format 4; SuiteError if it is missing or is none."""
+    import nbformat  # heavy, and a notebook that checks its own parameters does without
+
     try:
         return nbformat.read(path, as_version=4)
     except FileNotFoundError:
-        raise SuiteError(f"{path} is not there: give the path of a notebook, as seen from the project's root") from None
+        raise SuiteError(f"{path} is not there: give a notebook's path, from the project's root") from None
     except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SuiteError(f"{path} is no Jupyter notebook ({reason}): give an .ipynb file") from error
 
 
-def declared_parameters(notebook: nbformat.NotebookNode, name: str) -> dict[str, Parameter]:
+def declared_parameters(notebook: "NotebookNode", name: str) -> dict[str, Parameter]:
     """What the first cell tagged `parameters` declares; nothing where there is no such cell.
 
     Read from the syntax tree, since papermill's own inspection overlooks annotations such as `str | None`.
@@ -94,14 +99,14 @@ def _check(declared: Mapping[str, Parameter], given: Mapping[str, Any], notebook
             raise SuiteError(_unknown(name, list(declared), notebook))
         if not declared[name].accepts(value):
             raise SuiteError(
-                f"{notebook} takes {name} as {declared[name].annotation}, not {value!r} ({type(value).__name__}): "
-                f"write it like its default, {declared[name].default!r}"
+                f"{notebook} takes {name} as {declared[name].annotation}, not {value!r} "
+                f"({type(value).__name__}): write it like its default, {declared[name].default!r}"
             )
 
 
 def _unknown(name: str, known: list[str], notebook: str) -> str:
     if not known:
-        return f"{notebook} takes no parameter {name}, for no cell is tagged `parameters`: tag the one that sets them"
+        return f"{notebook} takes no parameter {name}, nor any: declare it in a cell tagged `parameters`"
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known
     return f"{notebook} takes no parameter {name}: use one of {', '.join(near)}"
 
@@ -110,7 +115,9 @@ def _parse(source: str, notebook: str) -> list[Parameter]:
     try:
         statements = ast.parse(source).body
     except SyntaxError as error:
-        raise SuiteError(f"{notebook} has a `parameters` cell that is no Python ({error}): correct it") from error
+        raise SuiteError(
+            f"{notebook} has a `parameters` cell that is no Python ({error}): mend it"
+        ) from error
     comments = _comments(source)
     return [_parameter(statement, comments, notebook) for statement in statements if not _is_text(statement)]
 
@@ -140,7 +147,7 @@ def _known_type(parameter: Parameter) -> Parameter:
 def _not_simple(statement: ast.stmt, notebook: str) -> str:
     return (
         f"{notebook} has `{ast.unparse(statement)}` in its `parameters` cell, where each line is "
-        "`name: type = literal  # help` with str, int, float, bool, list, dict or None: move it to the next cell"
+        "`name: type = literal  # help`, of str, int, float, bool, list, dict, None: move it to the next cell"
     )
 
 

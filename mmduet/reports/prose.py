@@ -1,5 +1,6 @@
 """Prose: a report's Markdown as HTML, with all HTML in it shown as text, and its headings collected."""
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,13 +33,15 @@ class Prose:
 
     def render(self, source: str, attachments: Mapping[str, Any] | None = None) -> Markup:
         """One cell's Markdown. Pictures come from its attachments; one from elsewhere becomes a link."""
-        return Markup(mistune.create_markdown(renderer=_Renderer(self, attachments or {}), plugins=PLUGINS)(source))
+        renderer = _Renderer(self, attachments or {})
+        return Markup(mistune.create_markdown(renderer=renderer, plugins=PLUGINS)(source))
 
     def anchor(self, text: str) -> str:
         """An anchor for a heading, unlike those before it."""
         slug = re.sub(r"\W+", "-", text.lower()).strip("-") or "section"
-        taken = sum(re.fullmatch(rf"{re.escape(slug)}(-\d+)?", heading.anchor) is not None for heading in self.headings)
-        return f"{slug}-{taken + 1}" if taken else slug
+        taken = {heading.anchor for heading in self.headings}
+        numbered = (f"{slug}-{number}" for number in itertools.count(2))
+        return next(anchor for anchor in itertools.chain([slug], numbered) if anchor not in taken)
 
 
 def take_title(notebook: NotebookNode) -> str:

@@ -74,7 +74,7 @@ def package_versions() -> dict[str, str]:
 
 
 def git_commit(folder: Path) -> str:
-    """The commit checked out in `folder`, with "+ changes" where tracked files differ; else that there is none."""
+    """The commit checked out in `folder`, with "+ changes" where tracked files differ."""
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
     if not commit:
         return "no git commit"

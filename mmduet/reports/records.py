@@ -12,7 +12,7 @@ from mmduet.reports.provenance import Provenance
 
 
 class RunRecord(BaseModel):
-    """One execution of one run. `fingerprint` is of what decided it, `page` of the template its report was made with."""
+    """One execution of a run. `fingerprint` is of what decided it, `page` of what its page was made with."""
 
     suite: str
     run: str

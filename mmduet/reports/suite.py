@@ -56,7 +56,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Suite:
-    """A checked suite, its matrices expanded. Notebooks run in `root`, and their paths are as seen from there."""
+    """A checked suite, its matrices expanded. Notebooks run in `root`; their paths are as seen from there."""
 
     path: Path
     root: Path
@@ -71,11 +71,12 @@ def load_suite(path: Path | str) -> Suite:
 
     Raises SuiteError that names the file, the entry, the value and the fix.
     """
-    path = Path(path).resolve()
+    path = Path(path)
     written = _validated(_read_yaml(path), path)
     runs = tuple(run for entry in written.runs for run in _expand(entry))
     _check_names(runs, path)
-    root = next((folder for folder in path.parents if (folder / "notebooks").is_dir()), path.parent)
+    folders = path.resolve().parents
+    root = next((folder for folder in folders if (folder / "notebooks").is_dir()), folders[0])
     return Suite(path, root, written.name, written.title, written.description, runs)
 
 
@@ -95,7 +96,8 @@ class _Loader(yaml.SafeLoader):
     """YAML in which 4e-4 is a number, a date is a text, and a key given twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if not key.tag.endswith(":merge")]
+        plain = [key for key, _ in node.value if not key.tag.endswith(":merge")]
+        keys = [self.construct_object(key, deep=True) for key in plain]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=node.start_mark)
@@ -115,7 +117,9 @@ def _read_yaml(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
-        raise SuiteError(f"{path} is not there: give the path of a suite, such as reports/suites/demo.yaml") from None
+        raise SuiteError(
+            f"{path} is not there: give a suite's path, such as reports/suites/demo.yaml"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path} cannot be read ({error}): give a YAML file") from error
     except yaml.MarkedYAMLError as error:
@@ -146,11 +150,13 @@ def _sentence(error: Any) -> str:
         case "missing":
             return f"{entry} is missing: add it"
         case "string_pattern_mismatch":
-            return f"{entry} is {error['input']!r}, but it names files: use letters, digits and . _ + = - only"
+            return f"{entry} is {error['input']!r}, but it names files: use letters, digits and . _ + = -"
         case "value_error":
             return f"{entry} {error['ctx']['error']}"
         case "model_type":
-            return f"{entry or 'the file'} is {error['input']!r}, but it holds keys and values: write `key: value` lines"
+            return (
+                f"{entry or 'the file'} is {error['input']!r}, not keys and values: write `key: value` lines"
+            )
     return f"{entry} is {error['input']!r}, but {error['msg'].lower()}: correct it"
 
 
@@ -166,7 +172,8 @@ def _expand(entry: RunEntry) -> Iterator[Run]:
 def _labels(values: list[Any]) -> list[str]:
     """Each value as a piece of a file name; their numbers from 1 where values are long or look alike."""
     labels = [re.sub(r"[^\w.+-]+", "-", str(value)).strip("-") for value in values]
-    if len({label.lower() for label in labels}) < len(labels) or not all(0 < len(label) <= 40 for label in labels):
+    alike = len({label.lower() for label in labels}) < len(labels)
+    if alike or not all(0 < len(label) <= 40 for label in labels):
         return [str(number) for number in range(1, len(values) + 1)]
     return labels
 
@@ -175,6 +182,8 @@ def _check_names(runs: tuple[Run, ...], path: Path) -> None:
     names = [run.name.lower() for run in runs]
     for run in runs:
         if names.count(run.name.lower()) > 1:
-            raise SuiteError(f"{path}: two runs are named {run.name}, and each makes a file of its name: rename one")
+            raise SuiteError(
+                f"{path}: two runs are named {run.name}, but each makes its own file: rename one"
+            )
         if run.name.lower() == "index" or run.name.lower().endswith(".failed"):
-            raise SuiteError(f"{path}: a run is named {run.name}, a name the suite's own files take: rename it")
+            raise SuiteError(f"{path}: a run is named {run.name}, but that name is taken: rename it")

@@ -1,0 +1,5 @@
+"""`python -m mmduet` is `mmduet`."""
+
+from mmduet.cli import main
+
+main()

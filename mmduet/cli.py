@@ -1,0 +1,94 @@
+"""The `mmduet` command. Each subcommand is a thin layer over one function of the package."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmduet.errors import DuetError
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+evaluate_app = typer.Typer(help="Measure a model on a data set.", no_args_is_help=True)
+app.add_typer(evaluate_app, name="evaluate")
+
+
+def main() -> None:
+    """Run the command; what the user did wrong is one sentence, not a traceback."""
+    try:
+        app()
+    except DuetError as error:
+        typer.secho(f"mmduet: {error}", fg="red", err=True)
+        raise SystemExit(1) from None
+
+
+@app.command()
+def report(
+    suite: Annotated[Path, typer.Argument(help="A suite: notebooks and their parameters (YAML).")],
+    output: Annotated[Path | None, typer.Option(help="Folder for the reports [default: reports/out/SUITE].")] = None,
+    force: Annotated[bool, typer.Option(help="Run again what is done and unchanged.")] = False,
+) -> None:
+    """Run a suite's notebooks with papermill and write an HTML report of each, and an index."""
+    from mmduet.reports import run_suite
+
+    result = run_suite(suite, output=output, force=force)
+    raise typer.Exit(1 if result.failed else 0)
+
+
+@app.command()
+def scenes(
+    root: Annotated[Path, typer.Option(help="Folder that gets scenes/.")] = Path("datasets"),
+    train: Annotated[int, typer.Option(help="Training clips.")] = 240,
+    val: Annotated[int, typer.Option(help="Validation clips.")] = 24,
+    test: Annotated[int, typer.Option(help="Test clips.")] = 60,
+    seed: Annotated[int, typer.Option(help="Same seed, same files.")] = 0,
+) -> None:
+    """Make the `scenes` data set: mp4 files and their annotations in all the published formats."""
+    from mmduet.data.scenes import make_scenes
+
+    typer.echo(make_scenes(root, seed=seed, train=train, val=val, test=test))
+
+
+@evaluate_app.command("scenes")
+def evaluate_scenes(
+    model: Annotated[str, typer.Option(help="Preset or checkpoint folder.")] = "mini",
+    adapter: Annotated[Path | None, typer.Option(help="PEFT adapter folder, instead of the preset's own.")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    clips: Annotated[int, typer.Option(help="Clips of the split.")] = 60,
+    threshold: Annotated[float, typer.Option(help="Speak above this informative score.")] = 0.5,
+    root: Annotated[Path, typer.Option(help="Folder that holds scenes/, or gets it.")] = Path("datasets"),
+    output: Annotated[Path | None, typer.Option(help="Write the figures here too (JSON).")] = None,
+) -> None:
+    """Head AUC, and whether each scene is named, once, in time; 95 % bootstrap intervals over clips."""
+    from dataclasses import asdict
+
+    from mmduet.checkpoints import load_duet
+    from mmduet.data.scenes import make_scenes
+    from mmduet.evaluation.scenes import quality
+
+    folder = make_scenes(root, **{name: clips if name == split else 0 for name in ("train", "val", "test")})
+    duet, processor = load_duet(model, adapter=adapter)
+    figures = quality(duet, processor, folder, split=split, threshold=threshold, feature_folder=root / "features")
+    typer.echo(f"{model} on scenes/{split}, {clips} clips, threshold {threshold}: value [95 % interval over clips]")
+    for name, estimate in figures.items():
+        typer.echo(f"  {name:20} {estimate}")
+    if output:
+        output.write_text(json.dumps({name: asdict(estimate) for name, estimate in figures.items()}, indent=1))
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option(help="Repair what can be repaired, and build the mini model.")] = False,
+) -> None:
+    """Check that this environment can run the workbench, a line for each thing checked."""
+    from mmduet.doctor import examine
+
+    problems = 0
+    for finding in examine(fix=fix):
+        problems += not finding.good
+        typer.secho(f"{'ok  ' if finding.good else 'FAIL'}  {finding.text}", fg=None if finding.good else "red")
+    raise typer.Exit(min(problems, 1))
+
+
+if __name__ == "__main__":
+    main()

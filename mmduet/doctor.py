@@ -1,0 +1,78 @@
+"""What this environment can do, and the repairs that can be made."""
+
+import importlib.metadata as metadata
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from mmduet.errors import DuetError
+
+DISTRIBUTION = "mmduet-workbench"
+# PyPI's decord wheel is for any Python 3 by its file name; the metadata inside still says Python 3.6,
+# which `pip check` of pip >= 24.2 takes at its word
+DECORD_STALE_TAG = re.compile(r"^Tag: cp36-cp36m-", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing checked."""
+
+    good: bool
+    text: str
+
+
+def examine(*, fix: bool = False) -> Iterator[Finding]:
+    """Check one thing after the other. fix: repair decord's metadata, and build the mini model."""
+    yield Finding(sys.version_info >= (3, 11), f"Python {sys.version.split()[0]} (3.11 or later)")
+    yield from _requirements()
+    yield _guarded(lambda: _decord(fix))
+    yield _guarded(lambda: _mini(fix))
+
+
+def _guarded(check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except (DuetError, OSError, ImportError) as error:
+        return Finding(False, str(error))
+
+
+def _requirements() -> Iterator[Finding]:
+    """Every pinned package, at its pinned version."""
+    for line in metadata.requires(DISTRIBUTION) or []:
+        wanted = Requirement(line)
+        if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = metadata.version(wanted.name)
+        except metadata.PackageNotFoundError:
+            yield Finding(False, f"{wanted} is not installed: pip install --editable .")
+            continue
+        good = wanted.specifier.contains(found, prereleases=True)
+        yield Finding(good, f"{wanted.name} {found}" + ("" if good else f": {wanted.specifier} is wanted"))
+
+
+def _decord(fix: bool) -> Finding:
+    import decord  # noqa: F401  (that it loads is the check)
+
+    distribution = metadata.distribution("decord")
+    path = Path(str(distribution.locate_file(f"decord-{distribution.version}.dist-info/WHEEL")))
+    text = path.read_text()
+    if not DECORD_STALE_TAG.search(text):
+        return Finding(True, "decord loads")
+    if not fix:
+        return Finding(True, "decord loads (newer `pip check` misreads its metadata: mmduet doctor --fix)")
+    path.write_text(DECORD_STALE_TAG.sub("Tag: py3-none-", text))
+    return Finding(True, "decord loads; its wheel metadata now names the Pythons it is for")
+
+
+def _mini(fix: bool) -> Finding:
+    from mmduet.checkpoints import load_duet, mini_folder
+
+    if not fix and not mini_folder().is_dir():
+        return Finding(True, "mini is not built yet: it will be at its first use, or by mmduet doctor --fix")
+    model, _ = load_duet("mini")
+    return Finding(True, f"mini loads: {model.num_parameters() / 1e6:.0f} million parameters")

@@ -1,0 +1,125 @@
+"""How well a model does on `scenes`: both heads' AUC, and whether it names each scene, once, in time."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from mmduet.data.annotations import read_json
+from mmduet.data.collator import Collator
+from mmduet.data.conversations import NARRATION_INSTRUCTIONS
+from mmduet.data.features import FeatureStore
+from mmduet.data.mixture import MixtureDataset
+from mmduet.data.scenes import concept_of
+from mmduet.evaluation.bootstrap import Estimate, bootstrap
+from mmduet.model import DuetForConditionalGeneration
+from mmduet.policy import HEADS, ScoreThreshold
+from mmduet.processing import DuetProcessor
+from mmduet.session import DuetSession
+from mmduet.trace import DuetTrace, Query, Response
+from mmduet.training import auc, teacher_force
+from mmduet.video import read_frames
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedClip:
+    """A clip's truth, a line of `*_scenes.json`, and what the model said of it."""
+
+    truth: dict[str, Any]
+    responses: list[Response]
+
+    def scene_at(self, time: float) -> dict[str, Any] | None:
+        """The scene on screen, None in a pause."""
+        return next((s for s in self.truth["scenes"] if s["start"] <= time < s["end"]), None)
+
+    def is_right(self, response: Response) -> bool:
+        """Whether a response names the scene on screen, and nothing else."""
+        scene = self.scene_at(response.time)
+        return scene is not None and concept_of(response.text) == {scene["concept"]}
+
+    def is_named(self, scene: dict[str, Any]) -> bool:
+        """Whether a right response came inside the scene's span."""
+        return any(self.is_right(r) for r in self.responses if scene["start"] <= r.time < scene["end"])
+
+
+def right_responses(clips: Sequence[WatchedClip]) -> float:
+    """Share of responses that name the scene on screen, in [0, 1]; nan without responses."""
+    verdicts = [clip.is_right(response) for clip in clips for response in clip.responses]
+    return float(np.mean(verdicts)) if verdicts else float("nan")
+
+
+def scenes_named(clips: Sequence[WatchedClip]) -> float:
+    """Share of scenes that get a right response inside their span, in [0, 1]."""
+    return float(np.mean([clip.is_named(scene) for clip in clips for scene in clip.truth["scenes"]]))
+
+
+def responses_per_scene(clips: Sequence[WatchedClip]) -> float:
+    """Responses over scenes; 1 is ideal."""
+    return sum(len(clip.responses) for clip in clips) / sum(len(clip.truth["scenes"]) for clip in clips)
+
+
+def watch_clips(
+    session: DuetSession, folder: Path, split: str, *, instruction: str = NARRATION_INSTRUCTIONS[0]
+) -> list[WatchedClip]:
+    """Let the session watch every clip of a split, the instruction given at time 0."""
+    size, watched = session.processor.frame.size, []
+    for truth in tqdm(read_json(folder / "annotations" / f"{split}_scenes.json"), desc="watch", unit="clip"):
+        frames = read_frames(folder / "videos" / split / truth["video"], fps=session.frame_fps, size=size).frames
+        trace: DuetTrace = session.run(frames, [Query(0.0, instruction)])
+        watched.append(WatchedClip(truth, trace.responses))
+    return watched
+
+
+def evaluate(clips: Sequence[WatchedClip]) -> dict[str, Estimate]:
+    """What was said, with intervals over clips."""
+    metrics: dict[str, Callable[[Sequence[WatchedClip]], float]] = {
+        "right_responses": right_responses,
+        "scenes_named": scenes_named,
+        "responses_per_scene": responses_per_scene,
+    }
+    return {name: bootstrap(clips, metric) for name, metric in metrics.items()}
+
+
+def evaluate_heads(
+    model: DuetForConditionalGeneration, collator: Collator, dataset: MixtureDataset
+) -> dict[str, Estimate]:
+    """Both heads' teacher-forced AUC over labelled frames, with intervals over clips."""
+    loader = DataLoader(dataset, collate_fn=collator)
+    result = teacher_force(model, tqdm(loader, desc="score frames", unit="example"))
+    videos = [source.video for source in dataset.sources]
+    return {f"{head}_auc": bootstrap(_by_clip(videos, result.heads[head]), _pooled_auc) for head in HEADS}
+
+
+def _by_clip(videos: Iterable[Path], pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[list]:
+    clips: dict[Path, list] = {}
+    for video, pair in zip(videos, pairs, strict=True):
+        if len(pair[0]):
+            clips.setdefault(video, []).append(pair)
+    return list(clips.values())
+
+
+def _pooled_auc(clips: list[list]) -> float:
+    pairs = [pair for clip in clips for pair in clip]
+    return auc(np.concatenate([labels for labels, _ in pairs]), np.concatenate([scores for _, scores in pairs]))
+
+
+def quality(
+    model: DuetForConditionalGeneration,
+    processor: DuetProcessor,
+    folder: Path,
+    *,
+    split: str = "test",
+    threshold: float = 0.5,
+    feature_folder: Path,
+) -> dict[str, Estimate]:
+    """Everything above, on one split of the `scenes` folder. threshold: of the informative head."""
+    dataset = MixtureDataset(folder / "annotations" / f"{split}_mixture.json")
+    features = FeatureStore(feature_folder, model, processor)
+    features.prepare((source.video, source.fps) for source in dataset.sources)
+    heads = evaluate_heads(model, Collator(processor, features), dataset)
+    session = DuetSession(model, processor, policy=ScoreThreshold(threshold), max_new_tokens=40)
+    return heads | evaluate(watch_clips(session, folder, split))

@@ -1,0 +1,46 @@
+"""Reports: suites of notebook runs, executed by papermill, exported as offline HTML pages with an index.
+
+`record_metrics` and `check_injected` are for notebooks; `run_suite` is what `mmduet report` calls.
+What is heavy, papermill and nbconvert, is imported when it is asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mmduet.reports.metrics import record_metrics
+from mmduet.reports.parameters import check_injected, check_parameters
+
+if TYPE_CHECKING:
+    from mmduet.reports.batch import Outcome, SuiteResult, run_suite
+    from mmduet.reports.execution import Execution, execute
+    from mmduet.reports.export import export_html
+    from mmduet.reports.suite import load_suite
+
+_PLACES = {
+    "Execution": "execution",
+    "Outcome": "batch",
+    "SuiteResult": "batch",
+    "execute": "execution",
+    "export_html": "export",
+    "load_suite": "suite",
+    "run_suite": "batch",
+}
+
+__all__ = [
+    "Execution",
+    "Outcome",
+    "SuiteResult",
+    "check_injected",
+    "check_parameters",
+    "execute",
+    "export_html",
+    "load_suite",
+    "record_metrics",
+    "run_suite",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

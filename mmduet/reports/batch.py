@@ -1,0 +1,168 @@
+"""Batches: a suite run from end to end, into a folder of reports and their index."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nbformat
+
+from mmduet.errors import SuiteError
+from mmduet.reports.execution import Execution, execute
+from mmduet.reports.export import export_html, page_hash, template_folder
+from mmduet.reports.files import make_folder, write_whole
+from mmduet.reports.index import write_index
+from mmduet.reports.metrics import recorded_metrics
+from mmduet.reports.parameters import check_parameters, read_notebook
+from mmduet.reports.prose import take_title
+from mmduet.reports.provenance import fingerprint, gather
+from mmduet.reports.records import RunRecord, Slot, format_duration
+from mmduet.reports.suite import Run, Suite, fill_output, load_suite
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run: `status` is done, failed or unchanged; `page` is its report."""
+
+    name: str
+    status: str
+    seconds: float
+    error: str
+    page: Path
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """A suite's outcomes and index; `failed` names the runs that did not end well."""
+
+    index: Path
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def failed(self) -> list[str]:
+        return [outcome.name for outcome in self.outcomes if outcome.status == "failed"]
+
+
+def run_suite(path: Path | str, *, output: Path | str | None = None, force: bool = False) -> SuiteResult:
+    """Run a suite into `output` (reports/out/NAME under the project's root) and say on stdout how it goes.
+
+    All parameters are checked before anything runs. A run that is done and unchanged is skipped, unless
+    `force`; a failed one does not stop the others, and leaves the report of its last success in place.
+    Raises SuiteError for a suite, notebook or parameter that is wrong, or a report that cannot be written.
+    """
+    suite = load_suite(path)
+    folder = Path(output).resolve() if output else suite.root / "reports" / "out" / suite.name
+    runs = [_filled(run, suite.root, folder) for run in suite.runs]
+    for run in runs:
+        _check(run, suite)
+    make_folder(folder)
+    outcomes = []
+    for number, run in enumerate(runs, 1):
+        print(f"[{number}/{len(runs)}] {run.name}: {run.notebook}", flush=True)
+        outcomes.append(_outcome(run, suite, folder, force))
+        index = write_index(suite, folder, template_folder(), _command(suite))
+        print(f"[{number}/{len(runs)}] {run.name}: {_told(outcomes[-1])}", flush=True)
+    result = SuiteResult(index, tuple(outcomes))
+    print(f"{_summary(result)}: {index}", flush=True)
+    return result
+
+
+def _filled(run: Run, root: Path, folder: Path) -> Run:
+    """The run with `{output}` replaced by its own folder, as seen from the root where it lies below it."""
+    own = folder / run.name
+    shown = own.relative_to(root) if own.is_relative_to(root) else own
+    return replace(run, parameters=fill_output(dict(run.parameters), shown.as_posix()))
+
+
+def _check(run: Run, suite: Suite) -> None:
+    try:
+        check_parameters(suite.root / run.notebook, run.parameters)
+    except SuiteError as error:
+        raise SuiteError(f"{suite.path}, run {run.name}: {error}") from error
+
+
+def _outcome(run: Run, suite: Suite, folder: Path, force: bool) -> Outcome:
+    good, failed = Slot(folder, run.name), Slot(folder, f"{run.name}.failed")
+    source = read_notebook(suite.root / run.notebook)
+    decisive, record = fingerprint(source, run.parameters), good.record()
+    if record and record.fingerprint == decisive and not force:
+        _refresh(good, record, suite)
+        failed.remove()
+        return Outcome(run.name, "unchanged", record.seconds, "", good.page)
+    execution = _execute(run, suite, folder)
+    record = _record(run, suite, execution, take_title(source), decisive)
+    slot = failed if execution.error else good
+    _write(slot, record, execution.notebook)
+    if slot is good:
+        failed.remove()
+    return Outcome(run.name, record.status, record.seconds, record.error, slot.page)
+
+
+def _execute(run: Run, suite: Suite, folder: Path) -> Execution:
+    make_folder(folder / run.name)  # its `{output}`
+    executed = folder / f".{run.name}.run.ipynb"
+    try:
+        return execute(suite.root / run.notebook, executed, run.parameters, folder=suite.root)
+    finally:
+        executed.unlink(missing_ok=True)
+        _remove_empty(folder / run.name)
+
+
+def _record(run: Run, suite: Suite, execution: Execution, title: str, decisive: str) -> RunRecord:
+    return RunRecord(
+        suite=suite.title,
+        run=run.name,
+        title=title or Path(run.notebook).stem,
+        notebook=run.notebook,
+        parameters=dict(run.parameters),
+        status="failed" if execution.error else "done",
+        error=execution.error,
+        started=execution.started,
+        seconds=execution.seconds,
+        metrics=recorded_metrics(execution.notebook),
+        provenance=gather(suite.root, run.notebook, run.parameters),
+        fingerprint=decisive,
+        page=page_hash(suite.title),
+    )
+
+
+def _refresh(slot: Slot, record: RunRecord, suite: Suite) -> None:
+    """Make an unchanged run's page anew where the template or the suite's title has changed since."""
+    if record.page != (page := page_hash(suite.title)):
+        current = record.model_copy(update={"page": page, "suite": suite.title})
+        _write(slot, current, read_notebook(slot.notebook))
+
+
+def _write(slot: Slot, record: RunRecord, notebook: nbformat.NotebookNode) -> None:
+    notebook.metadata["mmduet"] = record.model_dump(mode="json")
+    write_whole(
+        {
+            slot.notebook: nbformat.writes(notebook),
+            slot.page: export_html(notebook),
+            slot.json: record.model_dump_json(indent=1),
+        }
+    )
+
+
+def _remove_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _command(suite: Suite) -> str:
+    path = suite.path.resolve()
+    return f"mmduet report {path.relative_to(suite.root) if path.is_relative_to(suite.root) else path}"
+
+
+def _told(outcome: Outcome) -> str:
+    match outcome.status:
+        case "unchanged":
+            return f"done before and unchanged, skipped ({outcome.page.name})"
+        case "failed":
+            return f"failed after {format_duration(outcome.seconds)}, {outcome.error} ({outcome.page.name})"
+    return f"done in {format_duration(outcome.seconds)} ({outcome.page.name})"
+
+
+def _summary(result: SuiteResult) -> str:
+    count = len(result.outcomes)
+    if result.failed:
+        return f"{len(result.failed)} of {count} runs failed ({', '.join(result.failed)})"
+    return f"all {count} runs are done" if count > 1 else "the run is done"

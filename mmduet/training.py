@@ -1,0 +1,323 @@
+"""Training: projector alignment, then LoRA + projector + heads through transformers' Trainer.
+
+The losses live in `mmduet.model`; the conversations in `mmduet.data`.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from peft import LoraConfig, PeftModel, get_peft_model
+from sklearn.metrics import roc_auc_score
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from mmduet.checkpoints import save_adapter
+from mmduet.data.collator import Collator
+from mmduet.data.conversations import Clock
+from mmduet.data.features import FeatureStore
+from mmduet.data.mixture import MixtureDataset
+from mmduet.errors import AnnotationError, DuetError
+from mmduet.model import HEAD_NAMES, IGNORE, DuetForConditionalGeneration
+from mmduet.policy import HEADS
+from mmduet.processing import DuetProcessor
+
+LORA_TARGETS = r".*language_model\..*(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)$"
+TRAINED_IN_FULL = ["projector", *HEAD_NAMES]
+
+
+def add_lora(model: DuetForConditionalGeneration, *, r: int = 16, alpha: int = 32, dropout: float = 0.05) -> PeftModel:
+    """LoRA on every linear layer of the LLM; projector and heads trained in full, saved with the adapter."""
+    config = LoraConfig(
+        r=r,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=LORA_TARGETS,
+        modules_to_save=TRAINED_IN_FULL,
+    )
+    return get_peft_model(model, config)
+
+
+# stage one: the projector learns to land among the words
+
+
+@dataclass(slots=True)
+class AlignmentPairs:
+    """features: float16 [M, cells, D], one a frame. caption: int64 [M], into captions."""
+
+    features: torch.Tensor
+    caption: torch.Tensor
+    captions: list[str]
+
+
+def alignment_pairs(dataset: MixtureDataset, features: FeatureStore) -> AlignmentPairs:
+    """Each narration with the frames of its timespan."""
+    found: list[torch.Tensor] = []
+    index: list[int] = []
+    captions: dict[str, int] = {}
+    for source in dataset.sources:
+        if source.kind != "narration":
+            continue
+        clock = Clock(source.fps, source.duration)
+        for narration in source.annotation:
+            first = clock.frames(clock.ceil(narration.timespan[0]))
+            count = clock.frames(clock.clip(narration.timespan[1]) - first / source.fps)
+            if count > 0:
+                found.append(features.read(source.video, source.fps, first, count))
+                index += [captions.setdefault(narration.text, len(captions))] * count
+    if len(captions) < 2:
+        raise AnnotationError(
+            f"{dataset.path} has {len(captions)} distinct narrations with frames; aligning the projector contrasts "
+            "captions and needs at least 2: add narrations, or set align_iterations=0."
+        )
+    return AlignmentPairs(torch.cat(found), torch.tensor(index), list(captions))
+
+
+def align_projector(
+    model: DuetForConditionalGeneration,
+    processor: DuetProcessor,
+    pairs: AlignmentPairs,
+    *,
+    iterations: int = 400,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    temperature: float = 0.07,
+    seed: int = 0,
+) -> list[float]:
+    """Train the projector alone so that a frame's mean token points where its caption's words do.
+
+    Symmetric InfoNCE (van den Oord et al., arXiv 1807.03748; CLIP, arXiv 2103.00020) between the mean of
+    a frame's projected tokens and the centred mean input embedding of its caption's tokens. No language
+    model runs. Afterwards the projector's last layer is scaled so that its tokens have the word
+    embeddings' standard deviation. Returns the loss of each iteration.
+    """
+    targets = _caption_embeddings(model, processor, pairs.captions)
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(model.projector.parameters(), lr=learning_rate)
+    by_caption = [(pairs.caption == index).nonzero().flatten() for index in range(len(pairs.captions))]
+    losses = []
+    for _ in tqdm(range(iterations), desc="align projector", unit="it", mininterval=1):
+        chosen = torch.randperm(len(by_caption), generator=generator)[:batch_size]
+        rows = [by_caption[i][torch.randint(len(by_caption[i]), (1,), generator=generator)] for i in chosen]
+        tokens = model.project_features(pairs.features[torch.cat(rows)].to(model.dtype))
+        logits = F.normalize(tokens.float().mean(1), dim=-1) @ targets[chosen].T / temperature
+        match = torch.arange(len(chosen))
+        loss = (F.cross_entropy(logits, match) + F.cross_entropy(logits.T, match)) / 2
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    _match_scale(model, pairs)
+    return losses
+
+
+@torch.no_grad()
+def _caption_embeddings(model, processor: DuetProcessor, captions: Sequence[str]) -> torch.Tensor:
+    """float32 [len(captions), H]: mean word embedding, centred over the captions, of length 1."""
+    embed = model.get_input_embeddings()
+    means = torch.stack([embed(torch.tensor(processor.ids(text))).float().mean(0) for text in captions])
+    return F.normalize(means - means.mean(0), dim=-1)
+
+
+@torch.no_grad()
+def _match_scale(model: Any, pairs: AlignmentPairs) -> None:
+    last = [layer for layer in model.projector.children() if isinstance(layer, nn.Linear)][-1]
+    tokens = model.project_features(pairs.features[:: max(1, len(pairs.features) // 256)].to(model.dtype))
+    scale = model.get_input_embeddings().weight.float().std() / tokens.float().std()
+    last.weight.mul_(scale)
+    if last.bias is not None:
+        last.bias.mul_(scale)
+
+
+# stage two: the language model learns to speak, the heads when to
+
+
+class DuetTrainer(Trainer):
+    """Trainer that logs both losses apart, learns projector and heads at a rate of their own, and
+    evaluates the heads by AUC.
+    """
+
+    def __init__(self, *args, full_learning_rate: float, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.full_learning_rate = full_learning_rate
+        self.parts: dict[str, list[float]] = {"lm_loss": [], "video_loss": []}
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        output = model(**inputs)
+        if output.loss is None:
+            raise DuetError("a batch has no label at all: its annotations hold no text and no labelled frame.")
+        if not torch.isfinite(output.loss):
+            raise DuetError(f"the loss is {output.loss.item()} at step {self.state.global_step}: lower the rates.")
+        for name, values in self.parts.items():
+            if output[name] is not None:
+                values.append(output[name].item())
+        return (output.loss, output) if return_outputs else output.loss
+
+    def create_optimizer(self, *args, **kwargs):
+        groups: dict[float, list[nn.Parameter]] = {self.args.learning_rate: [], self.full_learning_rate: []}
+        for name, parameter in cast(nn.Module, self.model).named_parameters():
+            if parameter.requires_grad:
+                groups[self.args.learning_rate if "lora_" in name else self.full_learning_rate].append(parameter)
+        self.optimizer = torch.optim.AdamW(
+            [{"params": params, "lr": lr} for lr, params in groups.items() if params],
+            weight_decay=self.args.weight_decay,
+        )
+        return self.optimizer
+
+    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+        for name, values in self.parts.items():
+            if values and "loss" in logs:
+                logs[name] = sum(values) / len(values)
+                values.clear()
+        super().log(logs, *args, **kwargs)
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval") -> dict[str, float]:
+        loader: DataLoader = DataLoader(
+            eval_dataset or self.eval_dataset,  # type: ignore[arg-type]
+            collate_fn=self.data_collator,
+        )
+        metrics = {
+            f"{metric_key_prefix}_{name}": value for name, value in teacher_force(self.model, loader).quality().items()
+        }
+        self.log(metrics)
+        return metrics
+
+
+class _DrawAnew(TrainerCallback):
+    """Each epoch draws other wordings."""
+
+    def __init__(self, dataset: MixtureDataset):
+        self.dataset = dataset
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.dataset.epoch = int(state.epoch or 0)
+
+
+@dataclass(slots=True)
+class TeacherForced:
+    """What a model makes of annotated conversations, the words before each point given.
+
+    heads: head -> (labels int [n], scores float [n]) of the labelled frames, a pair for each batch.
+    losses: of each batch that has one. right: for each labelled token, whether it is the likeliest.
+    """
+
+    heads: dict[str, list[tuple[np.ndarray, np.ndarray]]]
+    losses: dict[str, list[float]]
+    right: list[bool]
+
+    def frames(self, head: str) -> tuple[np.ndarray, np.ndarray]:
+        """(labels, scores) over all batches."""
+        labels, scores = zip(*self.heads[head], strict=True)
+        return np.concatenate(labels), np.concatenate(scores)
+
+    def quality(self) -> dict[str, float]:
+        """Both heads' AUC (nan where a class is missing), both mean losses, and token accuracy."""
+        quality = {f"{head}_auc": auc(*self.frames(head)) for head in self.heads}
+        quality |= {name: sum(values) / len(values) for name, values in self.losses.items() if values}
+        return quality | ({"token_accuracy": sum(self.right) / len(self.right)} if self.right else {})
+
+
+@torch.no_grad()
+def teacher_force(model: Any, batches: Iterable[Mapping[str, torch.Tensor]]) -> TeacherForced:
+    """Run collated batches through the model in evaluation mode."""
+    model.eval()
+    result = TeacherForced({head: [] for head in HEADS}, {"lm_loss": [], "video_loss": []}, [])
+    device = next(model.parameters()).device
+    for batch in batches:
+        batch = {name: value.to(device) for name, value in batch.items()}
+        output = model(**batch)
+        for name, values in result.losses.items():
+            if output[name] is not None:
+                values.append(output[name].item())
+        targets = batch["labels"][:, 1:]
+        result.right += (output.logits.argmax(-1) == targets[targets != IGNORE]).tolist()
+        ends = model.frame_positions(batch["input_ids"])
+        for head, pairs in result.heads.items():
+            labels = batch[f"{head}_labels"][ends]
+            scores = output[f"{head}_logits"].float().softmax(-1)[:, 1]
+            labelled = labels != IGNORE
+            pairs.append((labels[labelled].cpu().numpy(), scores[labelled].cpu().numpy()))
+    return result
+
+
+def auc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve, in [0, 1]; nan where only one class is there."""
+    return float(roc_auc_score(labels, scores)) if len(set(labels.tolist())) == 2 else math.nan
+
+
+@dataclass(slots=True)
+class TrainingResult:
+    """adapter: its folder. history: Trainer's log rows. alignment: loss of each iteration. seconds: of it all."""
+
+    adapter: Path
+    history: list[dict[str, Any]]
+    alignment: list[float]
+    seconds: float
+
+
+def train(
+    model: DuetForConditionalGeneration,
+    processor: DuetProcessor,
+    train_set: MixtureDataset,
+    val_set: MixtureDataset,
+    features: FeatureStore,
+    *,
+    output: str | Path,
+    base: str,
+    steps: int,
+    align_iterations: int = 400,
+    lora: Mapping[str, Any] | None = None,
+    learning_rate: float = 4e-4,
+    full_learning_rate: float = 1e-3,
+    batch_size: int = 1,
+    accumulation: int = 1,
+    warmup: float = 0.05,
+    eval_every: int = 100,
+    bf16: bool = False,
+    seed: int = 0,
+) -> TrainingResult:
+    """Train an adapter and write it to `output`/adapter.
+
+    base: the name that `load_duet` finds the base model by, kept in the adapter. steps: optimiser steps.
+    lora: r, alpha, dropout. learning_rate: of LoRA; full_learning_rate: of projector and heads. warmup:
+    share of the steps; then a cosine to 0. eval_every: steps between looks at the validation set.
+    bf16: compute in bfloat16 where that is safe (the trained weights stay float32).
+
+    Raises DuetError when the loss is no number any more, or a batch has no label.
+    """
+    started = time.monotonic()
+    set_seed(seed)
+    for dataset in (train_set, val_set):
+        features.prepare((source.video, source.fps) for source in dataset.sources)
+    losses = []
+    if align_iterations:
+        pairs = alignment_pairs(train_set, features)
+        losses = align_projector(model, processor, pairs, iterations=align_iterations, seed=seed)
+    wrapped = add_lora(model, **(lora or {}))
+    arguments = TrainingArguments(
+        output_dir=str(output), max_steps=steps, learning_rate=learning_rate, lr_scheduler_type="cosine",
+        warmup_steps=round(warmup * steps), per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=accumulation, max_grad_norm=1.0, bf16=bf16, seed=seed,
+        use_cpu=model.device.type == "cpu", eval_strategy="steps", eval_steps=eval_every,
+        logging_steps=max(1, min(10, steps // 10)), save_strategy="no", report_to="none",
+        remove_unused_columns=False, label_names=["labels"], dataloader_pin_memory=False,
+    )  # fmt: skip
+    trainer = DuetTrainer(
+        model=wrapped, args=arguments, train_dataset=train_set, eval_dataset=val_set,
+        data_collator=Collator(processor, features), callbacks=[_DrawAnew(train_set)],
+        full_learning_rate=full_learning_rate,
+    )  # fmt: skip
+    trainer.train()
+    if trainer.state.log_history[-1].get("step") != steps or "eval_lm_loss" not in trainer.state.log_history[-1]:
+        trainer.evaluate()
+    adapter = Path(output) / "adapter"
+    save_adapter(wrapped, adapter, base=base)
+    return TrainingResult(adapter, trainer.state.log_history, losses, time.monotonic() - started)

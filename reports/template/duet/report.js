@@ -1,0 +1,49 @@
+// A report's liveliness: it draws the plots from the data beside them, in the page's colours, and unfolds code.
+(() => {
+  const root = document.documentElement;
+  const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+
+  // What a figure leaves to its template is drawn in the page's colours; what it sets itself stays.
+  function themed(layout = {}) {
+    const template = layout.template ?? {};
+    const base = template.layout ?? {};
+    const axis = {
+      gridcolor: colour("--rule"), linecolor: colour("--rule"), zerolinecolor: colour("--rule"),
+      tickcolor: colour("--rule"),
+    };
+    const box = { bgcolor: colour("--raised"), bordercolor: colour("--rule"), font: { color: colour("--ink") } };
+    const page = {
+      ...base,
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { ...base.font, color: colour("--ink"), family: colour("--sans") },
+      xaxis: { ...base.xaxis, ...axis },
+      yaxis: { ...base.yaxis, ...axis },
+      hoverlabel: { ...base.hoverlabel, ...box },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--faint"), activecolor: colour("--ink") },
+      sliderdefaults: { ...base.sliderdefaults, bgcolor: colour("--rule"), bordercolor: colour("--rule") },
+    };
+    return { ...layout, template: { ...template, layout: page } };
+  }
+
+  const plots = [...document.querySelectorAll(".plot")].map((place) => {
+    const figure = JSON.parse(place.querySelector("script").textContent);
+    const canvas = place.appendChild(document.createElement("div"));
+    const config = { ...figure.config, responsive: true, displaylogo: false };
+    Plotly.newPlot(canvas, { ...figure, layout: themed(figure.layout), config });
+    return { canvas, template: () => themed(figure.layout).template };
+  });
+  const recolour = () => plots.forEach(({ canvas, template }) => Plotly.relayout(canvas, { template: template() }));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
+  addEventListener("beforeprint", () => { root.dataset.print = ""; recolour(); });
+  addEventListener("afterprint", () => { delete root.dataset.print; recolour(); });
+
+  const folds = [...document.querySelectorAll("details.code")];
+  const button = document.getElementById("show-code");
+  button.hidden = folds.length === 0;
+  button.addEventListener("click", () => {
+    const open = !folds.every((fold) => fold.open);
+    folds.forEach((fold) => { fold.open = open; });
+    button.textContent = open ? "Hide all code" : "Show all code";
+  });
+})();

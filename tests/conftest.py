@@ -1,0 +1,37 @@
+"""Shared pieces: the `tiny` model, built in memory, and nothing from outside the repository."""
+
+import os
+
+# before any test imports transformers: nothing may look for a hub
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmduet.checkpoints import build_tiny
+
+torch.set_num_threads(1)  # tiny tensors: threads only get in each other's way
+
+REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """(model, processor) of preset `tiny`; not to be changed."""
+    return build_tiny()
+
+
+@pytest.fixture
+def frames():
+    """uint8 [12, 3, 48, 64]: noise."""
+    return torch.randint(0, 256, (12, 3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of published numbers, which lies outside the repository."""
+    if not REFERENCE.is_dir():
+        pytest.skip(f"the reference files are not at {REFERENCE}")
+    return REFERENCE
