@@ -69,6 +69,9 @@ def load_duet(
     """
     preset, folder = PRESETS.get(str(name)), _base_folder(name)
     model = DuetForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    for parameter in model.parameters():
+        # memory of its own: pages mapped from the file are aligned otherwise, and sums would round otherwise
+        parameter.data = parameter.data.clone()
     processor = DuetProcessor.from_pretrained(folder)
     adapter = adapter or (preset.adapter if preset else None)
     if adapter is not None:

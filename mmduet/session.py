@@ -246,7 +246,10 @@ class DuetSession:
     def _feed(self, ids: Sequence[int], frame_embeds: torch.Tensor | None = None) -> torch.Tensor:
         """Append ids (and the frames their image tokens stand for) to the context; [1, L, H] hidden states."""
         input_ids = torch.tensor([ids], device=self.model.device)
-        embeds = self.model.embed(input_ids, frame_embeds)
+        if frame_embeds is None:  # a random model may even say <image>: then it is a word like any other
+            embeds = self.model.get_input_embeddings()(input_ids)
+        else:
+            embeds = self.model.embed(input_ids, frame_embeds)
         hidden = self.model.hidden_states(embeds, past_key_values=self.state.cache, use_cache=True)
         self.state.context.extend(ids)
         return hidden

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -52,13 +51,12 @@ class FeatureStore:
             for batch in iter_frames(video, fps=fps, size=self.processor.frame.size, rounding="ceil")
         ]
         path = self.path(video, fps)
-        handle, aside = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-        os.close(handle)
+        aside = path.with_name(f".{os.getpid()}-{path.name}")
         try:
             save_file({"features": torch.cat(batches).half().cpu().contiguous()}, aside)
-            os.replace(aside, path)
+            aside.replace(path)
         finally:
-            Path(aside).unlink(missing_ok=True)
+            aside.unlink(missing_ok=True)
 
     def read(self, video: Path, fps: float, first: int, count: int) -> torch.Tensor:
         """Features of frames first … first + count - 1, float16 [count, cells, D].

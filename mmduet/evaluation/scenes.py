@@ -14,7 +14,7 @@ from mmduet.data.collator import Collator
 from mmduet.data.conversations import NARRATION_INSTRUCTIONS
 from mmduet.data.features import FeatureStore
 from mmduet.data.mixture import MixtureDataset
-from mmduet.data.scenes import concept_of
+from mmduet.data.concepts import concepts_in
 from mmduet.evaluation.bootstrap import Estimate, bootstrap
 from mmduet.model import DuetForConditionalGeneration
 from mmduet.policy import HEADS, ScoreThreshold
@@ -39,7 +39,7 @@ class WatchedClip:
     def is_right(self, response: Response) -> bool:
         """Whether a response names the scene on screen, and nothing else."""
         scene = self.scene_at(response.time)
-        return scene is not None and concept_of(response.text) == {scene["concept"]}
+        return scene is not None and concepts_in(response.text) == {scene["concept"]}
 
     def is_named(self, scene: dict[str, Any]) -> bool:
         """Whether a right response came inside the scene's span."""

@@ -1,0 +1,93 @@
+import pytest
+import torch
+
+from mmduet.checkpoints import build_tiny, load_adapter, load_duet, load_processor, save_adapter, save_checkpoint
+from mmduet.errors import CheckpointError
+from mmduet.session import DuetSession
+from mmduet.training import TRAINED_IN_FULL, add_lora
+
+
+def trained_tiny(**lora):
+    """A tiny model with an adapter that is not the identity."""
+    model, processor = build_tiny()
+    wrapped = add_lora(model, **{"r": 4, "alpha": 8, **lora})
+    generator = torch.Generator().manual_seed(0)
+    for parameter in wrapped.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)
+    return wrapped, processor
+
+
+def scores(model, processor, frames):
+    trace = DuetSession(model, processor).run(frames[:4])
+    return trace.informative, trace.relevance
+
+
+def test_unknown_names_are_told_the_presets():
+    with pytest.raises(CheckpointError, match=r"'nano' is no preset \(tiny, mini-base, mini\)"):
+        load_duet("nano")
+
+
+def test_preset_tiny_is_build_tiny(frames, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMDUET_CACHE", str(tmp_path))
+    model, processor = load_duet("tiny")
+    for ours, theirs in zip(scores(model, processor, frames), scores(*build_tiny(), frames), strict=True):
+        assert (ours == theirs).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny-1"], "nothing is left aside"
+    assert load_processor("tiny").frame == processor.frame
+
+
+@pytest.mark.parametrize("merge", [True, False])
+def test_adapter_round_trip(frames, tmp_path, merge):
+    wrapped, processor = trained_tiny()
+    wrapped.eval()
+    before = scores(wrapped.get_base_model(), processor, frames)
+    save_adapter(wrapped, tmp_path / "adapter", base="tiny", dtype=torch.float32)
+    model = load_adapter(build_tiny()[0], tmp_path / "adapter", merge=merge).eval()
+    for saved, loaded in zip(before, scores(model, processor, frames), strict=True):
+        assert abs(saved - loaded).max() < 1e-6
+
+
+def test_adapter_holds_lora_projector_and_heads_only(tmp_path):
+    from safetensors.torch import load_file
+
+    save_adapter(trained_tiny()[0], tmp_path / "adapter", base="tiny")
+    names = load_file(tmp_path / "adapter/adapter_model.safetensors")
+    assert all("lora_" in name or any(part in name for part in TRAINED_IN_FULL) for name in names)
+    assert all(any(part in name for name in names) for part in TRAINED_IN_FULL)
+    assert '"tiny"' in (tmp_path / "adapter/adapter_config.json").read_text()
+
+
+def test_a_merged_checkpoint_round_trip(frames, tmp_path):
+    wrapped, processor = trained_tiny()
+    model = wrapped.merge_and_unload().eval()
+    save_checkpoint(model, processor, tmp_path / "whole")
+    again, its_processor = load_duet(tmp_path / "whole")
+    for saved, loaded in zip(scores(model, processor, frames), scores(again, its_processor, frames), strict=True):
+        assert (saved == loaded).all()
+
+
+def test_an_adapter_of_another_base_is_refused_with_both_shapes(tmp_path):
+    from mmduet.model import DuetConfig, DuetForConditionalGeneration
+
+    save_adapter(trained_tiny()[0], tmp_path / "adapter", base="tiny")
+    settings = build_tiny()[0].config.to_dict()
+    settings["text_config"]["intermediate_size"] = 96
+    other = DuetForConditionalGeneration(DuetConfig.from_dict(settings))
+    with pytest.raises(CheckpointError, match=r"does not fit this base: .*\(.*128.*\).*\(.*96.*\)"):
+        load_adapter(other, tmp_path / "adapter")
+
+
+def test_a_folder_without_an_adapter_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"has no adapter_model\.safetensors"):
+        load_adapter(build_tiny()[0], tmp_path)
+
+
+def test_a_failed_save_keeps_the_old_checkpoint(tmp_path, monkeypatch):
+    model, processor = build_tiny()
+    save_checkpoint(model, processor, tmp_path / "tiny")
+    monkeypatch.setattr(processor, "save_pretrained", lambda folder: (_ for _ in ()).throw(OSError(28, "disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(model, processor, tmp_path / "tiny")
+    assert load_duet(tmp_path / "tiny")
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
