@@ -116,7 +116,7 @@ def _check_fit(wrapped: PeftModel, weights: Path) -> None:
     """Compare the adapter's tensors with those the wrapped model would save."""
     from peft import get_peft_model_state_dict
 
-    expected = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(wrapped).items()}
+    expected = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(wrapped, save_embedding_layers=False).items()}
     with safe_open(weights, "pt") as file:
         found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (not a dict)
     for key in sorted(expected.keys() | found.keys()):
@@ -141,7 +141,7 @@ def save_adapter(wrapped: PeftModel, folder: Path, *, base: str, dtype: torch.dt
     """
     wrapped.peft_config["default"].base_model_name_or_path = base
     with _replacing(folder) as aside:
-        wrapped.save_pretrained(str(aside))
+        wrapped.save_pretrained(str(aside), save_embedding_layers=False)  # else PEFT asks a hub
         weights = aside / "adapter_model.safetensors"
         save_file({name: value.to(dtype).contiguous() for name, value in load_file(weights).items()}, weights)
         (aside / "README.md").unlink(missing_ok=True)  # PEFT's empty model card

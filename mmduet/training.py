@@ -157,7 +157,7 @@ class DuetTrainer(Trainer):
         if not torch.isfinite(output.loss):
             raise DuetError(f"the loss is {output.loss.item()} at step {self.state.global_step}: lower the rates.")
         for name, values in self.parts.items():
-            if output[name] is not None:
+            if output.get(name) is not None:
                 values.append(output[name].item())
         return (output.loss, output) if return_outputs else output.loss
 
@@ -235,7 +235,7 @@ def teacher_force(model: Any, batches: Iterable[Mapping[str, torch.Tensor]]) -> 
         batch = {name: value.to(device) for name, value in batch.items()}
         output = model(**batch)
         for name, values in result.losses.items():
-            if output[name] is not None:
+            if output.get(name) is not None:
                 values.append(output[name].item())
         targets = batch["labels"][:, 1:]
         result.right += (output.logits.argmax(-1) == targets[targets != IGNORE]).tolist()
@@ -316,7 +316,7 @@ def train(
         full_learning_rate=full_learning_rate,
     )  # fmt: skip
     trainer.train()
-    if trainer.state.log_history[-1].get("step") != steps or "eval_lm_loss" not in trainer.state.log_history[-1]:
+    if not any("eval_lm_loss" in row and row["step"] == steps for row in trainer.state.log_history):
         trainer.evaluate()
     adapter = Path(output) / "adapter"
     save_adapter(wrapped, adapter, base=base)

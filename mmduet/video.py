@@ -1,7 +1,6 @@
 """Video: metadata, and frames sampled by the source's own timestamps. decord decodes; nothing else does."""
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,6 @@ import torch
 import torch.nn.functional as F
 
 from mmduet.errors import VideoError
-
-# decord asks a broken file 10,240 times for a frame it will never give; a clip that needs more than this is broken
-os.environ.setdefault("DECORD_EOF_RETRY_MAX", "128")
 
 TOLERANCE = 1e-3  # s: decord's timestamps are float32
 Rounding = Literal["floor", "ceil"]
