@@ -116,7 +116,10 @@ def _check_fit(wrapped: PeftModel, weights: Path) -> None:
     """Compare the adapter's tensors with those the wrapped model would save."""
     from peft import get_peft_model_state_dict
 
-    expected = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(wrapped, save_embedding_layers=False).items()}
+    expected = {
+        key: tuple(value.shape)
+        for key, value in get_peft_model_state_dict(wrapped, save_embedding_layers=False).items()
+    }
     with safe_open(weights, "pt") as file:
         found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (not a dict)
     for key in sorted(expected.keys() | found.keys()):

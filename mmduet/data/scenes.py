@@ -291,9 +291,7 @@ def _write_annotations(folder: Path, split: str, scripts: list[Script]) -> None:
 def narrations(script: Script) -> list[dict[str, Any]]:
     """A caption a scene, said REACTION s after its start."""
     rng = script.draw(0)
-    return [
-        {"text": str(rng.choice(CONCEPTS[str(shot.concept)].captions)), **_moment(shot)} for shot in script.scenes
-    ]
+    return [{"text": str(rng.choice(CONCEPTS[str(shot.concept)].captions)), **_moment(shot)} for shot in script.scenes]
 
 
 def _moment(shot: Shot) -> dict[str, Any]:

@@ -55,9 +55,5 @@ def silences(dataset: MixtureDataset) -> np.ndarray:
     gaps: list[float] = []
     for index in range(len(dataset)):
         turns = example_times(dataset[index])[3]
-        gaps += [
-            turn.time - before.time
-            for before, turn in pairwise(turns)
-            if isinstance(turn, Response)
-        ]
+        gaps += [turn.time - before.time for before, turn in pairwise(turns) if isinstance(turn, Response)]
     return np.array(gaps)

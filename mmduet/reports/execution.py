@@ -54,9 +54,7 @@ def execute(
     return Execution(executed, error, started, seconds)
 
 
-def _papermill(
-    notebook: nbformat.NotebookNode, output: Path, parameters: Mapping[str, Any], folder: Path | str
-) -> str:
+def _papermill(notebook: nbformat.NotebookNode, output: Path, parameters: Mapping[str, Any], folder: Path | str) -> str:
     """Run and write; the error in one line, or nothing."""
     import papermill  # heavy, and a notebook that records metrics does without
     from jupyter_client.kernelspec import NoSuchKernel

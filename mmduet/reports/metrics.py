@@ -26,9 +26,7 @@ class Metric(NamedTuple):
         if not isinstance(name, str) or not name.strip():
             raise DuetError(f"a metric's name is a text that is not empty, not {name!r}: name it")
         if len(numbers) not in (1, 3) or not all(_is_number(number) for number in numbers):
-            raise DuetError(
-                f"metric {name!r} is {value!r}, but a metric is a number or (value, low, high): give one"
-            )
+            raise DuetError(f"metric {name!r} is {value!r}, but a metric is a number or (value, low, high): give one")
         return cls(name, *(_finite(number) for number in numbers))
 
     @property

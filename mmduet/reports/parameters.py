@@ -115,9 +115,7 @@ def _parse(source: str, notebook: str) -> list[Parameter]:
     try:
         statements = ast.parse(source).body
     except SyntaxError as error:
-        raise SuiteError(
-            f"{notebook} has a `parameters` cell that is no Python ({error}): mend it"
-        ) from error
+        raise SuiteError(f"{notebook} has a `parameters` cell that is no Python ({error}): mend it") from error
     comments = _comments(source)
     return [_parameter(statement, comments, notebook) for statement in statements if not _is_text(statement)]
 

@@ -117,9 +117,7 @@ def _read_yaml(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
-        raise SuiteError(
-            f"{path} is not there: give a suite's path, such as reports/suites/demo.yaml"
-        ) from None
+        raise SuiteError(f"{path} is not there: give a suite's path, such as reports/suites/demo.yaml") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path} cannot be read ({error}): give a YAML file") from error
     except yaml.MarkedYAMLError as error:
@@ -154,9 +152,7 @@ def _sentence(error: Any) -> str:
         case "value_error":
             return f"{entry} {error['ctx']['error']}"
         case "model_type":
-            return (
-                f"{entry or 'the file'} is {error['input']!r}, not keys and values: write `key: value` lines"
-            )
+            return f"{entry or 'the file'} is {error['input']!r}, not keys and values: write `key: value` lines"
     return f"{entry} is {error['input']!r}, but {error['msg'].lower()}: correct it"
 
 
@@ -182,8 +178,6 @@ def _check_names(runs: tuple[Run, ...], path: Path) -> None:
     names = [run.name.lower() for run in runs]
     for run in runs:
         if names.count(run.name.lower()) > 1:
-            raise SuiteError(
-                f"{path}: two runs are named {run.name}, but each makes its own file: rename one"
-            )
+            raise SuiteError(f"{path}: two runs are named {run.name}, but each makes its own file: rename one")
         if run.name.lower() == "index" or run.name.lower().endswith(".failed"):
             raise SuiteError(f"{path}: a run is named {run.name}, but that name is taken: rename it")

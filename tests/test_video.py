@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmduet.errors import VideoError
+from mmduet.video import fit_frames, iter_frames, read_frames, read_metadata, sample_indices
+from tests.clips import write_clip, write_sound
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """2 s at 12 frames a second, 64x48."""
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4")
+
+
+def levels(batch):
+    """The grey of each frame's middle."""
+    middle = batch.frames.shape[-1] // 2
+    return batch.frames[:, 0, middle, middle].tolist()
+
+
+def test_metadata(clip):
+    metadata = read_metadata(clip)
+    assert (metadata.frame_count, metadata.width, metadata.height) == (24, 64, 48)
+    assert metadata.duration == pytest.approx(2.0, abs=1e-3)
+    assert metadata.fps == pytest.approx(12.0, abs=1e-2)
+
+
+def test_frames_are_the_first_at_or_after_their_time(clip):
+    batch = read_frames(clip, fps=2, size=32)
+    assert batch.times.tolist() == [0.0, 0.5, 1.0, 1.5]
+    assert levels(batch) == pytest.approx([0, 48, 96, 144], abs=3)
+    assert batch.frames.shape == (4, 3, 32, 32)
+    assert batch.frames.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_other_containers(tmp_path, suffix):
+    batch = read_frames(write_clip(tmp_path / f"clip{suffix}"), fps=3, size=32)
+    assert levels(batch) == pytest.approx([0, 32, 64, 96, 128, 160], abs=4)
+
+
+def test_variable_frame_rate(tmp_path):
+    times = [0, 100, 200, 900, 1000, 1100, 1700, 1800]
+    clip = write_clip(tmp_path / "vfr.mkv", frames=8, times=times)
+    batch = read_frames(clip, fps=2, size=32, rounding="ceil")
+    assert levels(batch) == pytest.approx([0, 8 * 3, 8 * 4, 8 * 6], abs=3)  # first at or after 0, 0.5, 1, 1.5 s
+
+
+def test_batches_are_one_sample(clip):
+    batches = list(iter_frames(clip, fps=12, size=16, batch_size=5))
+    assert [len(batch.frames) for batch in batches] == [5, 5, 5, 5, 4]
+    whole = read_frames(clip, fps=12, size=16)
+    assert torch.equal(torch.cat([batch.frames for batch in batches]), whole.frames)
+    np.testing.assert_array_equal(np.concatenate([batch.times for batch in batches]), whole.times)
+
+
+def test_max_frames_keeps_the_start(clip):
+    assert levels(read_frames(clip, fps=2, size=16, max_frames=2)) == pytest.approx([0, 48], abs=3)
+
+
+steps = st.lists(st.floats(0.01, 1.0), min_size=1, max_size=30)
+
+
+@given(steps, st.floats(0.1, 10), st.sampled_from(["floor", "ceil"]))
+def test_sampling_law(gaps, fps, rounding):
+    starts = np.concatenate([[0.0], np.cumsum(gaps)])
+    duration = starts[-1] + 0.05
+    indices = sample_indices(starts, fps, duration=duration, rounding=rounding)
+    assert 1 <= len(indices) <= max(1, np.ceil(duration * fps))
+    for k, index in enumerate(indices):
+        assert starts[index] >= k / fps - 1e-3
+        assert index == 0 or starts[index - 1] < k / fps, "an earlier source frame would have done"
+
+
+def test_floor_and_ceil():
+    starts = np.arange(26) / 10
+    counts = [len(sample_indices(starts, 2, duration=2.6, rounding=rounding)) for rounding in ("floor", "ceil")]
+    assert counts == [5, 6]
+
+
+@pytest.mark.parametrize(("height", "width"), [(30, 60), (60, 30), (40, 40), (1, 200)])
+def test_fitted_frames_keep_their_aspect_on_black(height, width):
+    fitted = fit_frames(torch.full((1, 3, height, width), 200, dtype=torch.uint8), 40)
+    assert fitted.shape == (1, 3, 40, 40)
+    assert fitted[0, 0, 19, 19] == 200
+    lit = (fitted[0, 0] == 200).sum().item()
+    assert lit == max(1, round(40 * height / max(height, width))) * max(1, round(40 * width / max(height, width)))
+
+
+def test_bad_files_are_told_apart(tmp_path, clip):
+    whole = clip.read_bytes()
+    bad = {
+        "missing.mp4": (None, "does not exist"),
+        "folder.mp4": ("folder", "is a folder"),
+        "empty.mp4": (b"", "0 bytes"),
+        "text.mp4": (b"not a video", "no video that decord can open"),
+        "cut.mp4": (whole[: len(whole) // 2], "cut off"),
+        "head.mp4": (whole[:40], "cut off"),
+    }
+    for name, (content, message) in bad.items():
+        path = tmp_path / name
+        if content == "folder":
+            path.mkdir()
+        elif content is not None:
+            path.write_bytes(content)
+        with pytest.raises(VideoError, match=message) as caught:
+            read_frames(path, fps=2, size=16)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value), "one sentence"
+
+
+def test_sound_alone_is_no_video(tmp_path):
+    with pytest.raises(VideoError, match=r"sound\.mp4"):
+        read_metadata(write_sound(tmp_path / "sound.mp4"))
+
+
+@pytest.mark.parametrize("setting", [{"fps": 0}, {"fps": float("nan")}, {"size": 0}, {"max_frames": 0}])
+def test_numbers_are_checked(clip, setting):
+    with pytest.raises(VideoError, match=next(iter(setting))):
+        read_frames(clip, **{"fps": 2, "size": 16, **setting})
