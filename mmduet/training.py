@@ -7,18 +7,20 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+import transformers.trainer
 from peft import LoraConfig, PeftModel, get_peft_model
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from tqdm import tqdm
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from mmduet.checkpoints import save_adapter
 from mmduet.data.collator import Collator
@@ -29,6 +31,11 @@ from mmduet.errors import AnnotationError, DuetError
 from mmduet.model import HEAD_NAMES, IGNORE, DuetForConditionalGeneration
 from mmduet.policy import HEADS
 from mmduet.processing import DuetProcessor
+
+# a folder datasets/ in the working directory, where videos are often kept, looks to Trainer like the package
+_datasets = find_spec("datasets")
+if _datasets is not None and _datasets.origin is None:
+    transformers.trainer.is_datasets_available = lambda: False
 
 LORA_TARGETS = r".*language_model\..*(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)$"
 TRAINED_IN_FULL = ["projector", *HEAD_NAMES]
@@ -201,6 +208,24 @@ class _DrawAnew(TrainerCallback):
         self.dataset.epoch = int(state.epoch or 0)
 
 
+class _Progress(TrainerCallback):
+    """One plain bar with the newest figures: also readable in a log, where a widget is not."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.bar, self.newest = tqdm(total=state.max_steps, desc="train", unit="step"), {}
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        shown = ("lm_loss", "video_loss", "eval_informative_auc", "eval_relevance_auc")
+        self.newest |= {name: value for name, value in logs.items() if name in shown}
+        self.bar.set_postfix(self.newest)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.bar.close()
+
+
 @dataclass(slots=True)
 class TeacherForced:
     """What a model makes of annotated conversations, the words before each point given.
@@ -308,16 +333,15 @@ def train(
         gradient_accumulation_steps=accumulation, max_grad_norm=1.0, bf16=bf16, seed=seed,
         use_cpu=model.device.type == "cpu", eval_strategy="steps", eval_steps=eval_every,
         logging_steps=max(1, min(10, steps // 10)), save_strategy="no", report_to="none",
-        remove_unused_columns=False, label_names=["labels"], dataloader_pin_memory=False,
+        remove_unused_columns=False, disable_tqdm=True, label_names=["labels"], dataloader_pin_memory=False,
     )  # fmt: skip
     trainer = DuetTrainer(
         model=wrapped, args=arguments, train_dataset=train_set, eval_dataset=val_set,
-        data_collator=Collator(processor, features), callbacks=[_DrawAnew(train_set)],
+        data_collator=Collator(processor, features), callbacks=[_DrawAnew(train_set), _Progress()],
         full_learning_rate=full_learning_rate,
     )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
-    if not any("eval_lm_loss" in row and row["step"] == steps for row in trainer.state.log_history):
-        trainer.evaluate()
     adapter = Path(output) / "adapter"
     save_adapter(wrapped, adapter, base=base)
     return TrainingResult(adapter, trainer.state.log_history, losses, time.monotonic() - started)

@@ -33,7 +33,8 @@ class Concept:
         """The photograph's file, inside the installed wheel."""
         package, folder = self.place
         spec = find_spec(package)
-        assert spec and spec.origin, f"{package} is a dependency of this project"
+        assert spec is not None  # a dependency of this project
+        assert spec.origin is not None
         return Path(spec.origin).parent / folder / self.file
 
     @property
@@ -79,7 +80,8 @@ _ALL = (
     ),
     Concept(
         "flower", _SKLEARN, "flower.jpg", "a flower",
-        ("An orange flower is in full bloom.", "A round flower with many petals.", "A dahlia flower against dark leaves."),
+        ("An orange flower is in full bloom.", "A round flower with many petals.",
+         "A dahlia flower against dark leaves."),
         ("the flower", "an orange flower", "a blooming flower"),
         r"flowers?|dahlia", "vultilion, CC BY 2.0",
     ),
@@ -98,7 +100,8 @@ _ALL = (
     ),
     Concept(
         "horse", _SKIMAGE, "horse.png", "a horse",
-        ("The black silhouette of a horse.", "A horse stands still in front of white.", "A drawing of a standing horse."),
+        ("The black silhouette of a horse.", "A horse stands still in front of white.",
+         "A drawing of a standing horse."),
         ("the horse", "the silhouette of a horse", "a standing horse"),
         r"horses?", "Andreas Preuss, CC0",
     ),

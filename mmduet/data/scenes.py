@@ -20,7 +20,7 @@ from typing import Any
 import av
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from mmduet.data.concepts import CONCEPTS, Concept
 from mmduet.errors import AnnotationError
@@ -241,7 +241,7 @@ def _draw_box(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 @cache
 def _photograph(key: str, mirrored: bool) -> Image.Image:
     concept: Concept = CONCEPTS[key]
-    picture = Image.open(concept.path)
+    picture: Image.Image = Image.open(concept.path)
     if picture.mode == "RGBA":
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     picture = picture.convert("RGB")
@@ -412,11 +412,16 @@ def _qvhighlights(script: Script) -> list[dict[str, Any]]:
                 "duration": script.duration,
                 "vid": script.name.removesuffix(".mp4"),
                 "relevant_clip_ids": relevant,
-                "saliency_scores": [[min(4, max(1, round(4 * shares[clip] - d))) for d in (0, 0.5, 1)] for clip in relevant],
+                "saliency_scores": [_ratings(shares[clip]) for clip in relevant],
                 "relevant_windows": _windows(relevant),
             }
         )  # fmt: skip
     return lines
+
+
+def _ratings(share: float) -> list[int]:
+    """Three raters' scores of a clip, the second and third a little harder to please."""
+    return [max(1, round(4 * share - severity)) for severity in (0.0, 0.5, 1.0)]
 
 
 def _clip_shares(script: Script, key: str) -> np.ndarray:

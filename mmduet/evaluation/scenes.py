@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from mmduet.data.annotations import read_json
 from mmduet.data.collator import Collator
+from mmduet.data.concepts import concepts_in
 from mmduet.data.conversations import NARRATION_INSTRUCTIONS
 from mmduet.data.features import FeatureStore
 from mmduet.data.mixture import MixtureDataset
-from mmduet.data.concepts import concepts_in
 from mmduet.evaluation.bootstrap import Estimate, bootstrap
 from mmduet.model import DuetForConditionalGeneration
 from mmduet.policy import HEADS, ScoreThreshold

@@ -27,7 +27,7 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "template"
 PLOT = "application/vnd.plotly.v1+json"
 PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
 ORDER = (PLOT, "text/html", "text/markdown", *PICTURES, "text/latex", "text/plain")
-HIDDEN = {"parameters", "injected-parameters", "papermill-error-cell-tag"}
+TOLD_ABOVE = {"parameters", "injected-parameters", "papermill-error-cell-tag"}  # tags of cells
 
 
 def export_html(notebook: NotebookNode) -> str:
@@ -83,12 +83,14 @@ class ReportExporter(TemplateExporter):
     def from_notebook_node(  # type: ignore[override]
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
-        notebook = copy.deepcopy(nb)
-        return super().from_notebook_node(notebook, {**(resources or {}), "report": _report(notebook)}, **kw)
+        shown = copy.deepcopy(nb)
+        shown.cells = [cell for cell in shown.cells if not TOLD_ABOVE.intersection(cell.metadata.get("tags", []))]
+        report = {**_report(nb), "title": take_title(shown) or "Notebook"}
+        return super().from_notebook_node(shown, {**(resources or {}), "report": report}, **kw)
 
 
 def _report(notebook: NotebookNode) -> dict[str, Any]:
-    """What the template needs beside the notebook; the title leaves the notebook's first cell."""
+    """What the template needs beside the notebook."""
     given = notebook.metadata.get("papermill", {}).get("parameters", {})
     record = notebook.metadata.get("mmduet")
     declared = declared_parameters(notebook, "the notebook")
@@ -98,11 +100,9 @@ def _report(notebook: NotebookNode) -> dict[str, Any]:
         "given": given,
         "seed": given.get("seed", declared["seed"].default if "seed" in declared else "none"),
         "metrics": recorded_metrics(notebook),
-        "title": take_title(notebook) or "Notebook",
         "prose": Prose(),
         "nonce": secrets.token_urlsafe(16),
         "order": ORDER,
-        "hidden": HIDDEN,
         "pictures": PICTURES,
         "plotlyjs": lambda: Markup(get_plotlyjs()),
         "text": lambda name: Markup((template_folder() / name).read_text(encoding="utf-8")),

@@ -15,9 +15,9 @@ class Metric(NamedTuple):
     """A named number, with the bounds of its interval where it has one; None stands for "not a number"."""
 
     name: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
+    value: int | float | None
+    low: int | float | None = None
+    high: int | float | None = None
 
     @classmethod
     def of(cls, name: str, value: Any) -> Self:

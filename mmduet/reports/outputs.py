@@ -16,6 +16,7 @@ from pygments.lexers import PythonLexer
 FORBIDDEN = ["script", "link", "meta", "base", "object", "embed", "form", "noscript"]
 REMOTE = re.compile(r"^\s*(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 REMOTE_STYLE = re.compile(r"@import[^;]*;?|url\(\s*['\"]?\s*(?:https?:)?//[^)]*\)", re.IGNORECASE)
+NUMBER = re.compile(r"^\s*[-+]?[\d.,]+(e[-+]?\d+)?\s*%?\s*$|^NaN$", re.IGNORECASE)
 MOVES = re.compile(r"(\r\n|\n|\r|\x1b\[A)")
 CODES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -81,6 +82,8 @@ def inert_html(source: str, nonce: str) -> Markup:
         tag.decompose()
     for tag in soup.find_all(True):
         _strip_attributes(tag)
+    for table in soup.find_all("table", class_="dataframe"):
+        _align_numbers(table)
     for style in soup.find_all("style"):
         style.string = REMOTE_STYLE.sub("", style.get_text())
     for frame in soup.find_all("iframe"):
@@ -98,10 +101,23 @@ def _strip_attributes(tag: Tag) -> None:
     for name, value in list(tag.attrs.items()):
         text = " ".join(value) if isinstance(value, list) else str(value)
         remote = name in ("src", "srcset", "poster", "background", "data") and REMOTE.match(text)
-        if name.startswith("on") or remote or (name == "src" and tag.name == "iframe"):
+        if name.startswith("on") or remote or name == "border" or (name == "src" and tag.name == "iframe"):
             del tag[name]
         elif name == "style":
             tag[name] = REMOTE_STYLE.sub("", text)
+
+
+def _align_numbers(table: Tag) -> None:
+    """Class `number` on the cells of pandas' table that are one, and on what heads them."""
+    heads = table.select("thead tr:first-child th")
+    for row in table.select("thead tr"):
+        row.attrs.pop("style", None)  # pandas has all heads to the right
+    for row in table.select("tbody tr"):
+        for place, cell in enumerate(row.find_all(["th", "td"], recursive=False)):
+            if NUMBER.match(cell.get_text()):
+                cell["class"] = "number"
+                if place < len(heads):
+                    heads[place]["class"] = "number"
 
 
 def _frame_document(source: str, nonce: str) -> str:

@@ -12,8 +12,12 @@
       tickcolor: colour("--rule"),
     };
     const box = { bgcolor: colour("--raised"), bordercolor: colour("--rule"), font: { color: colour("--ink") } };
+    const line = { ...base.shapedefaults?.line, color: colour("--ink") };
     const page = {
       ...base,
+      margin: { l: 60, r: 20, t: layout.title ? 60 : 40, b: 50, ...base.margin },
+      shapedefaults: { ...base.shapedefaults, line },
+      annotationdefaults: { ...base.annotationdefaults, arrowcolor: colour("--ink") },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { ...base.font, color: colour("--ink"), family: colour("--sans") },
@@ -30,6 +34,7 @@
     const figure = JSON.parse(place.querySelector("script").textContent);
     const canvas = place.appendChild(document.createElement("div"));
     const config = { ...figure.config, responsive: true, displaylogo: false };
+    place.classList.add("drawn");
     Plotly.newPlot(canvas, { ...figure, layout: themed(figure.layout), config });
     return { canvas, template: () => themed(figure.layout).template };
   });
