@@ -4,78 +4,30 @@ It knows no files, no plots, no widgets, and not when to speak: that is the poli
 """
 
 import math
+import os.path
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from tqdm import tqdm
 from transformers import DynamicCache
 
-from mmduet.conversation import IM_END, JOIN, TextTurn, open_turn
+from mmduet.conversation import TextTurn
 from mmduet.errors import DuetError
 from mmduet.model import DuetForConditionalGeneration
 from mmduet.policy import FrameScores, Policy, ScoreThreshold
 from mmduet.processing import DuetProcessor
+from mmduet.protocol import PROTOCOLS, ContextProtocol, StreamState
 from mmduet.trace import DuetTrace, Query, Response
 
 Event = FrameScores | Query | Response
 ENCODE_BATCH = 16  # frames the vision tower takes at once, when that many are at hand
 
 
-@dataclass(slots=True)
-class StreamState:
-    """Everything a session remembers of the video it watches.
-
-    context: the ids in the cache, in order, an image token for each feature of a frame.
-    generated: tokens said so far (for the repetition penalty). stream_open: whether the last turn of
-    the context is a stream turn still open. frames: frames seen.
-    """
-
-    cache: DynamicCache
-    context: list[int] = field(default_factory=list)
-    generated: list[int] = field(default_factory=list)
-    pending: list[Query] = field(default_factory=list)
-    stream_open: bool = False
-    frames: int = 0
-
-    def crop(self, length: int) -> None:
-        """Forget the context from position `length` on."""
-        if length < len(self.context):
-            self.cache.crop(length - len(self.context))  # negative: that many tokens off the end
-            del self.context[length:]
-
-
-class TrainingProtocol:
-    """The context is always the training prompt's rendering of the conversation so far.
-
-    Each method returns the text to feed before the thing it is named after.
-    """
-
-    def __init__(self, processor: DuetProcessor):
-        self.system = processor.render_turn(processor.system_turn())
-
-    def before_query(self, state: StreamState) -> str:
-        return self._new_turn(state) + open_turn("user")
-
-    def before_frame(self, state: StreamState) -> str:
-        return "" if state.stream_open else self._new_turn(state) + open_turn("stream")
-
-    def before_response(self, state: StreamState) -> str:
-        return self._new_turn(state) + open_turn("assistant")
-
-    def _new_turn(self, state: StreamState) -> str:
-        if not state.context:
-            return self.system + JOIN
-        return IM_END + JOIN if state.stream_open else JOIN
-
-
-PROTOCOLS = {"training": TrainingProtocol}
-
-
 class DuetSession:
     """Watches one video at a time, frame by frame.
 
-    policy: when to speak. frame_fps: the rate the frames were sampled at, 1/s; frame k is at k / frame_fps.
+    policy: when to speak. protocol: ``training`` (the context is the training prompt's) or ``upstream`` (as the
+    published numbers were made). frame_fps: the rate the frames were sampled at, 1/s; frame k is at k / frame_fps.
     remove_assistant_turns: responses are given but not left in the context, so that later frames go on
     in the same stream turn. repetition_penalty: > 0, over all tokens said in this video (Hugging Face's
     definition), None for none. max_new_tokens: a response is cut there.
@@ -106,7 +58,7 @@ class DuetSession:
         self.model, self.processor = model.eval(), processor
         self.policy = policy if policy is not None else ScoreThreshold(0.5)
         self.frame_fps = frame_fps
-        self.protocol = PROTOCOLS[protocol](processor)
+        self.protocol: ContextProtocol = PROTOCOLS[protocol](processor)
         self.remove_assistant_turns = remove_assistant_turns
         self.repetition_penalty = repetition_penalty
         self.max_new_tokens = max_new_tokens
@@ -184,57 +136,52 @@ class DuetSession:
             yield self._respond(time)
 
     def _feed_query(self, text: str) -> None:
-        self._feed(self.processor.ids(self.protocol.before_query(self.state) + text + IM_END))
-        self.state.stream_open = False
+        self._feed(self.protocol.query(self.state, text))
+        self.state.stream_open, self.state.last = False, "query"
 
     def _score(self, frame_embeds: torch.Tensor, time: float) -> FrameScores:
         """Append one frame, [T, H], to the context and score it."""
-        ids = self.processor.ids(self.protocol.before_frame(self.state)) + [self.processor.image_id] * len(frame_embeds)
+        ids = self.protocol.frame(self.state) + [self.processor.image_id] * len(frame_embeds)
         hidden = self._feed(ids, frame_embeds.unsqueeze(0))
-        self.state.stream_open = True
+        self.state.stream_open, self.state.last = True, "frame"
         self.state.frames += 1
         informative, relevance = self.model.score_frames(hidden[0, -1:])[0].tolist()
         return FrameScores(time, informative, relevance)
 
     def _respond(self, time: float) -> Response:
         state, start = self.state, len(self.state.context)
-        header = self.processor.ids(self.protocol.before_response(state))
-        token_ids = self._generate(header)
+        said = self._generate(self.protocol.response(state))
+        token_ids = said[:-1] if said[-1] == self.processor.end_id else said
         text = self.processor.response_text(token_ids)
         if self.remove_assistant_turns:
             state.crop(start)
         else:
-            self._keep_response(start, text)
+            self._make_context(start, self.protocol.kept(state, start, said, text))
+            state.stream_open = False
+        state.last = "response"
         return Response(time, text, tuple(token_ids))
 
-    def _keep_response(self, start: int, text: str) -> None:
-        """Make the context from `start` on what training would have made of `text`.
-
-        What was generated need not be how the tokenizer spells it: such tokens are fed anew.
-        """
-        closing = self.processor.ids(IM_END + JOIN)
-        wanted = closing + self.processor.ids(open_turn("assistant") + text + IM_END)
-        fed = self.state.context[start:]
-        common = next(
-            (i for i, (a, b) in enumerate(zip(fed, wanted, strict=False)) if a != b), min(len(fed), len(wanted))
-        )
+    def _make_context(self, start: int, wanted: list[int]) -> None:
+        """Make the context from `start` on what is wanted, keeping what already is."""
+        common = len(os.path.commonprefix([self.state.context[start:], wanted]))
         self.state.crop(start + common)
-        self._feed(wanted[common:])
-        self.state.stream_open = False
+        if wanted[common:]:
+            self._feed(wanted[common:])
 
     def _generate(self, header: Sequence[int]) -> list[int]:
-        """Feed the response's header, then speak greedily. The last token said is not in the context yet."""
+        """Feed the response's header, then speak greedily until the closing token, which is part of what is
+        returned, or `max_new_tokens`. The last token said is not in the context yet.
+        """
         said: list[int] = []
         hidden = self._feed(header)
         while True:
-            token = self._next_token(self.model.vocabulary_logits(hidden[0, -1]).float())
-            if token == self.processor.end_id:
+            said.append(self._next_token(self.model.vocabulary_logits(hidden[0, -1]).float()))
+            if said[-1] == self.processor.end_id:
                 return said
-            said.append(token)
-            self.state.generated.append(token)
+            self.state.generated.append(said[-1])
             if len(said) == self.max_new_tokens:
                 return said
-            hidden = self._feed([token])
+            hidden = self._feed(said[-1:])
 
     def _next_token(self, logits: torch.Tensor) -> int:
         if self.repetition_penalty is not None and self.state.generated:

@@ -70,7 +70,7 @@ def _papermill(notebook: nbformat.NotebookNode, output: Path, parameters: Mappin
                 kernel_name="python3",  # this interpreter, whatever kernel the notebook was saved with
                 language="python",
                 cwd=folder,
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # its advice on sockets breaks the bar
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # its words break the progress bar
             )
     except papermill.PapermillExecutionError as error:
         return f"{error.ename}: {error.evalue}".splitlines()[0] + f" (cell {error.exec_count})"

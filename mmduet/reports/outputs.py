@@ -101,7 +101,8 @@ def _strip_attributes(tag: Tag) -> None:
     for name, value in list(tag.attrs.items()):
         text = " ".join(value) if isinstance(value, list) else str(value)
         remote = name in ("src", "srcset", "poster", "background", "data") and REMOTE.match(text)
-        if name.startswith("on") or remote or name == "border" or (name == "src" and tag.name == "iframe"):
+        active = name.startswith("on") or text.strip().lower().startswith("javascript:")
+        if remote or active or name == "border" or (name == "src" and tag.name == "iframe"):
             del tag[name]
         elif name == "style":
             tag[name] = REMOTE_STYLE.sub("", text)

@@ -1,0 +1,107 @@
+"""An exported page, opened from disk in a real browser: plots draw, nothing is fetched, no foreign script runs."""
+
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from mmduet.reports import export_html
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run", "--virtual-time-budget=5000", "--dump-dom",
+    "--disable-features=IsolateSandboxedIframes",  # a frame in a process of its own may outlive the time budget
+]  # fmt: skip
+ATTACK = '<img src=x onerror="document.documentElement.dataset.ran=1"></script><script>boom()</script>'
+FRAME = (
+    '<script type="module">const code = new Blob(["export default 42"], {type: "text/javascript"});'
+    "const {default: number} = await import(URL.createObjectURL(code));"
+    'parent.postMessage("widget " + number, "*")</script>'
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    """The path of a Chromium."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not found:
+        pytest.skip("there is no chromium on this machine")
+    return found
+
+
+@pytest.fixture
+def asked() -> Iterator[tuple[str, list[str]]]:
+    """A web server's address and the paths that were asked of it."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", paths
+        server.shutdown()
+
+
+def rendered(browser: str, page: str, folder: Path) -> BeautifulSoup:
+    """The page's elements after its scripts ran."""
+    path = folder / "page.html"
+    path.write_text(page, encoding="utf-8")
+    command = [browser, *FLAGS, f"--user-data-dir={folder / 'profile'}", path.as_uri()]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return BeautifulSoup(ended.stdout, "html.parser")
+
+
+def page_of(*bundles: dict[str, object]) -> str:
+    code = new_code_cell("show()", outputs=[new_output("display_data", data=bundle) for bundle in bundles])
+    return export_html(new_notebook(cells=[new_markdown_cell(f"# A report\n\n{ATTACK}"), code]))
+
+
+def figure(**layout: object) -> dict[str, object]:
+    """A figure's output, drawn from typed arrays as plotly writes NumPy's."""
+    drawn = go.Figure(go.Heatmap(z=[[0, 1], [1, 0]], hovertext=[[ATTACK] * 2] * 2), layout={"title": ATTACK, **layout})
+    drawn.add_scatter(x=[0, 1], y=[1, 0], name=ATTACK, xaxis="x2", yaxis="y2")
+    return {"application/vnd.plotly.v1+json": json.loads(drawn.to_json())}
+
+
+def test_plots_are_drawn_and_nothing_is_fetched(browser: str, tmp_path: Path, asked: tuple[str, list[str]]) -> None:
+    address, paths = asked
+    remote = {"source": f"{address}/picture.png", "xref": "paper", "yref": "paper", "sizex": 1, "sizey": 1}
+    html = f'<img src="{address}/a.png"><script src="{address}/b.js"></script><p style="background:url({address}/c)">'
+    soup = rendered(browser, page_of(figure(images=[remote]), figure(), {"text/html": html}), tmp_path)
+    assert [len(plot.select("svg.main-svg")) > 0 for plot in soup.select(".plot")] == [True, True]
+    assert soup.select(".plot .heatmaplayer image"), "the heatmap has its pixels"
+    assert not paths, "the page asked the network for something"
+
+
+def test_foreign_text_runs_nothing(browser: str, tmp_path: Path) -> None:
+    soup = rendered(browser, page_of(figure(), {"text/html": ATTACK}, {"text/plain": ATTACK}), tmp_path)
+    assert soup.html is not None
+    assert "data-ran" not in soup.html.attrs
+    titles = [title.get_text() for title in soup.select(".gtitle")]
+    assert titles
+    assert "onerror" in titles[0]
+
+
+def test_a_widgets_frame_runs_its_own_module(browser: str, tmp_path: Path) -> None:
+    page = page_of(
+        {"text/html": f'<iframe srcdoc="{FRAME.replace("&", "&amp;").replace(chr(34), "&quot;")}"></iframe>'}
+    )
+    nonce = page.partition("script-src 'nonce-")[2].partition("'")[0]
+    listener = f'<script nonce="{nonce}">onmessage = (event) => {{ document.body.dataset.said = event.data; }}</script>'
+    soup = rendered(browser, page.replace("</head>", f"{listener}</head>"), tmp_path)
+    assert soup.body is not None
+    assert soup.body.get("data-said") == "widget 42"

@@ -1,0 +1,58 @@
+"""Every notebook runs, on the `tiny` model and a few clips, and is committed clean."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mmduet.data.scenes import make_scenes
+from mmduet.reports import check_parameters, execute, export_html
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
+SMALL = {
+    "01_explore_data.ipynb": {"model": "tiny", "clips": 2},
+    "02_train_lora.ipynb": {
+        "base": "tiny", "train_clips": 2, "val_clips": 1, "steps": 6, "align_iterations": 5, "eval_every": 3,
+        "lora_r": 2, "bf16": False, "output": "run",
+    },
+    "03_duet_inference.ipynb": {"model": "tiny", "clip": 0, "threshold": 0.6, "max_new_tokens": 3},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A folder with a small datasets/scenes."""
+    folder = tmp_path_factory.mktemp("workspace")
+    make_scenes(folder / "datasets", train=2, val=1, test=1)
+    return folder
+
+
+def test_every_notebook_is_tested():
+    assert set(NOTEBOOKS) == set(SMALL)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebook_runs(name, workspace):
+    done = execute(FOLDER / name, workspace / name, SMALL[name], folder=workspace)
+    assert done.error == ""
+    assert "</html>" in export_html(done.notebook)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebook_is_committed_clean(name):
+    notebook = json.loads((FOLDER / name).read_text())
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    tags = [cell["metadata"].get("tags", []) for cell in notebook["cells"]]
+    assert sum("parameters" in tag for tag in tags) == 1
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+    first = "".join(notebook["cells"][0]["source"])
+    assert f"papermill notebooks/{name}" in first, "the first cell gives the command that runs it"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_parameter_has_its_help(name):
+    for parameter in check_parameters(FOLDER / name, {}).values():
+        assert parameter.help, parameter.name
