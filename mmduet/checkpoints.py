@@ -1,12 +1,14 @@
 """Presets, checkpoint folders and adapters: names in, a model and its processor out."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,8 +16,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from peft import PeftConfig, PeftModel
-from safetensors import safe_open
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
@@ -28,6 +29,7 @@ from transformers import (
 
 from mmduet.conversation import IM_END, IM_START, IMAGE
 from mmduet.errors import CheckpointError
+from mmduet.layouts import find_folder, is_published, load_published, our_name, read_tensors, tensor_files
 from mmduet.model import DuetConfig, DuetForConditionalGeneration
 from mmduet.processing import SETTINGS_FILE, DuetProcessor, FrameSettings
 from mmduet.vision import EfficientNetLiteConfig, EfficientNetLiteTower
@@ -60,74 +62,110 @@ def load_duet(
     merge: bool = True,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
+    attn_implementation: str | None = None,
 ) -> tuple[DuetForConditionalGeneration, DuetProcessor]:
     """A model, in evaluation mode, and its processor.
 
-    name: a preset (`PRESETS`) or a checkpoint folder. adapter: a PEFT adapter folder, instead of the
-    preset's own. merge: fold LoRA into the weights (the same scores, faster); else it stays apart.
+    name: a preset (`PRESETS`), a checkpoint folder or a hub id, in this project's layout, LLaVA-NeXT's or
+    llava-hf's. adapter: a PEFT adapter's folder or hub id, instead of the preset's own. merge: fold LoRA into the
+    weights (the same scores, faster); else it stays apart. attn_implementation: ``eager``, ``sdpa`` or
+    ``flash_attention_2``; None leaves it to transformers.
+
+    What a file holds that the model does not use, and what no file held, is told by a warning.
     Raises CheckpointError for a name, folder or adapter that is not there or does not fit.
     """
-    preset, folder = PRESETS.get(str(name)), _base_folder(name)
-    model = DuetForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    preset = PRESETS.get(str(name))
+    model, processor, missing = _load_base(_base_folder(name), dtype=dtype, attn_implementation=attn_implementation)
     for parameter in model.parameters():
         # memory of its own: pages mapped from the file are aligned otherwise, and sums would round otherwise
         parameter.data = parameter.data.clone()
-    processor = DuetProcessor.from_pretrained(folder)
     adapter = adapter or (preset.adapter if preset else None)
     if adapter is not None:
         model = load_adapter(model, adapter, merge=merge)
+    elif missing:
+        warnings.warn(f"{name}: {', '.join(missing)} are in no file, so at random: give an adapter", stacklevel=2)
     return model.to(device).eval(), processor  # type: ignore[arg-type]
 
 
+def _load_base(folder: Path, **loading) -> tuple[DuetForConditionalGeneration, DuetProcessor, list[str]]:
+    """Model, processor, and the parameters that no file had."""
+    if not is_published(json.loads((folder / "config.json").read_text())):
+        model = DuetForConditionalGeneration.from_pretrained(folder, **loading)
+        return model, DuetProcessor.from_pretrained(folder), []
+    model, processor, report = load_published(folder, **loading)
+    if report.unused:
+        reasons: dict[str, list[str]] = {}
+        for tensor, reason in report.unused.items():
+            reasons.setdefault(reason, []).append(tensor)
+        told = "; ".join(f"{', '.join(tensors)} ({reason})" for reason, tensors in reasons.items())
+        warnings.warn(f"{folder}: not used: {told}", stacklevel=3)
+    return model, processor, report.missing
+
+
 def load_processor(name: str | Path) -> DuetProcessor:
-    """A model's processor alone. name: as for `load_duet`."""
+    """A model's processor alone. name: a preset or a folder in this project's layout."""
     return DuetProcessor.from_pretrained(_base_folder(name))
 
 
 def _base_folder(name: str | Path) -> Path:
     preset = PRESETS.get(str(name))
-    folder = preset.base() if preset else Path(name)
+    if preset:
+        return preset.base()
+    if not Path(name).is_dir() and "/" not in str(name):
+        raise CheckpointError(f"{str(name)!r} is no preset ({', '.join(PRESETS)}), no folder and no hub id.")
+    folder = find_folder(name)
     if not (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"{str(name)!r} is no preset ({', '.join(PRESETS)}) and no checkpoint folder with a config.json."
-        )
+        raise CheckpointError(f"{folder} has no config.json: give a checkpoint's folder.")
     return folder
 
 
 def load_adapter(
-    model: DuetForConditionalGeneration, folder: str | Path, *, merge: bool = True
+    model: DuetForConditionalGeneration, adapter: str | Path, *, merge: bool = True
 ) -> DuetForConditionalGeneration:
-    """The model with a PEFT adapter on it.
+    """The model with a PEFT adapter on it, this project's or the published one's.
 
-    Raises CheckpointError when the folder holds none, or one whose tensors are of other shapes or names.
+    Raises CheckpointError when the folder holds none, or one whose tensors are of other shapes or names: it names
+    the first that does not fit, and both shapes.
     """
-    weights = Path(folder) / "adapter_model.safetensors"
-    if not weights.is_file():
-        raise CheckpointError(f"{folder} has no {weights.name}: give the folder that training wrote its adapter to.")
-    config = PeftConfig.from_pretrained(str(folder))
-    config.inference_mode = True
-    wrapped = PeftModel(model, config)
-    _check_fit(wrapped, weights)
-    wrapped.load_adapter(str(folder), adapter_name="default", is_trainable=False)
+    folder = find_folder(adapter)
+    tensors = {
+        _adapter_name(name): value for name, value in read_tensors(tensor_files(folder, "adapter_model")).items()
+    }
+    wrapped = PeftModel(model, _adapter_config(folder, tensors))
+    expected = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
+    for name in sorted(expected.keys() | tensors.keys()):
+        sizes = [tuple(found[name].shape) if name in found else None for found in (tensors, expected)]
+        if sizes[0] != sizes[1]:
+            raise CheckpointError(
+                f"adapter {folder} does not fit this base: {name} is {sizes[0] or 'missing'} in the adapter and "
+                f"{sizes[1] or 'unknown'} in the model; use the base it was trained on."
+            )
+    set_peft_model_state_dict(wrapped, tensors)
     return cast(DuetForConditionalGeneration, wrapped.merge_and_unload() if merge else wrapped.get_base_model())
 
 
-def _check_fit(wrapped: PeftModel, weights: Path) -> None:
-    """Compare the adapter's tensors with those the wrapped model would save."""
-    from peft import get_peft_model_state_dict
+def _adapter_name(name: str) -> str:
+    """A published adapter's tensor name as this project's adapters have it."""
+    prefix = "base_model.model."
+    return prefix + our_name(name.removeprefix(prefix))
 
-    expected = {
-        key: tuple(value.shape)
-        for key, value in get_peft_model_state_dict(wrapped, save_embedding_layers=False).items()
-    }
-    with safe_open(weights, "pt") as file:
-        found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    for key in sorted(expected.keys() | found.keys()):
-        if expected.get(key) != found.get(key):
-            raise CheckpointError(
-                f"adapter {weights.parent} does not fit this base: {key} is {found.get(key, 'missing')} in the "
-                f"adapter and {expected.get(key, 'unknown')} in the model; use the base it was trained on."
-            )
+
+def _adapter_config(folder: Path, tensors: Mapping[str, torch.Tensor]) -> LoraConfig:
+    """The adapter's settings; which modules they are for is read off its tensors, whatever its lists name."""
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder} has no {path.name}: give the folder that training wrote its adapter to.")
+    raw = json.loads(path.read_text())
+    if raw.get("peft_type") != "LORA" or raw.get("rank_pattern") or raw.get("alpha_pattern"):
+        raise CheckpointError(f"{path}: only LoRA of one rank is read; found {raw.get('peft_type')!r} or rank patterns.")
+    inner = [name.removeprefix("base_model.model.") for name in tensors]
+    targets = sorted({name.split(".lora_")[0] for name in inner if ".lora_" in name})
+    in_full = sorted({name.split(".")[0] for name in inner if ".lora_" not in name})
+    return LoraConfig(
+        r=raw["r"], lora_alpha=raw["lora_alpha"], lora_dropout=raw.get("lora_dropout", 0.0),
+        use_rslora=raw.get("use_rslora", False), use_dora=raw.get("use_dora", False), target_modules=targets,
+        modules_to_save=in_full or None, inference_mode=True,
+    )  # fmt: skip
 
 
 def save_checkpoint(model: DuetForConditionalGeneration, processor: DuetProcessor, folder: Path) -> None:

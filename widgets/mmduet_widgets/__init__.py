@@ -1,0 +1,8 @@
+"""Jupyter widgets of the MMDuet workbench: one widget a module, beside its .js and .css.
+
+The core package `mmduet` knows nothing of them.
+"""
+
+from mmduet_widgets.duet_player import DuetPlayer
+
+__all__ = ["DuetPlayer"]
