@@ -77,6 +77,25 @@ def evaluate_scenes(
 
 
 @app.command()
+def convert(
+    base: Annotated[str, typer.Argument(help="Preset, folder or hub id of the base model.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the whole model in this project's own layout.")],
+    adapter: Annotated[str | None, typer.Option(help="PEFT adapter to merge into it: folder or hub id.")] = None,
+    dtype: Annotated[str, typer.Option(help="Of the weights: bfloat16, float16 or float32.")] = "bfloat16",
+) -> None:
+    """Write a published checkpoint, its adapter merged, as one folder that `load_duet` and transformers read."""
+    import torch
+
+    from mmduet.checkpoints import load_duet, save_checkpoint
+
+    if dtype not in ("bfloat16", "float16", "float32"):
+        raise DuetError(f"dtype={dtype!r} is not known; use bfloat16, float16 or float32.")
+    model, processor = load_duet(base, adapter=adapter, dtype=getattr(torch, dtype))
+    save_checkpoint(model, processor, output)
+    typer.echo(f"{output}: {model.num_parameters() / 1e6:,.0f} million parameters, {dtype}")
+
+
+@app.command()
 def doctor(
     fix: Annotated[bool, typer.Option(help="Repair what can be repaired, and build the mini model.")] = False,
 ) -> None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from huggingface_hub import snapshot_download
@@ -105,7 +105,7 @@ def tensor_files(folder: Path, stem: str) -> list[Path]:
     pickled = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
     if pickled:
         raise CheckpointError(
-            f"{folder} has pickled weights ({pickled[0]}), which can run code when they are read: where you trust them, "
+            f"{folder} has pickled weights ({pickled[0]}), which can run code when read: where you trust them, "
             'convert once with `safetensors.torch.save_file(torch.load(FILE, weights_only=True), "'
             f'{stem}.safetensors")`.'
         )
@@ -189,11 +189,12 @@ def load_published(folder: Path, **loading: Any) -> tuple[DuetForConditionalGene
     tokenizer = AutoTokenizer.from_pretrained(str(folder))
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
     tokenizer.bos_token, tokenizer.eos_token = IM_START, IM_END
-    config.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE)
+    config.image_token_id = cast(int, tokenizer.convert_tokens_to_ids(IMAGE))
     state, report = _our_state(folder, config)
-    model, told = DuetForConditionalGeneration.from_pretrained(
+    loaded: Any = DuetForConditionalGeneration.from_pretrained(
         None, config=config, state_dict=state, output_loading_info=True, **loading
     )
+    model, told = loaded
     _check_complete(folder, told, report)
     frame = FrameSettings(size=config.vision_config.image_size, tokens=config.tokens_per_frame)
     return model, DuetProcessor(tokenizer, frame), report
@@ -234,7 +235,7 @@ def _why_unused(name: str, layers: int) -> str:
 def _check_complete(folder: Path, told: Mapping[str, Any], report: LoadReport) -> None:
     if told["unexpected_keys"]:
         raise CheckpointError(
-            f"{folder}: the tensor {sorted(told['unexpected_keys'])[0]} fits nowhere in the model its config describes; "
+            f"{folder}: the tensor {sorted(told['unexpected_keys'])[0]} fits nowhere in the model of its config; "
             "the config and the weights are of different models."
         )
     if told["mismatched_keys"]:

@@ -4,7 +4,6 @@ It knows no files, no plots, no widgets, and not when to speak: that is the poli
 """
 
 import math
-import os.path
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
@@ -163,7 +162,10 @@ class DuetSession:
 
     def _make_context(self, start: int, wanted: list[int]) -> None:
         """Make the context from `start` on what is wanted, keeping what already is."""
-        common = len(os.path.commonprefix([self.state.context[start:], wanted]))
+        fed = self.state.context[start:]
+        common = next(
+            (i for i, (a, b) in enumerate(zip(fed, wanted, strict=False)) if a != b), min(len(fed), len(wanted))
+        )
         self.state.crop(start + common)
         if wanted[common:]:
             self._feed(wanted[common:])

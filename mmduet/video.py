@@ -1,6 +1,7 @@
 """Video: metadata, and frames sampled by the source's own timestamps. decord decodes; nothing else does."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 from mmduet.errors import VideoError
 
 TOLERANCE = 1e-3  # s: decord's timestamps are float32
+FIT_AT_ONCE = 4  # frames: resizing takes 4 bytes a value, at source resolution
+EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # what mkv and webm open with
 Rounding = Literal["floor", "ceil"]
 
 
@@ -101,10 +104,14 @@ def fit_frames(frames: torch.Tensor, size: int) -> torch.Tensor:
     scale = size / max(height, width)
     inner = (max(1, round(height * scale)), max(1, round(width * scale)))
     if inner != (height, width):
-        resized = F.interpolate(frames.float(), inner, mode="bilinear", align_corners=False, antialias=True)
-        frames = resized.round_().clamp_(0, 255).byte()
+        frames = torch.cat([_resize(some, inner) for some in frames.split(FIT_AT_ONCE)])
     top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
     return F.pad(frames, (left, size - inner[1] - left, top, size - inner[0] - top))
+
+
+def _resize(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    resized = F.interpolate(frames.float(), size, mode="bilinear", align_corners=False, antialias=True)
+    return resized.round_().clamp_(0, 255).byte()
 
 
 def _check_positive(**values: float) -> None:
@@ -121,13 +128,52 @@ def _open(path: str | Path) -> Any:
         raise VideoError(f"{path} does not exist: check the path to the clip.")
     if path.is_dir():
         raise VideoError(f"{path} is a folder: give the video file in it.")
+    _check_whole(path)
+    decord.logging.set_level(decord.logging.QUIET)  # what it would print is in the errors raised here
     try:
         return decord.VideoReader(str(path), ctx=decord.cpu(0))
     except (decord.DECORDError, RuntimeError) as error:
-        raise VideoError(
-            f"{path} ({path.stat().st_size} bytes) is no video that decord can open, or is cut off: give an mp4, mkv "
-            f"or webm with a picture track ({_reason(error)})."
-        ) from error
+        raise VideoError(f"{path} ({path.stat().st_size} bytes) {_fault(error)}") from error
+
+
+def _fault(error: Exception) -> str:
+    """What keeps a file from being opened, from decord's message."""
+    reason = _reason(error)
+    if "cannot find video stream" in reason:
+        return "has no picture track: give a clip with pictures, not sound alone."
+    if "av_read_frame failed" in reason:
+        return "is cut off or damaged: get the file anew, or re-encode what is left of it."
+    return f"is no video that decord can open, or is cut off: give a whole mp4, mkv or webm ({reason})."
+
+
+def _check_whole(path: Path) -> None:
+    """Raises VideoError for an mkv or webm shorter than it says: decord would just end early."""
+    with path.open("rb") as file:
+        stated, size = _stated_size(file.read(4096)), path.stat().st_size
+    if stated is not None and stated > size:
+        raise VideoError(f"{path} is cut off: it has {size} of {stated} bytes; get the file anew, or re-encode it.")
+
+
+def _stated_size(head: bytes) -> int | None:
+    """Bytes a Matroska file says it has; None for other formats, and for recordings that leave it open."""
+    if not head.startswith(EBML):
+        return None
+    at = len(EBML)
+    length, width = _ebml_number(head[at:])
+    at += width + (length or 0)
+    if not head.startswith(SEGMENT, at):
+        return None
+    at += len(SEGMENT)
+    length, width = _ebml_number(head[at:])
+    return None if length is None else at + width + length
+
+
+def _ebml_number(data: bytes) -> tuple[int | None, int]:
+    """(value, bytes it takes) of Matroska's number: as many leading zero bits as bytes follow. All ones: unknown."""
+    width = 9 - data[0].bit_length() if data and data[0] else 1
+    value = int.from_bytes(data[:width], "big") & ((1 << 7 * width) - 1)
+    known = len(data) >= width and data[0] != 0 and value != (1 << 7 * width) - 1
+    return (value if known else None), width
 
 
 def _timestamps(path: str | Path, reader: Any) -> np.ndarray:
@@ -158,6 +204,7 @@ def _decode(path: str | Path, reader: Any, indices: np.ndarray) -> np.ndarray:
 
 
 def _reason(error: Exception) -> str:
-    """The last line of decord's message that says something."""
+    """The first line of decord's message, without its clock times, source files and stack."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and "Stack trace" not in line]
-    return (lines[0] if lines else type(error).__name__)[:160]
+    reason = re.sub(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ", "", lines[0] if lines else "")
+    return reason[:160] or type(error).__name__

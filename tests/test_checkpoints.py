@@ -24,7 +24,7 @@ def scores(model, processor, frames):
 
 
 def test_unknown_names_are_told_the_presets():
-    with pytest.raises(CheckpointError, match=r"'nano' is no preset \(tiny, mini-base, mini\)"):
+    with pytest.raises(CheckpointError, match=r"'nano' is no preset \(tiny, mini-base, mini, mmduet-7b\)"):
         load_duet("nano")
 
 

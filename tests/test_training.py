@@ -95,7 +95,7 @@ def test_alignment_brings_frames_to_their_words(setting):
 
 
 def test_alignment_needs_two_captions(setting):
-    model, processor, train_set, _, features = setting
+    *_, train_set, _, features = setting
     train_set.sources = [source for source in train_set.sources if source.kind == "grounding"]
     with pytest.raises(AnnotationError, match="at least 2"):
         alignment_pairs(train_set, features)

@@ -157,7 +157,7 @@ _ALL = (
         ("Stained tissue under a microscope.", "Brown and blue tissue, much enlarged.",
          "A microscope picture of body tissue."),
         ("the stained tissue", "tissue under a microscope", "brown and blue tissue"),
-        r"tissue", "Human Protein Atlas, no known copyright restrictions",
+        r"tissue", "Center for Microscopy and Molecular Imaging (CMMI), no known copyright restrictions",
     ),
     Concept(
         "writing", _SKIMAGE, "text.png", "handwriting",

@@ -31,6 +31,10 @@ WIDTH, HEIGHT, RATE = 320, 240, 12  # pixels, pixels, frames a second
 STEP = RATE // 2  # source frames between two moments at which a scene may begin
 REACTION = 1.5  # s after a scene's start at which its caption is said
 QVH_CLIP = 2.0  # s
+ANNOTATIONS = (
+    "narration.json", "magqa.json", "grounding.json", "metadata.json", "mixture.json", "scenes.json",
+    "youcook2.json", "magqa_test.json", "charades_sta.json", "qvhighlights.jsonl",
+)  # fmt: skip
 INSTRUCTION = "Please concisely narrate the video in real time."
 QUESTIONS = (
     "What comes into view?",
@@ -95,11 +99,13 @@ def make_scenes(
         for split, count in zip(SPLITS, (train, val, test), strict=True)
     }
     scripts = {split: [write_script(seed, split, n) for n in range(count)] for split, count in sizes.items()}
+    stated = {"seed": seed, "version": VERSION}
+    _write_json(folder / "scenes.json", {**stated, **manifest})  # first, so that an interrupted run keeps its seed
     _render_missing(folder, scripts, workers)
     for split, listed in scripts.items():
-        if len(listed) > manifest["clips"].get(split, 0):
+        if len(listed) > manifest["clips"].get(split, 0) or not _is_annotated(folder, split):
             _write_annotations(folder / "annotations", split, listed)
-    _write_json(folder / "scenes.json", {"seed": seed, "version": VERSION, "clips": sizes})
+    _write_json(folder / "scenes.json", {**stated, "clips": sizes})
     return folder
 
 
@@ -107,13 +113,22 @@ def _read_manifest(folder: Path, seed: int) -> dict[str, Any]:
     path = folder / "scenes.json"
     if not path.is_file():
         return {"clips": {}}
-    manifest = json.loads(path.read_text())
-    found, wanted = (manifest["seed"], manifest["version"]), (seed, VERSION)
+    try:
+        manifest = json.loads(path.read_text())
+        found, wanted = (manifest["seed"], manifest["version"]), (seed, VERSION)
+        clips = {split: int(manifest["clips"].get(split, 0)) for split in SPLITS}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AnnotationError(f"{path} is damaged ({error!r}): remove {folder}, and it is made anew.") from error
     if found != wanted:
         raise AnnotationError(
             f"{folder} was made with (seed, version) {found}, {wanted} is asked for: choose another root, or remove it."
         )
-    return manifest
+    return {"clips": clips}
+
+
+def _is_annotated(folder: Path, split: str) -> bool:
+    names = [f"{split}_{name}" for name in ANNOTATIONS]
+    return all((folder / "annotations" / name).is_file() for name in names)
 
 
 # what happens

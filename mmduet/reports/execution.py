@@ -1,6 +1,7 @@
 """Execution: one notebook, run by papermill in a fresh kernel."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -70,6 +71,8 @@ def _papermill(notebook: nbformat.NotebookNode, output: Path, parameters: Mappin
                 kernel_name="python3",  # this interpreter, whatever kernel the notebook was saved with
                 language="python",
                 cwd=folder,
+                stdout_file=sys.stderr,  # what cells print, and their own bars, as it comes
+                stderr_file=sys.stderr,
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # its words break the progress bar
             )
     except papermill.PapermillExecutionError as error:

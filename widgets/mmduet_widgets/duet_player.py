@@ -38,7 +38,7 @@ style-src 'unsafe-inline'; media-src blob:">
 <style>
 @CSS@
 html, body, #player { height: 100%; margin: 0; }
-#player > .mmduet-player { min-height: 100%; }
+#player > .mmduet-player { min-height: 100%; --mmduet-player-stage: minmax(200px, 1fr); }
 </style>
 </head>
 <body>
@@ -86,7 +86,7 @@ class DuetPlayer(anywidget.AnyWidget):
 
     threshold = t.Float().tag(
         sync=True,
-        to_json=lambda value, _: value if math.isfinite(value) else str(value).replace("inf", "Infinity"),
+        to_json=lambda value, _: _number(value),
         from_json=lambda value, _: float(value),
     )
     time = t.Float(0.0).tag(sync=True)
@@ -182,8 +182,8 @@ def _file_size(path: Path) -> int:
 def _trace_data(trace: DuetTrace) -> dict[str, Any]:
     """The trace as plain JSON; a score that is NaN becomes None."""
     times = np.asarray(trace.times, dtype=float)
-    if not np.isfinite(times).all() or (np.diff(times) <= 0).any() or (times < 0).any():
-        raise DuetError("trace.times: each frame needs a time of 0 s or more, later than the frame's before it.")
+    if not np.isfinite(times).all() or (np.diff(times) < 0).any() or (times < 0).any():
+        raise DuetError("trace.times: seconds from the clip's start, 0 or more, in ascending order.")
     return {
         "times": times.tolist(),
         **{head: _score_data(head, getattr(trace, head), len(times)) for head in HEADS},
@@ -213,8 +213,13 @@ def _turn_data(name: str, turns: Iterable[Query | Response]) -> list[dict[str, A
 def _policy_data(policy: ScoreThreshold | ScoreSum) -> dict[str, Any]:
     for mode, kind in POLICIES.items():
         if isinstance(policy, kind):
-            return {"mode": mode, "heads": list(policy.heads)}
+            return {"mode": mode, "threshold": _number(policy.threshold), "heads": list(policy.heads)}
     raise DuetError(f"policy={policy!r}: the player replays ScoreThreshold and ScoreSum.")
+
+
+def _number(value: float) -> float | str:
+    """A number as JSON; infinity, which JSON lacks, as the text that JavaScript's Number and float read."""
+    return float(value) if math.isfinite(value) else str(float(value)).replace("inf", "Infinity")
 
 
 def _span_data(span: tuple[float, float, str]) -> dict[str, Any]:
