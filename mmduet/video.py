@@ -140,7 +140,7 @@ def _fault(error: Exception) -> str:
     """What keeps a file from being opened, from decord's message."""
     reason = _reason(error)
     if "cannot find video stream" in reason:
-        return "has no picture track: give a clip with pictures, not sound alone."
+        return "has no picture track (sound alone, or cut off at its very start): give a whole clip with pictures."
     if "av_read_frame failed" in reason:
         return "is cut off or damaged: get the file anew, or re-encode what is left of it."
     return f"is no video that decord can open, or is cut off: give a whole mp4, mkv or webm ({reason})."

@@ -112,8 +112,46 @@ def test_bad_files_are_told_apart(tmp_path, clip):
         assert "\n" not in str(caught.value), "one sentence"
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+@pytest.mark.parametrize("share", [0.5, 0.98])
+def test_a_clip_cut_short_is_refused(tmp_path, suffix, share):
+    """Even where the decoder would quietly stop early."""
+    clip = write_clip(tmp_path / f"clip{suffix}")
+    whole = clip.read_bytes()
+    clip.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(VideoError, match="cut off"):
+        read_metadata(clip)
+
+
+def test_a_damaged_middle_is_refused(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", frames=48)
+    data = clip.read_bytes()
+    middle = len(data) - (len(data) - data.index(b"mdat")) // 2
+    clip.write_bytes(data[:middle] + bytes(len(data) - middle))
+    with pytest.raises(VideoError, match="damaged"):
+        read_frames(clip, fps=12, size=16)
+
+
+def test_a_recording_of_unstated_length_is_read(tmp_path):
+    """A live recorder leaves the segment's size open."""
+    clip = write_clip(tmp_path / "clip.mkv")
+    data = bytearray(clip.read_bytes())
+    at = data.index(b"\x18\x53\x80\x67") + 4
+    data[at : at + 8] = b"\x01" + b"\xff" * 7
+    clip.write_bytes(data)
+    assert read_metadata(clip).frame_count == 24
+
+
+def test_sparse_frames_are_those_of_a_full_read(tmp_path):
+    """Seeking lands on the frame asked for, between key frames too."""
+    clip = write_clip(tmp_path / "clip.mp4", frames=31)
+    full = read_frames(clip, fps=12, size=16)
+    sparse = torch.cat([batch.frames for batch in iter_frames(clip, fps=2, size=16, batch_size=1)])
+    assert torch.equal(sparse, full.frames[::6][: len(sparse)])
+
+
 def test_sound_alone_is_no_video(tmp_path):
-    with pytest.raises(VideoError, match=r"sound\.mp4"):
+    with pytest.raises(VideoError, match=r"sound\.mp4.*no picture track"):
         read_metadata(write_sound(tmp_path / "sound.mp4"))
 
 

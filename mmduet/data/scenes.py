@@ -31,10 +31,6 @@ WIDTH, HEIGHT, RATE = 320, 240, 12  # pixels, pixels, frames a second
 STEP = RATE // 2  # source frames between two moments at which a scene may begin
 REACTION = 1.5  # s after a scene's start at which its caption is said
 QVH_CLIP = 2.0  # s
-ANNOTATIONS = (
-    "narration.json", "magqa.json", "grounding.json", "metadata.json", "mixture.json", "scenes.json",
-    "youcook2.json", "magqa_test.json", "charades_sta.json", "qvhighlights.jsonl",
-)  # fmt: skip
 INSTRUCTION = "Please concisely narrate the video in real time."
 QUESTIONS = (
     "What comes into view?",
@@ -103,8 +99,11 @@ def make_scenes(
     _write_json(folder / "scenes.json", {**stated, **manifest})  # first, so that an interrupted run keeps its seed
     _render_missing(folder, scripts, workers)
     for split, listed in scripts.items():
-        if len(listed) > manifest["clips"].get(split, 0) or not _is_annotated(folder, split):
-            _write_annotations(folder / "annotations", split, listed)
+        grown = len(listed) > manifest["clips"].get(split, 0)
+        for name, text in _annotations(split, listed).items():
+            path = folder / "annotations" / name
+            if grown or (listed and not path.is_file()):
+                _write_aside(path, partial(_write_text, text))
     _write_json(folder / "scenes.json", {**stated, "clips": sizes})
     return folder
 
@@ -124,11 +123,6 @@ def _read_manifest(folder: Path, seed: int) -> dict[str, Any]:
             f"{folder} was made with (seed, version) {found}, {wanted} is asked for: choose another root, or remove it."
         )
     return {"clips": clips}
-
-
-def _is_annotated(folder: Path, split: str) -> bool:
-    names = [f"{split}_{name}" for name in ANNOTATIONS]
-    return all((folder / "annotations" / name).is_file() for name in names)
 
 
 # what happens
@@ -281,9 +275,9 @@ def _wall_camera(shot: Shot, rng: np.random.Generator) -> Camera:
 # what is said of it
 
 
-def _write_annotations(folder: Path, split: str, scripts: list[Script]) -> None:
-    """Every format of a split. Paths in the mixture are relative to it."""
-    lines = {
+def _annotations(split: str, scripts: list[Script]) -> dict[str, str]:
+    """Every format of a split: file name -> text. Paths in the mixture are relative to it."""
+    contents = {
         "narration": {script.name: {"0": narrations(script)} for script in scripts},
         "magqa": [magqa(script) for script in scripts],
         "grounding": [item for script in scripts for item in groundings(script)],
@@ -293,14 +287,10 @@ def _write_annotations(folder: Path, split: str, scripts: list[Script]) -> None:
         "youcook2": [_youcook2(script) for script in scripts],
         "magqa_test": [_magqa_test(script) for script in scripts],
         "charades_sta": [item for script in scripts for item in _charades(script)],
-        "qvhighlights": [item for script in scripts for item in _qvhighlights(script)],
     }
-    for name, content in lines.items():
-        if name == "qvhighlights":
-            text = "".join(json.dumps(line) + "\n" for line in content)
-            _write_aside(folder / f"{split}_{name}.jsonl", partial(_write_text, text))
-        else:
-            _write_json(folder / f"{split}_{name}.json", content)
+    rated = [json.dumps(item) + "\n" for script in scripts for item in _qvhighlights(script)]
+    texts = {f"{split}_{name}.json": json.dumps(content, indent=1) for name, content in contents.items()}
+    return {**texts, f"{split}_qvhighlights.jsonl": "".join(rated)}
 
 
 def narrations(script: Script) -> list[dict[str, Any]]:

@@ -71,6 +71,31 @@ def test_another_seed_is_refused(made):
         make_scenes(made.parent, seed=1, train=1, val=0, test=0)
 
 
+def test_an_interrupted_run_keeps_its_seed(tmp_path, monkeypatch):
+    """The clips made so far must not be taken for another seed's."""
+    monkeypatch.setattr("mmduet.data.scenes._render_missing", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        make_scenes(tmp_path, seed=0, train=1, val=0, test=0)
+    with pytest.raises(AnnotationError, match="another root"):
+        make_scenes(tmp_path, seed=1, train=1, val=0, test=0)
+
+
+def test_a_lost_annotation_is_written_again_as_it_was(made):
+    path = made / "annotations/test_magqa.json"
+    text = path.read_text()
+    path.unlink()
+    make_scenes(made.parent, train=0, val=0, test=0)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"seed": 0}'])
+def test_a_damaged_manifest_is_told(tmp_path, text):
+    (tmp_path / "scenes").mkdir()
+    (tmp_path / "scenes/scenes.json").write_text(text)
+    with pytest.raises(AnnotationError, match=r"scenes\.json is damaged.*made anew"):
+        make_scenes(tmp_path, train=0, val=0, test=0)
+
+
 def test_clips_are_h264_of_the_annotated_length(made):
     for path in (made / "videos").rglob("*.mp4"):
         split = path.parent.name
