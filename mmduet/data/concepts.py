@@ -15,7 +15,8 @@ class Concept:
 
     place: (package, folder in it). noun: how every wording names it. captions: full sentences.
     queries: phrases that look for it. words: a regular expression that finds it in a text.
-    mirrored: whether it may be shown mirrored. credit: author and licence.
+    credit: author and licence. mirrored: whether it may be shown mirrored. subject: left, top, right, bottom of
+    what every view of it must show, as shares of the picture's width and height.
     """
 
     key: str
@@ -27,6 +28,7 @@ class Concept:
     words: str
     credit: str
     mirrored: bool = True
+    subject: tuple[float, float, float, float] = (0.5, 0.5, 0.5, 0.5)
 
     @property
     def path(self) -> Path:
@@ -48,9 +50,9 @@ _ALL = (
     Concept(
         "astronaut", _SKIMAGE, "astronaut.png", "an astronaut",
         ("An astronaut in an orange suit smiles at the camera.", "A smiling astronaut sits for a portrait.",
-         "An astronaut poses beside her helmet."),
+         "An astronaut poses in her space suit."),
         ("the astronaut", "an astronaut in an orange suit", "the smiling astronaut"),
-        r"astronaut", "NASA, public domain",
+        r"astronaut", "NASA, public domain", subject=(0.28, 0.03, 0.72, 0.66),
     ),
     Concept(
         "bricks", _SKIMAGE, "brick.png", "a brick wall",
@@ -63,14 +65,14 @@ _ALL = (
         ("A tabby cat looks into the distance.", "The face of a cat with green eyes.",
          "A cat with striped fur is resting."),
         ("the cat", "a tabby cat", "a cat with green eyes"),
-        r"cats?", "Stéfan van der Walt, CC0",
+        r"cats?", "Stéfan van der Walt, CC0", subject=(0.2, 0.2, 0.75, 0.85),
     ),
     Concept(
         "coffee", _SKIMAGE, "coffee.png", "a cup of coffee",
         ("A cup of coffee stands on a wooden table.", "Coffee in a red cup, with a spoon beside it.",
          "Someone has made a cup of coffee."),
         ("the cup of coffee", "coffee in a red cup", "a coffee on the table"),
-        r"coffee", "Rachel Michetti, CC0",
+        r"coffee", "Rachel Michetti, CC0", subject=(0.27, 0.05, 0.72, 0.72),
     ),
     Concept(
         "coins", _SKIMAGE, "coins.png", "old coins",
@@ -83,7 +85,7 @@ _ALL = (
         ("An orange flower is in full bloom.", "A round flower with many petals.",
          "A dahlia flower against dark leaves."),
         ("the flower", "an orange flower", "a blooming flower"),
-        r"flowers?|dahlia", "vultilion, CC BY 2.0",
+        r"flowers?|dahlia", "vultilion, CC BY 2.0", subject=(0.33, 0.2, 0.72, 0.82),
     ),
     Concept(
         "galaxies", _SKIMAGE, "hubble_deep_field.jpg", "distant galaxies",
@@ -103,13 +105,13 @@ _ALL = (
         ("The black silhouette of a horse.", "A horse stands still in front of white.",
          "A drawing of a standing horse."),
         ("the horse", "the silhouette of a horse", "a standing horse"),
-        r"horses?", "Andreas Preuss, CC0",
+        r"horses?", "Andreas Preuss, CC0", subject=(0.05, 0.02, 0.95, 0.9),
     ),
     Concept(
         "moon", _SKIMAGE, "moon.png", "the moon",
         ("The grey surface of the moon.", "Craters on the moon.", "The moon, seen from very near."),
         ("the moon", "the surface of the moon", "craters on the moon"),
-        r"moon", "as scikit-image carries it, author not named",
+        r"moon", "as scikit-image carries it, author not named", subject=(0.1, 0.08, 0.6, 0.4),
     ),
     Concept(
         "motorcycle", _SKIMAGE, "motorcycle_left.png", "a motorcycle",
@@ -117,6 +119,7 @@ _ALL = (
          "There is a shiny red motorcycle."),
         ("the motorcycle", "a red motorcycle", "a motorcycle in a garage"),
         r"motorcycles?", "Middlebury 2014 stereo benchmark (Scharstein et al., GCPR 2014), as scikit-image carries it",
+        subject=(0.2, 0.2, 0.8, 0.85),
     ),
     Concept(
         "page", _SKIMAGE, "page.png", "a printed page",
@@ -129,7 +132,7 @@ _ALL = (
         ("A photographer in a dark coat at work on a lawn.", "A photographer bends over his tripod.",
          "A photographer looks through the viewfinder."),
         ("the photographer", "a photographer with a tripod", "a photographer at work"),
-        r"photographer", "Lav Varshney, CC0",
+        r"photographer", "Lav Varshney, CC0", subject=(0.1, 0.13, 0.62, 0.7),
     ),
     Concept(
         "retina", _SKIMAGE, "retina.jpg", "a retina",
@@ -143,14 +146,14 @@ _ALL = (
         ("A rocket waits on its launch pad at dusk.", "A tall white rocket before its launch.",
          "A rocket stands between towers."),
         ("the rocket", "a rocket on its launch pad", "a tall white rocket"),
-        r"rocket", "SpaceX, public domain",
+        r"rocket", "SpaceX, public domain", subject=(0.42, 0.25, 0.6, 0.97),
     ),
     Concept(
         "temple", _SKLEARN, "china.jpg", "a temple",
         ("A Chinese temple stands above the trees.", "A temple with many roofs beside a lake.",
          "An old temple rises over the water."),
         ("the temple", "a Chinese temple", "a temple with many roofs"),
-        r"temple", "danielbuechele, CC BY 2.0",
+        r"temple", "danielbuechele, CC BY 2.0", subject=(0.2, 0.05, 0.66, 0.75),
     ),
     Concept(
         "tissue", _SKIMAGE, "ihc.png", "stained tissue",

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from mmduet.data.concepts import CONCEPTS, Concept
 from mmduet.errors import AnnotationError
 
-VERSION = 1  # goes up when the same seed makes other files
+VERSION = 2  # goes up when the same seed makes other files
 SPLITS = ("train", "val", "test")
 WIDTH, HEIGHT, RATE = 320, 240, 12  # pixels, pixels, frames a second
 STEP = RATE // 2  # source frames between two moments at which a scene may begin
@@ -224,8 +224,11 @@ def _camera(shot: Shot, rng: np.random.Generator) -> Camera:
 def _photograph_camera(shot: Shot, rng: np.random.Generator) -> Camera:
     """Pans and zooms from one part of the photograph to another, in a light of its own."""
     concept = CONCEPTS[str(shot.concept)]
-    picture = _photograph(concept.key, bool(concept.mirrored and rng.random() < 0.5))
-    boxes = np.array([_draw_box(picture.size, rng) for _ in range(2)])
+    mirrored = bool(concept.mirrored and rng.random() < 0.5)
+    picture = _photograph(concept.key, mirrored)
+    left, top, right, bottom = concept.subject
+    subject = np.array([[1 - right, top, 1 - left, bottom] if mirrored else concept.subject]).reshape(2, 2)
+    boxes = np.array([_draw_box(np.array(picture.size), subject, rng) for _ in range(2)])
     gain, tint, swing = rng.uniform(0.75, 1.15), rng.uniform(0.93, 1.07, 3), rng.uniform(-0.12, 0.12)
 
     def look(frame: int) -> np.ndarray:
@@ -238,13 +241,20 @@ def _photograph_camera(shot: Shot, rng: np.random.Generator) -> Camera:
     return look
 
 
-def _draw_box(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A 4:3 part of a picture, 65 to 100 % of the largest there is: left, top, right, bottom."""
-    full = min(size[0] / WIDTH, size[1] / HEIGHT)
-    width, height = np.array([WIDTH, HEIGHT]) * full * rng.uniform(0.65, 1.0)
-    # nearer the middle than the border: the subject is there
-    left, top = (np.array(size) - (width, height)) * rng.beta(2.5, 2.5, 2)
-    return np.array([left, top, left + width, top + height])
+def _draw_box(size: np.ndarray, subject: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A 4:3 part of a picture with the subject in it: left, top, right, bottom.
+
+    size: width, height. subject: shares of them, [[left, top], [right, bottom]]. The part is 65 to 100 % of the
+    largest there is; where the subject does not fit, its middle does.
+    """
+    screen, inside = np.array([WIDTH, HEIGHT]), subject * size
+    largest = (size / screen).min()
+    needed = ((inside[1] - inside[0]) / screen / largest).max()
+    part = screen * largest * rng.uniform(np.clip(needed, 0.65, 1.0), 1.0)
+    first, last = np.maximum(inside[1] - part, 0), np.minimum(inside[0], size - part)
+    # nearer the middle than the border
+    corner = np.clip(first + (last - first) * rng.beta(2.5, 2.5, 2), 0, size - part)
+    return np.concatenate([corner, corner + part])
 
 
 @cache
@@ -405,10 +415,11 @@ def _charades(script: Script) -> list[dict[str, Any]]:
 
 
 def _qvhighlights(script: Script) -> list[dict[str, Any]]:
-    """Queries with 2-second clips rated 0 to 4 by how much of each shows what was asked for."""
+    """Queries with 2-second clips rated 1 to 4 by how much of each shows what was asked for."""
     lines = []
     for number, (key, query) in enumerate(_queried(script, 5, 2)):
         shares = _clip_shares(script, key)
+        best = shares.max()
         relevant = [int(clip) for clip in np.flatnonzero(shares >= 0.5)]
         lines.append(
             {
@@ -417,7 +428,7 @@ def _qvhighlights(script: Script) -> list[dict[str, Any]]:
                 "duration": script.duration,
                 "vid": script.name.removesuffix(".mp4"),
                 "relevant_clip_ids": relevant,
-                "saliency_scores": [_ratings(shares[clip]) for clip in relevant],
+                "saliency_scores": [_ratings(shares[clip] / best) for clip in relevant],
                 "relevant_windows": _windows(relevant),
             }
         )  # fmt: skip
@@ -425,8 +436,11 @@ def _qvhighlights(script: Script) -> list[dict[str, Any]]:
 
 
 def _ratings(share: float) -> list[int]:
-    """Three raters' scores of a clip, the second and third a little harder to please."""
-    return [max(1, round(4 * share - severity)) for severity in (0.0, 0.5, 1.0)]
+    """Three raters' scores of a clip, harder to please one after the other, and all pleased by the best.
+
+    share: of what the query's best clip shows, so that a perfect prediction scores 100 at every minimum rating.
+    """
+    return [max(1, round(4 - severity * (1 - share))) for severity in (4, 6, 8)]
 
 
 def _clip_shares(script: Script, key: str) -> np.ndarray:

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from mmduet.data.concepts import CONCEPTS, concepts_in
 from mmduet.data.mixture import MixtureDataset
-from mmduet.data.scenes import QUESTIONS, make_scenes, render_clip, write_script
+from mmduet.data.scenes import QUESTIONS, _draw_box, make_scenes, render_clip, write_script
 from mmduet.errors import AnnotationError
 from mmduet.video import read_metadata
 
@@ -32,6 +33,19 @@ def test_every_wording_names_its_concept_and_no_other(key):
     for text in (*concept.captions, *concept.queries, *concept.answers, concept.noun):
         assert concepts_in(text) == {key}, text
     assert not any(concepts_in(question) for question in QUESTIONS)
+
+
+@given(st.sampled_from(sorted(CONCEPTS)), st.integers(0, 999))
+def test_every_view_shows_the_subject(key, seed):
+    """A caption about a smile needs the face in the picture."""
+    subject = np.array(CONCEPTS[key].subject).reshape(2, 2)
+    with Image.open(CONCEPTS[key].path) as picture:
+        size = np.array(picture.size)
+    box = _draw_box(size, subject, np.random.default_rng(seed)).reshape(2, 2)
+    assert (box >= -1e-6).all()
+    assert (box <= size + 1e-6).all()
+    assert (box[0] <= subject[0] * size + 1e-6).all()
+    assert (box[1] >= subject[1] * size - 1e-6).all()
 
 
 @given(scripts)
@@ -152,7 +166,8 @@ def test_benchmark_files_have_the_published_keys(made):
         assert len(line["relevant_clip_ids"]) == len(line["saliency_scores"])
         covered = [clip for start, end in line["relevant_windows"] for clip in range(start // 2, end // 2)]
         assert covered == line["relevant_clip_ids"]
-        assert all(0 <= score <= 4 for scores in line["saliency_scores"] for score in scores)
+        assert all(1 <= score <= 4 for scores in line["saliency_scores"] for score in scores)
+        assert [4, 4, 4] in line["saliency_scores"], "every rater finds the best clip very good"
     for name in ("youcook2", "magqa_test"):
         for line in json.loads((folder / f"train_{name}.json").read_text()):
             assert set(line) == {"question_id", "video", "conversation", "answer"}
