@@ -26,7 +26,7 @@ from mmduet.checkpoints import save_adapter
 from mmduet.data.collator import Collator
 from mmduet.data.conversations import Clock
 from mmduet.data.features import FeatureStore
-from mmduet.data.mixture import MixtureDataset
+from mmduet.data.mixture import MixtureDataset, Source
 from mmduet.errors import AnnotationError, DuetError
 from mmduet.model import HEAD_NAMES, IGNORE, DuetForConditionalGeneration
 from mmduet.policy import HEADS
@@ -38,6 +38,7 @@ if _datasets is not None and _datasets.origin is None:
     transformers.trainer.is_datasets_available = lambda: False
 
 LORA_TARGETS = r".*language_model\..*(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)$"
+PAIRS_A_SPAN = 8  # frames of a span that the alignment sees, at most
 TRAINED_IN_FULL = ["projector", *HEAD_NAMES]
 
 
@@ -58,34 +59,41 @@ def add_lora(model: DuetForConditionalGeneration, *, r: int = 16, alpha: int = 3
 
 @dataclass(slots=True)
 class AlignmentPairs:
-    """features: float16 [M, cells, D], one a frame. caption: int64 [M], into captions."""
+    """features: float16 [M, cells, D], one a frame. text: int64 [M], into texts."""
 
     features: torch.Tensor
-    caption: torch.Tensor
-    captions: list[str]
+    text: torch.Tensor
+    texts: list[str]
 
 
 def alignment_pairs(dataset: MixtureDataset, features: FeatureStore) -> AlignmentPairs:
-    """Each narration with the frames of its timespan."""
+    """Each narration with frames of its timespan, each query with frames of the spans that it is about."""
     found: list[torch.Tensor] = []
     index: list[int] = []
-    captions: dict[str, int] = {}
+    texts: dict[str, int] = {}
     for source in dataset.sources:
-        if source.kind != "narration":
-            continue
         clock = Clock(source.fps, source.duration)
-        for narration in source.annotation:
-            first = clock.frames(clock.ceil(narration.timespan[0]))
-            count = clock.frames(clock.clip(narration.timespan[1]) - first / source.fps)
+        for text, start, end in _described(source):
+            first = clock.frames(clock.ceil(start))
+            count = min(clock.frames(clock.clip(end) - first / source.fps), PAIRS_A_SPAN)
             if count > 0:
                 found.append(features.read(source.video, source.fps, first, count))
-                index += [captions.setdefault(narration.text, len(captions))] * count
-    if len(captions) < 2:
+                index += [texts.setdefault(text, len(texts))] * count
+    if len(texts) < 2:
         raise AnnotationError(
-            f"{dataset.path} has {len(captions)} distinct narrations with frames; aligning the projector contrasts "
-            "captions and needs at least 2: add narrations, or set align_iterations=0."
+            f"{dataset.path} has {len(texts)} distinct narrations and queries with frames; aligning the projector "
+            "contrasts texts and needs at least 2: add some, or set align_iterations=0."
         )
-    return AlignmentPairs(torch.cat(found), torch.tensor(index), list(captions))
+    return AlignmentPairs(torch.cat(found), torch.tensor(index), list(texts))
+
+
+def _described(source: Source) -> list[tuple[str, float, float]]:
+    """(text, start, end) of what an annotation says is in view; a magqa answer need not describe it."""
+    if source.kind == "narration":
+        return [(narration.text, *narration.timespan) for narration in source.annotation]
+    if source.kind == "grounding":
+        return [(source.annotation.query, start, end) for start, end in source.annotation.timestamps]
+    return []
 
 
 def align_projector(
@@ -99,23 +107,22 @@ def align_projector(
     temperature: float = 0.07,
     seed: int = 0,
 ) -> list[float]:
-    """Train the projector alone so that a frame's mean token points where its caption's words do.
+    """Train the projector alone so that a frame's tokens point where the words for it do.
 
-    Symmetric InfoNCE (van den Oord et al., arXiv 1807.03748; CLIP, arXiv 2103.00020) between the mean of
-    a frame's projected tokens and the centred mean input embedding of its caption's tokens. No language
-    model runs. Afterwards the projector's last layer is scaled so that its tokens have the word
-    embeddings' standard deviation. Returns the loss of each iteration.
+    Symmetric InfoNCE (van den Oord et al., arXiv 1807.03748; CLIP, arXiv 2103.00020) between each of a frame's
+    projected tokens and the centred mean input embedding of its text's tokens. No language model runs. Afterwards the projector's last layer is scaled so that its tokens have the word embeddings' standard
+    deviation. Returns the loss of each iteration.
     """
-    targets = _caption_embeddings(model, processor, pairs.captions)
+    targets = _text_embeddings(model, processor, pairs.texts)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.projector.parameters(), lr=learning_rate)
-    by_caption = [(pairs.caption == index).nonzero().flatten() for index in range(len(pairs.captions))]
+    by_text = [(pairs.text == index).nonzero().flatten() for index in range(len(pairs.texts))]
     losses = []
     for _ in tqdm(range(iterations), desc="align projector", unit="it", mininterval=1):
-        chosen = torch.randperm(len(by_caption), generator=generator)[:batch_size]
-        rows = [by_caption[i][torch.randint(len(by_caption[i]), (1,), generator=generator)] for i in chosen]
+        chosen = torch.randperm(len(by_text), generator=generator)[:batch_size]
+        rows = [by_text[i][torch.randint(len(by_text[i]), (1,), generator=generator)] for i in chosen]
         tokens = model.project_features(pairs.features[torch.cat(rows)].to(model.dtype))
-        logits = F.normalize(tokens.float().mean(1), dim=-1) @ targets[chosen].T / temperature
+        logits = (F.normalize(tokens.float(), dim=-1) @ targets[chosen].T).mean(1) / temperature
         match = torch.arange(len(chosen))
         loss = (F.cross_entropy(logits, match) + F.cross_entropy(logits.T, match)) / 2
         optimizer.zero_grad()
@@ -127,10 +134,10 @@ def align_projector(
 
 
 @torch.no_grad()
-def _caption_embeddings(model, processor: DuetProcessor, captions: Sequence[str]) -> torch.Tensor:
-    """float32 [len(captions), H]: mean word embedding, centred over the captions, of length 1."""
+def _text_embeddings(model, processor: DuetProcessor, texts: Sequence[str]) -> torch.Tensor:
+    """float32 [len(texts), H]: mean word embedding, centred over the texts, of length 1."""
     embed = model.get_input_embeddings()
-    means = torch.stack([embed(torch.tensor(processor.ids(text))).float().mean(0) for text in captions])
+    means = torch.stack([embed(torch.tensor(processor.ids(text))).float().mean(0) for text in texts])
     return F.normalize(means - means.mean(0), dim=-1)
 
 
