@@ -110,7 +110,8 @@ def align_projector(
     """Train the projector alone so that a frame's tokens point where the words for it do.
 
     Symmetric InfoNCE (van den Oord et al., arXiv 1807.03748; CLIP, arXiv 2103.00020) between each of a frame's
-    projected tokens and the centred mean input embedding of its text's tokens. No language model runs. Afterwards the projector's last layer is scaled so that its tokens have the word embeddings' standard
+    projected tokens and the centred mean input embedding of its text's tokens. No language model runs.
+    Afterwards the projector's last layer is scaled so that its tokens have the word embeddings' standard
     deviation. Returns the loss of each iteration.
     """
     targets = _text_embeddings(model, processor, pairs.texts)
