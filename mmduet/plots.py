@@ -27,12 +27,13 @@ from mmduet.errors import DuetError
 from mmduet.policy import HEADS, ScoreSum, ScoreThreshold, need_score
 from mmduet.trace import DuetTrace, Query, Response
 
-HEAD_COLORS = {"informative": "#0072B2", "relevance": "#D55E00"}
+HEAD_COLORS = {"informative": "#1283C8", "relevance": "#D55E00"}
 SAID_COLOR = "#00805F"
 ASKED_COLOR = "#CC79A7"
 SPAN_COLOR = "#ECCB83"
 INK = "#787d85"  # text and neutral lines: contrast 4.2 on white, 4.5 on #111
 SUM_COLOR = "#9467BD"
+BOTH = " + ".join(HEADS)
 GRID = "rgba(128,128,128,0.22)"
 UNLABELLED = -100
 
@@ -74,7 +75,14 @@ pio.templates["mmduet"] = go.layout.Template(
         "title": {"x": 0, "xref": "paper", "font": {"size": 16}, "pad": {"b": 8}},
         "colorway": [*HEAD_COLORS.values(), SAID_COLOR, ASKED_COLOR, "#56B4E9", "#E69F00"],
         "xaxis": {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True},
-        "yaxis": {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True},
+        "yaxis": {
+            "gridcolor": GRID,
+            "linecolor": GRID,
+            "zeroline": False,
+            "automargin": True,
+            "ticklabelstandoff": 8,
+        },
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": INK, "activecolor": HEAD_COLORS["informative"]},
         "hoverlabel": {
             "bgcolor": "#22262e",
             "bordercolor": INK,
@@ -420,7 +428,7 @@ def _stack(panels: Mapping[str, int], clock: _Clock, title: str) -> go.Figure:
         fig.layout["yaxis" + axis[1:]] = {"domain": domain, "anchor": "x", "fixedrange": True}
         top -= pixels + GAP
     fig.update_xaxes(
-        title="time (s)",
+        title={"text": "time (s)", "standoff": 4},
         range=[clock.start, clock.end],
         anchor=list(panels)[-1],
         showspikes=True,
@@ -455,7 +463,16 @@ def _add_turns(
     queries = sorted(queries, key=lambda q: q.time)
     responses = sorted(responses, key=lambda r: r.time)
     for query in queries:
-        fig.add_vline(query.time, line={"color": ASKED_COLOR, "width": 1.2, "dash": "dash"}, layer="below")
+        fig.add_shape(
+            type="line",
+            x0=query.time,
+            x1=query.time,
+            y0=0,
+            y1=1,
+            yref="paper",
+            line={"color": ASKED_COLOR, "width": 1.2, "dash": "dash"},
+            layer="below",
+        )
     _add_marks(fig, rows, "asked", queries, clock, symbol="diamond", size=12, color=ASKED_COLOR)
     _add_marks(fig, rows, "said", responses, clock, symbol="circle", size=MARK, color=SAID_COLOR)
     _label_rows(fig, rows)
@@ -555,9 +572,8 @@ def _add_spans(fig: go.Figure, rows: _Rows, spans: Sequence[Span], clock: _Clock
             y0=0,
             y1=1,
             yref=f"{SCORES} domain",
-            fillcolor=SPAN_COLOR,
-            opacity=0.16,
-            line_width=0,
+            fillcolor=_faint(SPAN_COLOR),
+            line={"color": _faint(SPAN_COLOR, 0.5), "width": 1},
             layer="below",
         )
 
@@ -606,19 +622,19 @@ def _add_heads(fig: go.Figure, trace: DuetTrace, policy: ScoreThreshold | ScoreS
     curves = {head: getattr(trace, head) for head in HEADS}
     colors = dict(HEAD_COLORS)
     if len(policy.heads) > 1 and isinstance(policy, ScoreThreshold):
-        curves["both"] = trace.informative + trace.relevance
-        colors["both"] = INK
+        curves[BOTH] = trace.informative + trace.relevance
+        colors[BOTH] = INK
     for name, values in curves.items():
         fig.add_scatter(
             x=trace.times,
             y=values,
             yaxis=SCORES,
             mode="lines" if len(trace) > 1 else "markers",
-            line={"color": colors[name], "width": 2.2 if name in policy.heads or name == "both" else 1.3},
+            line={"color": colors[name], "width": 2.2 if name in policy.heads or name == BOTH else 1.3},
             hovertemplate=f"{name} %{{y:.3f}}<br>at %{{x:.1f}} s<extra></extra>",
             name=name,
         )
-    top = 1.0 if "both" not in curves else 2.0
+    top = 1.0 if BOTH not in curves else 2.0
     fig.layout["yaxis" + SCORES[1:]].update(title="score", range=[-0.03 * top, 1.04 * top])
 
 
@@ -700,7 +716,11 @@ def _add_slider(
             {
                 "active": thresholds.index(policy.threshold),
                 "steps": steps,
-                "currentvalue": {"prefix": "What if the threshold were ", "font": {"size": 14}},
+                "currentvalue": {
+                    "prefix": "What if the threshold were ",
+                    "suffix": f"  (used: {policy.threshold:g})",
+                    "font": {"size": 14},
+                },
                 "pad": {"t": 52, "b": 0},
                 **SLIDER_STYLE,
             }
@@ -929,10 +949,10 @@ def _add_score_histograms(fig: go.Figure, labels: np.ndarray, scores: np.ndarray
     fig.update_yaxes(title="% of the label's frames", rangemode="tozero", row=1, col=2)
 
 
-def _faint(color: str) -> str:
-    """A colour "#RRGGBB" at a tenth of its opacity."""
+def _faint(color: str, opacity: float = 0.1) -> str:
+    """A colour "#RRGGBB", see-through."""
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.1)"
+    return f"rgba({red},{green},{blue},{opacity})"
 
 
 def _bins(numbers: np.ndarray) -> np.ndarray | int:
