@@ -74,13 +74,21 @@ pio.templates["mmduet"] = go.layout.Template(
         "font": {"color": INK, "size": 12, "family": "system-ui, -apple-system, 'Segoe UI', sans-serif"},
         "title": {"x": 0, "xref": "paper", "font": {"size": 16}, "pad": {"b": 8}},
         "colorway": [*HEAD_COLORS.values(), SAID_COLOR, ASKED_COLOR, "#56B4E9", "#E69F00"],
-        "xaxis": {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True},
+        "xaxis": {
+            "gridcolor": GRID,
+            "linecolor": GRID,
+            "zeroline": False,
+            "automargin": True,
+            "ticks": "",
+            "title": {"standoff": 4},
+        },
         "yaxis": {
             "gridcolor": GRID,
             "linecolor": GRID,
             "zeroline": False,
             "automargin": True,
-            "ticklabelstandoff": 8,
+            "ticks": "",
+            "ticklabelstandoff": 12,
         },
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": INK, "activecolor": HEAD_COLORS["informative"]},
         "hoverlabel": {
@@ -198,7 +206,7 @@ def training_figure(log_history: Iterable[Mapping[str, Any]], *, title: str = ""
     if not fig.data:
         _note(fig, "nothing logged yet")
     fig.update_xaxes(title="step", row=1 + has_auc, col=1)
-    return _finish(fig, title, height=300 + 230 * has_auc)
+    return _finish(fig, title, height=300 + 230 * has_auc, hovermode="x unified")
 
 
 def auc_figure(
@@ -311,7 +319,7 @@ def _short(text: str, letters: int) -> str:
     text = " ".join(str(text).split())
     if len(text) <= letters:
         return plain(text)
-    return plain(text[: letters - 1].rstrip()) + "…" if letters >= 6 else ""
+    return plain(text[: letters - 1].rstrip()) + "…" if letters >= 8 else ""
 
 
 def _wrapped(text: str, heading: str = "") -> str:
@@ -349,7 +357,9 @@ def _clock(times: np.ndarray, marks: Iterable[float]) -> _Clock:
     """A clock that shows all frames and all marks."""
     seen = [*([float(times[0]), _end(times)] if len(times) else []), *marks]
     start, end = min(seen, default=0.0), max(seen, default=1.0)
-    return _Clock(start, end if end > start else start + 1.0)
+    end = end if end > start else start + 1.0
+    edge = (end - start) * MARK / 2 / PLOT_WIDTH  # so that no mark is cut at the ends
+    return _Clock(start - edge, end + edge)
 
 
 def _turn_times(queries: Sequence[Query], responses: Sequence[Response]) -> list[float]:
@@ -421,14 +431,14 @@ def _rows(
 
 def _stack(panels: Mapping[str, int], clock: _Clock, title: str) -> go.Figure:
     """An empty figure of panels {y-axis: pixels}, from the top, over one time axis."""
-    total = sum(panels.values()) + GAP * (len(panels) - 1)
-    fig, top = go.Figure(), total
+    total = sum(panels.values()) + GAP * len(panels)
+    fig, top = go.Figure(), total - GAP
     for axis, pixels in panels.items():
         domain = [(top - pixels) / total, top / total]
         fig.layout["yaxis" + axis[1:]] = {"domain": domain, "anchor": "x", "fixedrange": True}
         top -= pixels + GAP
     fig.update_xaxes(
-        title={"text": "time (s)", "standoff": 4},
+        title="time (s)",
         range=[clock.start, clock.end],
         anchor=list(panels)[-1],
         showspikes=True,
@@ -468,7 +478,7 @@ def _add_turns(
             x0=query.time,
             x1=query.time,
             y0=0,
-            y1=1,
+            y1=fig.layout.yaxis.domain[1],
             yref="paper",
             line={"color": ASKED_COLOR, "width": 1.2, "dash": "dash"},
             layer="below",
@@ -484,20 +494,24 @@ def _add_marks(
     kind: str,
     turns: Sequence[Query] | Sequence[Response],
     clock: _Clock,
-    **marker: Any,
+    *,
+    symbol: str,
+    size: int,
+    color: str,
 ) -> None:
+    """Marks of one kind, numbered if said; without room before the next they are small and bare."""
     if not turns:
         return
     times, middles, lanes = [turn.time for turn in turns], rows.middles(kind), rows.lanes[kind]
     rooms = [clock.pixels(room) for room in _rooms(times, lanes, clock.end)]
-    numbers = [str(n) if room >= MARK - 4 else "" for n, room in enumerate(rooms, start=1)]
+    roomy = [room >= MARK - 4 for room in rooms]
     fig.add_scatter(
         x=times,
         y=middles,
         yaxis=TIMELINE,
         mode="markers+text" if kind == "said" else "markers",
-        marker={**marker, "opacity": 1},
-        text=numbers if kind == "said" else None,
+        marker={"symbol": symbol, "color": color, "opacity": 1, "size": [size if r else 8 for r in roomy]},
+        text=[str(number) if r else "" for number, r in enumerate(roomy, start=1)],
         textfont={"color": "#ffffff", "size": 10},
         hoverinfo="text",
         hovertext=[_wrapped(t.text, f"{kind} at {t.time:.1f} s") for t in turns],
@@ -646,6 +660,7 @@ def _add_replay(fig: go.Figure, trace: DuetTrace, policy: ScoreThreshold | Score
         x=trace.times,
         yaxis=TIMELINE,
         mode="markers",
+        cliponaxis=False,
         marker={"symbol": "circle-open", "size": 11, "color": SAID_COLOR, "line": {"width": 2}},
         hovertemplate="would speak at %{x:.1f} s<extra></extra>",
     )
@@ -810,15 +825,11 @@ def _logged(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], 
     return [step for step, _ in rows], [value for _, value in rows]
 
 
-def _smoothed(values: Sequence[float]) -> list[float]:
-    """A running mean with exponential weights over about a fifteenth of the values, unbiased at the start."""
-    keep = 1 - 1 / max(1.0, len(values) / 15)
-    total = weight = 0.0
-    means = []
-    for value in values:
-        total, weight = keep * total + (1 - keep) * value, keep * weight + (1 - keep)
-        means.append(total / weight)
-    return means
+def _smoothed(values: Sequence[float]) -> np.ndarray:
+    """The mean over a centred window of about a tenth of the values, cut off at the ends."""
+    window = np.ones(2 * (len(values) // 20) + 1)
+    count = np.convolve(np.ones(len(values)), window, mode="same")
+    return np.convolve(values, window, mode="same") / count
 
 
 def _add_losses(fig: go.Figure, history: Sequence[Mapping[str, Any]]) -> None:
@@ -879,8 +890,9 @@ def _add_head_aucs(fig: go.Figure, history: Sequence[Mapping[str, Any]]) -> None
                 row=2,
                 col=1,
             )
+    lowest = min((y for trace in fig.data if trace.yaxis == "y2" for y in trace.y), default=1.0)
     _add_chance(fig)
-    fig.update_yaxes(title="AUC", row=2, col=1)
+    fig.update_yaxes(title="AUC", range=[min(0.45, lowest - 0.03), 1.02], row=2, col=1)
 
 
 def _add_chance(fig: go.Figure) -> None:

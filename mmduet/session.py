@@ -19,7 +19,7 @@ from mmduet.protocol import PROTOCOLS, ContextProtocol, StreamState
 from mmduet.trace import DuetTrace, Query, Response
 
 Event = FrameScores | Query | Response
-ENCODE_BATCH = 16  # frames the vision tower takes at once, when that many are at hand
+ENCODE_BATCH = 8  # frames the vision tower takes at once, if at hand; more only costs memory traffic on a CPU
 
 
 class DuetSession:

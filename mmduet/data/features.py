@@ -12,6 +12,7 @@ from tqdm import tqdm
 from mmduet.errors import DuetError
 from mmduet.model import DuetForConditionalGeneration
 from mmduet.processing import DuetProcessor
+from mmduet.session import ENCODE_BATCH
 from mmduet.video import iter_frames
 
 
@@ -48,7 +49,9 @@ class FeatureStore:
             self.model.vision_features(
                 self.processor.pixel_values(batch.frames).to(self.model.device, self.model.dtype)
             )
-            for batch in iter_frames(video, fps=fps, size=self.processor.frame.size, rounding="ceil")
+            for batch in iter_frames(
+                video, fps=fps, size=self.processor.frame.size, rounding="ceil", batch_size=ENCODE_BATCH
+            )
         ]
         path = self.path(video, fps)
         aside = path.with_name(f".{os.getpid()}-{path.name}")
