@@ -37,6 +37,13 @@ BOTH = " + ".join(HEADS)
 GRID = "rgba(128,128,128,0.22)"
 UNLABELLED = -100
 
+PLOT_WIDTH = 800  # pixels the time axis usually gets on a page; decides what fits beside a mark
+ROW = 25  # pixels of a row of marks
+MARK = 19  # pixels of a numbered mark
+TEXT = 11  # size of the text beside marks and in bands, pixels
+LETTER = 6.0  # pixels of a letter of that text, on average
+GAP = 12  # pixels between panels
+
 CELL_KINDS = (  # a cell's colour and meaning, by its code
     ("rgba(128,128,128,0.10)", "unlabelled"),
     ("rgba(128,128,128,0.42)", "0"),
@@ -48,6 +55,7 @@ LOSSES = {  # a Trainer's key: its name and colour
     "lm_loss": ("language loss", SAID_COLOR),
     "video_loss": ("video loss", "#CC79A7"),
 }
+MARKS = {"asked": ("diamond", 12, ASKED_COLOR), "said": ("circle", MARK, SAID_COLOR)}
 SLIDER_STYLE = {
     "bgcolor": GRID,
     "activebgcolor": INK,
@@ -57,12 +65,6 @@ SLIDER_STYLE = {
     "minorticklen": 0,
     "ticklen": 4,
 }
-
-PLOT_WIDTH = 860  # pixels the time axis usually gets on a page; decides what fits beside a mark
-ROW = 25  # pixels of a row of marks
-MARK = 19  # pixels of a numbered mark
-LETTER = 6.2  # pixels of a letter, on average
-GAP = 12  # pixels between panels
 
 # The panels of a figure over time, each with its own y-axis under one x-axis.
 TIMELINE, SCORES, SUM, CELLS, STRIP = "y", "y2", "y3", "y4", "y5"
@@ -178,11 +180,7 @@ def label_figure(
     clock = _clock(times, _turn_times(queries, responses))
     pictures = [] if frames is None else film_strip(frames, times)
     rows = _rows(queries, responses, [], clock, replayed=False)
-    fig = _stack(
-        _strip_panel(pictures) | {TIMELINE: rows.height, CELLS: 2 * ROW + 10},
-        clock,
-        title,
-    )
+    fig = _stack(_strip_panel(pictures) | {TIMELINE: rows.height, CELLS: 2 * ROW + 10}, clock, title)
     _add_strip(fig, pictures)
     _add_turns(fig, rows, queries, responses, clock)
     _add_cells(fig, times, labels, clock)
@@ -206,7 +204,7 @@ def training_figure(log_history: Iterable[Mapping[str, Any]], *, title: str = ""
     if not fig.data:
         _note(fig, "nothing logged yet")
     fig.update_xaxes(title="step", row=1 + has_auc, col=1)
-    return _finish(fig, title, height=300 + 230 * has_auc, hovermode="x unified")
+    return _finish(fig, title, height=260 + 230 * has_auc, top=92, hovermode="x unified")
 
 
 def auc_figure(
@@ -224,7 +222,7 @@ def auc_figure(
     fig = make_subplots(rows=1, cols=2, horizontal_spacing=0.12)
     _add_roc(fig, labels, scores, head)
     _add_score_histograms(fig, labels, scores, head)
-    return _finish(fig, title, height=360)
+    return _finish(fig, title, height=320)
 
 
 def distribution_figure(values: Iterable[float], title: str, unit: str) -> go.Figure:
@@ -243,7 +241,7 @@ def distribution_figure(values: Iterable[float], title: str, unit: str) -> go.Fi
         _note(fig, "no values")
     fig.update_xaxes(title=plain(unit))
     fig.update_yaxes(title="count", rangemode="tozero")
-    return _finish(fig, f"{title} (n = {len(numbers):,})", height=300, showlegend=False)
+    return _finish(fig, f"{title} (n = {len(numbers):,})", height=250, showlegend=False)
 
 
 def responses_table(trace: DuetTrace, spans: Iterable[Span] = ()) -> pd.DataFrame:
@@ -363,7 +361,7 @@ def _clock(times: np.ndarray, marks: Iterable[float]) -> _Clock:
 
 
 def _turn_times(queries: Sequence[Query], responses: Sequence[Response]) -> list[float]:
-    return [turn.time for turn in (*queries, *responses)]
+    return [query.time for query in queries] + [response.time for response in responses]
 
 
 def _by_kind(turns: Iterable[Query | Response]) -> tuple[list[Query], list[Response]]:
@@ -447,13 +445,12 @@ def _stack(panels: Mapping[str, int], clock: _Clock, title: str) -> go.Figure:
         spikedash="dot",
         spikecolor=INK,
     )
-    return _finish(fig, title, height=total + 90, hovermode="closest")
+    return _finish(fig, title, height=total + 50, hovermode="closest")
 
 
-def _finish(fig: go.Figure, title: str, *, height: int, **layout: Any) -> go.Figure:
-    """The template, the title and the margins all figures share. height: without the title, pixels."""
-    top = 40 + 34 * bool(title)
-    fig.update_layout(template="mmduet", height=height + top - 40, margin_t=top, **layout)
+def _finish(fig: go.Figure, title: str, *, height: int, top: int = 70, **layout: Any) -> go.Figure:
+    """The template and the title. top: pixels of title, buttons and legend; height: of all below."""
+    fig.update_layout(template="mmduet", height=height + top, margin_t=top, **layout)
     if title:
         fig.update_layout(title={"text": _short(title, 110), "y": 1, "yanchor": "top", "pad": {"t": 14}})
     return fig
@@ -483,25 +480,16 @@ def _add_turns(
             line={"color": ASKED_COLOR, "width": 1.2, "dash": "dash"},
             layer="below",
         )
-    _add_marks(fig, rows, "asked", queries, clock, symbol="diamond", size=12, color=ASKED_COLOR)
-    _add_marks(fig, rows, "said", responses, clock, symbol="circle", size=MARK, color=SAID_COLOR)
+    _add_marks(fig, rows, "asked", queries, clock)
+    _add_marks(fig, rows, "said", responses, clock)
     _label_rows(fig, rows)
 
 
-def _add_marks(
-    fig: go.Figure,
-    rows: _Rows,
-    kind: str,
-    turns: Sequence[Query] | Sequence[Response],
-    clock: _Clock,
-    *,
-    symbol: str,
-    size: int,
-    color: str,
-) -> None:
+def _add_marks(fig: go.Figure, rows: _Rows, kind: str, turns: Sequence[Query | Response], clock: _Clock) -> None:
     """Marks of one kind, numbered if said; without room before the next they are small and bare."""
     if not turns:
         return
+    symbol, size, color = MARKS[kind]
     times, middles, lanes = [turn.time for turn in turns], rows.middles(kind), rows.lanes[kind]
     rooms = [clock.pixels(room) for room in _rooms(times, lanes, clock.end)]
     roomy = [room >= MARK - 4 for room in rooms]
@@ -510,26 +498,59 @@ def _add_marks(
         y=middles,
         yaxis=TIMELINE,
         mode="markers+text" if kind == "said" else "markers",
-        marker={"symbol": symbol, "color": color, "opacity": 1, "size": [size if r else 8 for r in roomy]},
+        marker={
+            "symbol": symbol,
+            "color": color,
+            "line": {"width": 0},
+            "opacity": 1,
+            "size": [size if r else 8 for r in roomy],
+        },
         text=[str(number) if r else "" for number, r in enumerate(roomy, start=1)],
-        textfont={"color": "#ffffff", "size": 10},
+        textfont={"color": "#ffffff", "size": [10 if n < 100 else 8 for n in range(1, len(turns) + 1)]},
         hoverinfo="text",
         hovertext=[_wrapped(t.text, f"{kind} at {t.time:.1f} s") for t in turns],
         name=kind,
         showlegend=False,
         cliponaxis=False,
     )
-    fig.add_scatter(
-        x=[time + clock.seconds(MARK / 2 + 1) for time in times],
-        y=middles,
-        yaxis=TIMELINE,
-        mode="text",
+    _add_band(
+        fig,
+        starts=[time + clock.seconds(size / 2) for time in times],
+        widths=[clock.seconds(max(0, room - MARK - 2)) for room in rooms],
+        rows=middles,
         text=[_short(t.text, int((r - MARK - 8) / LETTER)) for t, r in zip(turns, rooms, strict=True)],
-        textposition="middle right",
+        textfont={"color": INK, "size": TEXT},
+        marker={"color": "rgba(0,0,0,0)", "line": {"width": 0}},
         hoverinfo="skip",
         name=f"{kind}, text",
-        showlegend=False,
     )
+
+
+def _add_band(
+    fig: go.Figure,
+    *,
+    starts: Sequence[float],
+    widths: Sequence[float],
+    rows: Sequence[float],
+    text: Sequence[str],
+    **style: Any,
+) -> None:
+    """Bars in the timeline with text inside, which plotly hides where a narrow page leaves no room."""
+    fig.add_bar(
+        orientation="h",
+        base=starts,
+        x=widths,
+        y=rows,
+        width=0.8,
+        yaxis=TIMELINE,
+        text=text,
+        textposition="inside",
+        insidetextanchor="start",
+        textangle=0,
+        showlegend=False,
+        **style,
+    )
+    fig.update_layout(uniformtext={"minsize": TEXT, "mode": "hide"}, barmode="overlay")
 
 
 def _rooms(times: Sequence[float], lanes: Sequence[int], end: float) -> list[float]:
@@ -559,25 +580,18 @@ def _add_spans(fig: go.Figure, rows: _Rows, spans: Sequence[Span], clock: _Clock
     """Reference spans as labelled bands, and as faint ones behind the curves."""
     if not spans:
         return
-    fig.add_bar(
-        orientation="h",
-        base=[span.start for span in spans],
-        x=[span.end - span.start for span in spans],
-        y=rows.middles("reference"),
-        width=0.8,
-        yaxis=TIMELINE,
-        marker={"color": SPAN_COLOR, "line": {"color": "#a07a2a", "width": 1}, "cornerradius": 3},
+    _add_band(
+        fig,
+        starts=[span.start for span in spans],
+        widths=[span.end - span.start for span in spans],
+        rows=rows.middles("reference"),
         text=[_short(s.label, int((clock.pixels(s.end - s.start) - 8) / LETTER)) for s in spans],
-        textposition="inside",
-        insidetextanchor="start",
-        textangle=0,
-        textfont={"color": "#2b2b2b", "size": 11},
+        textfont={"color": "#2b2b2b", "size": TEXT},
+        marker={"color": SPAN_COLOR, "line": {"color": "#a07a2a", "width": 1}, "cornerradius": 3},
         hoverinfo="text",
         hovertext=[_wrapped(s.label, f"reference, {s.start:.1f} to {s.end:.1f} s") for s in spans],
         name="reference",
-        showlegend=False,
     )
-    fig.update_layout(uniformtext={"minsize": 10, "mode": "hide"})
     for span in spans:
         fig.add_shape(
             type="rect",
@@ -597,7 +611,7 @@ def _strip_panel(pictures: Sequence[Thumbnail]) -> dict[str, int]:
     if not pictures:
         return {}
     picture = Image.open(io.BytesIO(base64.b64decode(pictures[0].uri.partition(",")[2])))
-    return {STRIP: int(min(84, max(36, 1.15 * PLOT_WIDTH / len(pictures) * picture.height / picture.width)))}
+    return {STRIP: int(min(84, max(36, 1.25 * PLOT_WIDTH / len(pictures) * picture.height / picture.width)))}
 
 
 def _add_strip(fig: go.Figure, pictures: Sequence[Thumbnail]) -> None:
@@ -654,8 +668,21 @@ def _add_heads(fig: go.Figure, trace: DuetTrace, policy: ScoreThreshold | ScoreS
 
 def _add_replay(fig: go.Figure, trace: DuetTrace, policy: ScoreThreshold | ScoreSum, clock: _Clock, row: float) -> None:
     """The threshold, where it would speak, and a slider that replays others. row: y of the marks."""
-    summed = isinstance(policy, ScoreSum)
     first = len(fig.data)
+    _add_would_speak(fig, trace)
+    _add_threshold(fig, clock, SUM if isinstance(policy, ScoreSum) else SCORES)
+    if isinstance(policy, ScoreSum):
+        _add_running_sum(fig, trace)
+    drawn = list(range(first, len(fig.data)))
+    thresholds = _thresholds(trace, policy)
+    changes = [_replayed(trace, policy, threshold, row) for threshold in thresholds]
+    active = thresholds.index(policy.threshold)
+    for index, y, name in zip(drawn, *changes[active].values(), strict=True):
+        fig.data[index].update(y=y, name=name)
+    _add_slider(fig, thresholds, changes, active, drawn)
+
+
+def _add_would_speak(fig: go.Figure, trace: DuetTrace) -> None:
     fig.add_scatter(
         x=trace.times,
         yaxis=TIMELINE,
@@ -664,35 +691,39 @@ def _add_replay(fig: go.Figure, trace: DuetTrace, policy: ScoreThreshold | Score
         marker={"symbol": "circle-open", "size": 11, "color": SAID_COLOR, "line": {"width": 2}},
         hovertemplate="would speak at %{x:.1f} s<extra></extra>",
     )
+
+
+def _add_threshold(fig: go.Figure, clock: _Clock, panel: str) -> None:
     fig.add_scatter(
         x=[clock.start, clock.end],
-        yaxis=SUM if summed else SCORES,
+        yaxis=panel,
         mode="lines",
         line={"color": INK, "width": 1.6, "dash": "dash"},
         hoverinfo="skip",
     )
-    if summed:
-        fig.add_scatter(
-            x=trace.times,
-            yaxis=SUM,
-            mode="lines" if len(trace) > 1 else "markers",
-            line={"color": SUM_COLOR, "width": 2},
-            hovertemplate="running sum %{y:.3f}<br>at %{x:.1f} s<extra></extra>",
-        )
-        fig.layout["yaxis" + SUM[1:]].update(title="running sum", rangemode="tozero")
-    replayed = list(range(first, len(fig.data)))
-    for index, y, name in zip(replayed, *_replayed(trace, policy, row).values(), strict=True):
-        fig.data[index].update(y=y, name=name)
-    _add_slider(fig, trace, policy, row, replayed)
 
 
-def _replayed(trace: DuetTrace, policy: ScoreThreshold | ScoreSum, row: float) -> dict[str, list[Any]]:
-    """What a policy's threshold decides, {attribute: [of the marks, of the line, of the running sum]}."""
+def _add_running_sum(fig: go.Figure, trace: DuetTrace) -> None:
+    fig.add_scatter(
+        x=trace.times,
+        yaxis=SUM,
+        mode="lines" if len(trace) > 1 else "markers",
+        line={"color": SUM_COLOR, "width": 2},
+        hovertemplate="running sum %{y:.3f}<br>at %{x:.1f} s<extra></extra>",
+    )
+    fig.layout["yaxis" + SUM[1:]].update(title="running sum", rangemode="tozero")
+
+
+def _replayed(
+    trace: DuetTrace, policy: ScoreThreshold | ScoreSum, threshold: float, row: float
+) -> dict[str, list[Any]]:
+    """What a threshold decides, {attribute: [of the marks, of the line, of the running sum if any]}."""
+    policy = type(policy)(threshold, heads=policy.heads)  # the given one may be in use: it keeps its sum
     spoken = set(trace.replay(policy).tolist())
-    line = policy.threshold if math.isfinite(policy.threshold) else None
+    line = threshold if math.isfinite(threshold) else None
     changes: dict[str, list[Any]] = {
         "y": [[row if index in spoken else None for index in range(len(trace))], [line, line]],
-        "name": [f"would speak {len(spoken)}×", f"threshold {policy.threshold:g}"],
+        "name": [f"would speak {len(spoken)}×", f"threshold {threshold:g}"],
     }
     if isinstance(policy, ScoreSum):
         changes["y"].append(_running_sum(trace, policy, spoken))
@@ -711,36 +742,24 @@ def _running_sum(trace: DuetTrace, policy: ScoreSum, spoken: set[int]) -> list[f
 
 
 def _add_slider(
-    fig: go.Figure, trace: DuetTrace, policy: ScoreThreshold | ScoreSum, row: float, replayed: list[int]
+    fig: go.Figure,
+    thresholds: Sequence[float],
+    changes: Sequence[Mapping[str, Any]],
+    active: int,
+    drawn: Sequence[int],
 ) -> None:
-    """A slider over other thresholds of the same policy, which starts at the policy's own."""
-    thresholds = _thresholds(trace, policy)
+    """A slider that gives the traces numbered `drawn` what changes at each threshold."""
     steps = [
-        {
-            "method": "restyle",
-            "args": [_replayed(trace, type(policy)(threshold, heads=policy.heads), row), replayed],
-            "label": f"{threshold:g}",
-            "value": repr(threshold),
-        }
-        for threshold in thresholds
+        {"method": "restyle", "args": [change, drawn], "label": f"{threshold:g}", "value": repr(threshold)}
+        for threshold, change in zip(thresholds, changes, strict=True)
     ]
-    fig.update_layout(
-        margin_b=130,
-        height=fig.layout.height + 82,
-        sliders=[
-            {
-                "active": thresholds.index(policy.threshold),
-                "steps": steps,
-                "currentvalue": {
-                    "prefix": "What if the threshold were ",
-                    "suffix": f"  (used: {policy.threshold:g})",
-                    "font": {"size": 14},
-                },
-                "pad": {"t": 52, "b": 0},
-                **SLIDER_STYLE,
-            }
-        ],
-    )
+    shown = {
+        "prefix": "What if the threshold were ",
+        "suffix": f"  (used: {thresholds[active]:g})",
+        "font": {"size": 14},
+    }
+    slider = {"active": active, "steps": steps, "currentvalue": shown, "pad": {"t": 52, "b": 0}, **SLIDER_STYLE}
+    fig.update_layout(margin_b=130, height=fig.layout.height + 82, sliders=[slider])
 
 
 def _thresholds(trace: DuetTrace, policy: ScoreThreshold | ScoreSum) -> list[float]:
@@ -750,14 +769,15 @@ def _thresholds(trace: DuetTrace, policy: ScoreThreshold | ScoreSum) -> list[flo
     if isinstance(policy, ScoreSum):
         grid = _sum_grid(needs)
     else:
-        grid = _round_grid(needs.min(), needs.max()) if len(needs) else _round_grid(0.0, len(policy.heads))
+        flat = not len(needs) or needs.min() == needs.max()
+        grid = _round_grid(*((0.0, len(policy.heads)) if flat else (needs.min(), needs.max())))
     others = [value for value in grid if f"{value:g}" != f"{policy.threshold:g}"]
     return sorted([*others, policy.threshold])
 
 
 def _round_grid(low: float, high: float) -> list[float]:
     """Steps of 1, 2 or 5 times a power of ten that cover low to high, 20 or a little more."""
-    rough = max((high - low) / 20, 1e-6)
+    rough = max((high - low) / 20, 1e-5)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
@@ -925,10 +945,11 @@ def _add_roc(fig: go.Figure, labels: np.ndarray, scores: np.ndarray, head: str) 
         )
         return
     false, true, thresholds = roc_curve(labels[used], scores[used])
+    drawn = np.unique(np.linspace(0, len(false) - 1, 500).astype(int))
     fig.add_scatter(
-        x=false,
-        y=true,
-        customdata=thresholds,
+        x=false[drawn],
+        y=true[drawn],
+        customdata=thresholds[drawn],
         mode="lines",
         line={"color": HEAD_COLORS[head], "width": 2.6},
         fill="tozeroy",
