@@ -68,7 +68,9 @@ def evaluate_scenes(
 
     folder = make_scenes(root, **{name: clips if name == split else 0 for name in ("train", "val", "test")})
     duet, processor = load_duet(model, adapter=adapter)
-    figures = quality(duet, processor, folder, split=split, threshold=threshold, feature_folder=root / "features")
+    figures = quality(
+        duet, processor, folder, split=split, clips=clips, threshold=threshold, feature_folder=root / "features"
+    )
     typer.echo(f"{model} on scenes/{split}, {clips} clips, threshold {threshold}: value [95 % interval over clips]")
     for name, estimate in figures.items():
         typer.echo(f"  {name:20} {estimate}")

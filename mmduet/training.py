@@ -332,8 +332,10 @@ def train(
         features.prepare((source.video, source.fps) for source in dataset.sources)
     losses = []
     if align_iterations:
-        pairs = alignment_pairs(train_set, features)
-        losses = align_projector(model, processor, pairs, iterations=align_iterations, seed=seed)
+        # the pairs are let go again before the language model needs the memory
+        losses = align_projector(
+            model, processor, alignment_pairs(train_set, features), iterations=align_iterations, seed=seed
+        )
     wrapped = add_lora(model, **(lora or {}))
     arguments = TrainingArguments(
         output_dir=str(output), max_steps=steps, learning_rate=learning_rate, lr_scheduler_type="cosine",

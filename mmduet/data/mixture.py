@@ -142,13 +142,22 @@ def _read_sources(entry: MixtureEntry, folder: Path) -> list[Source]:
                 f"{path}: entry {name} is about {video!r}, which {entry.metadata_path} does not list; "
                 "make the metadata anew from the video folder, or remove the entry."
             )
-        info = VideoInfo.model_validate(metadata[video])
+        info = _video_info(folder / entry.metadata_path, video, metadata[video])
         check_times(path, name, _times(annotation), info.duration)
         sources.append(
             Source(kind, folder / entry.video_root / video, info.duration, entry.frame_fps, entry.max_num_frames,
                    annotation, f"{path.name}:{name}")
         )  # fmt: skip
     return sources
+
+
+def _video_info(path: Path, video: str, values: Any) -> VideoInfo:
+    try:
+        return VideoInfo.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = " / ".join([video, *map(str, first["loc"])])
+        raise AnnotationError(f"{path}: entry {place}: {first['msg']}; found {first.get('input')!r}.") from error
 
 
 def _entries(kind: str, annotations):

@@ -63,11 +63,12 @@ def responses_per_scene(clips: Sequence[WatchedClip]) -> float:
 
 
 def watch_clips(
-    session: DuetSession, folder: Path, split: str, *, instruction: str = NARRATION_INSTRUCTIONS[0]
+    session: DuetSession, folder: Path, split: str, *, clips: int | None = None, instruction: str = NARRATION_INSTRUCTIONS[0]
 ) -> list[WatchedClip]:
-    """Let the session watch every clip of a split, the instruction given at time 0."""
+    """Let the session watch the first clips of a split, None for all, the instruction given at time 0."""
     size, watched = session.processor.frame.size, []
-    for truth in tqdm(read_json(folder / "annotations" / f"{split}_scenes.json"), desc="watch", unit="clip"):
+    truths = read_json(folder / "annotations" / f"{split}_scenes.json")[:clips]
+    for truth in tqdm(truths, desc="watch", unit="clip"):
         frames = read_frames(folder / "videos" / split / truth["video"], fps=session.frame_fps, size=size).frames
         trace: DuetTrace = session.run(frames, [Query(0.0, instruction)])
         watched.append(WatchedClip(truth, trace.responses))
@@ -113,13 +114,17 @@ def quality(
     folder: Path,
     *,
     split: str = "test",
+    clips: int | None = None,
     threshold: float = 0.5,
     feature_folder: Path,
 ) -> dict[str, Estimate]:
-    """Everything above, on one split of the `scenes` folder. threshold: of the informative head."""
-    dataset = MixtureDataset(folder / "annotations" / f"{split}_mixture.json")
+    """Everything above, on the first clips of a split of the `scenes` folder, None for all of them.
+
+    threshold: of the informative head.
+    """
+    dataset = MixtureDataset(folder / "annotations" / f"{split}_mixture.json", videos=clips)
     features = FeatureStore(feature_folder, model, processor)
     features.prepare((source.video, source.fps) for source in dataset.sources)
     heads = evaluate_heads(model, Collator(processor, features), dataset)
     session = DuetSession(model, processor, policy=ScoreThreshold(threshold), max_new_tokens=40)
-    return heads | evaluate(watch_clips(session, folder, split))
+    return heads | evaluate(watch_clips(session, folder, split, clips=clips))

@@ -1,0 +1,99 @@
+import json
+
+import pytest
+
+from mmduet.data.mixture import MixtureDataset
+from mmduet.data.statistics import example_times, mixture_frame, silences
+from mmduet.errors import AnnotationError
+from mmduet.trace import Query, Response
+
+
+@pytest.fixture
+def mixture(tmp_path):
+    """A mixture of two videos; returns a function that changes a file of it and gives the mixture's path."""
+    files = {
+        "metadata.json": {"a.mp4": {"duration": 8.0}, "b.mp4": {"duration": 6.0}},
+        "narration.json": {"a.mp4": {"0": [{"text": "a cat", "time": 2.0, "timespan": [0.0, 2.0]}]}},
+        "grounding.json": [{"video_uid": "b.mp4", "query": "a dog", "timestamps": [[1, 3]]}],
+        "mixture.json": [
+            {
+                "dataset_cls": name,
+                "video_root": "videos",
+                "anno_file": file,
+                "metadata_path": "metadata.json",
+                "frame_fps": 2,
+                "max_num_frames": 10,
+            }
+            for name, file in (
+                ("DenseVideoCaptioningStreamDataset", "narration.json"),
+                ("GroundingStreamDataset", "grounding.json"),
+            )
+        ],
+    }
+
+    def write(**changed):
+        for name, content in {**files, **{f"{key}.json": value for key, value in changed.items()}}.items():
+            (tmp_path / name).write_text(json.dumps(content))
+        return tmp_path / "mixture.json"
+
+    return write
+
+
+def test_every_annotation_is_an_example(mixture):
+    dataset = MixtureDataset(mixture())
+    assert [source.kind for source in dataset.sources] == ["narration", "grounding"]
+    assert dataset[1].conversation.frames == 10, "cut to max_num_frames"
+    assert dataset[0].video == dataset.path.parent / "videos" / "a.mp4"
+
+
+def test_draws_depend_on_seed_epoch_and_index_alone(mixture):
+    path = mixture()
+    first, second = MixtureDataset(path, seed=1), MixtureDataset(path, seed=1)
+    assert first[1] == second[1] == first[1]
+    drawn = set()
+    for first.epoch in range(20):
+        drawn.add(first[1].conversation.turns[0].text)
+    assert len(drawn) > 2, "each epoch draws another wording"
+
+
+def test_videos_keeps_the_first_ones(mixture):
+    assert [source.kind for source in MixtureDataset(mixture(), videos=1).sources] == ["narration"]
+
+
+def test_mistakes_in_the_mixture_are_named(mixture):
+    good = json.loads(mixture().read_text())
+    with pytest.raises(AnnotationError, match=r"mixture\.json: entry 0 / dataset_cls.*'COIN'"):
+        MixtureDataset(mixture(mixture=[{**good[0], "dataset_cls": "COIN"}]))
+    with pytest.raises(AnnotationError, match=r"entry 0 / frame_fps.*greater than 0"):
+        MixtureDataset(mixture(mixture=[{**good[0], "frame_fps": 0}]))
+    with pytest.raises(AnnotationError, match=r"entry 0 / speed"):
+        MixtureDataset(mixture(mixture=[{**good[0], "speed": 2}]))
+
+
+def test_a_video_without_metadata_is_named(mixture):
+    with pytest.raises(AnnotationError, match=r"about 'b\.mp4', which metadata\.json does not list"):
+        MixtureDataset(mixture(metadata={"a.mp4": {"duration": 8.0}}))
+
+
+def test_a_time_past_the_end_is_named(mixture):
+    with pytest.raises(AnnotationError, match=r"narration\.json: entry a\.mp4/0, narration 0 time 2\.0 s lies past"):
+        MixtureDataset(mixture(metadata={"a.mp4": {"duration": 1.0}, "b.mp4": {"duration": 6.0}}))
+
+
+def test_a_duration_that_is_no_number_is_named(mixture):
+    with pytest.raises(AnnotationError, match=r"metadata\.json.*a\.mp4.*duration"):
+        MixtureDataset(mixture(metadata={"a.mp4": {"duration": -1}, "b.mp4": {"duration": 6.0}}))
+
+
+def test_statistics(mixture):
+    dataset = MixtureDataset(mixture())
+    table = mixture_frame(dataset)
+    assert table.responses.tolist() == [1, 0]
+    assert table.informative.tolist() == [3, 0]  # frames 0.5 … 1.5 of the narration, ceil(mid) = 1.0: k = 3
+    assert table.relevant.tolist() == [0, 4]
+    assert silences(dataset).tolist() == [1.5]
+    times, informative, relevance, turns = example_times(dataset[0])
+    assert times.tolist() == [0, 0.5, 1.0, 1.5]
+    assert informative.tolist() == [0, 1, 1, 1]
+    assert set(relevance.tolist()) == {-100}
+    assert [type(turn) for turn in turns] == [Query, Response]
