@@ -152,7 +152,8 @@ def load_adapter(
 def _adapter_name(name: str) -> str:
     """A published adapter's tensor name as this project's adapters have it."""
     prefix = "base_model.model."
-    return prefix + our_name(name.removeprefix(prefix))
+    inner = name.removeprefix(prefix).replace(".modules_to_save", "").replace(".default", "")
+    return prefix + our_name(inner)
 
 
 def _adapter_config(folder: Path, tensors: Mapping[str, torch.Tensor]) -> LoraConfig:

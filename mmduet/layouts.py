@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import safe_open
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, Qwen2Config, SiglipVisionConfig
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, SiglipVisionConfig
 
 from mmduet.conversation import IM_END, IM_START, IMAGE
 from mmduet.errors import CheckpointError
@@ -131,7 +131,7 @@ def published_config(folder: Path) -> DuetConfig:
 
 def _llava_next_config(raw: dict[str, Any], folder: Path) -> DuetConfig:
     """The language model's settings and the mm_ ones stand side by side; the tower's are elsewhere."""
-    text = Qwen2Config(**{key: value for key, value in raw.items() if not key.startswith("mm_")})
+    text = _text_config({key: value for key, value in raw.items() if not key.startswith("mm_")})
     return DuetConfig(
         text_config=text,
         vision_config=_drop_last_layer(_tower_config(raw["mm_vision_tower"], folder), -2),
@@ -143,8 +143,18 @@ def _llava_next_config(raw: dict[str, Any], folder: Path) -> DuetConfig:
     )
 
 
+def _text_config(raw: dict[str, Any]) -> Any:
+    """A causal LM's config; LLaVA-NeXT calls its own llava_qwen, llava_llama and so on."""
+    kind = {"llava_qwen": "qwen2", "llava": "llama"}.get(raw["model_type"], raw["model_type"].removeprefix("llava_"))
+    settings = {key: value for key, value in raw.items() if key not in ("model_type", "architectures", "torch_dtype")}
+    try:
+        return AutoConfig.for_model(kind, **settings)
+    except ValueError as error:
+        raise CheckpointError(f"language model {raw['model_type']!r} is not one that transformers knows.") from error
+
+
 def _llava_hf_config(raw: dict[str, Any]) -> DuetConfig:
-    text = Qwen2Config(**raw["text_config"])
+    text = _text_config({"model_type": "qwen2", **raw["text_config"]})
     vision = SiglipVisionConfig(**raw["vision_config"])
     return DuetConfig(
         text_config=text,

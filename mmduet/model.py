@@ -19,7 +19,7 @@ from transformers.configuration_utils import SubConfigSpec
 from transformers.utils import ModelOutput
 
 from mmduet.errors import CheckpointError, DuetError
-from mmduet.vision import FramePool, build_vision_tower
+from mmduet.vision import FramePool, build_vision_tower, pooled_side
 
 IGNORE = -100  # the label of a position that counts in no loss
 HEAD_NAMES = ("informative_head", "relevance_head")
@@ -59,7 +59,7 @@ class DuetConfig(PreTrainedConfig):
     @property
     def tokens_per_frame(self) -> int:
         """Language-model tokens one frame takes."""
-        return (-(-self.grid_side // self.pool_stride)) ** 2
+        return pooled_side(self.grid_side, self.pool_stride, self.pool_mode) ** 2
 
 
 AutoConfig.register(DuetConfig.model_type, DuetConfig, exist_ok=True)

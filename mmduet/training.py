@@ -18,6 +18,7 @@ import transformers.trainer
 from peft import LoraConfig, PeftModel, get_peft_model
 from sklearn.metrics import roc_auc_score
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
@@ -107,14 +108,16 @@ def align_projector(
     temperature: float = 0.07,
     seed: int = 0,
 ) -> list[float]:
-    """Train the projector alone so that a frame's tokens point where the words for it do.
+    """Train the projector alone so that a frame's tokens become words for what it shows.
 
-    Symmetric InfoNCE (van den Oord et al., arXiv 1807.03748; CLIP, arXiv 2103.00020) between each of a frame's
-    projected tokens and the centred mean input embedding of its text's tokens. No language model runs.
-    Afterwards the projector's last layer is scaled so that its tokens have the word embeddings' standard
-    deviation. Returns the loss of each iteration.
+    Symmetric InfoNCE (van den Oord et al., arXiv 1807.03748; CLIP, arXiv 2103.00020). How well a frame goes with
+    a text is the mean over the frame's tokens of their best cosine with one of the text's input embeddings
+    (the late interaction of ColBERT, arXiv 2004.12832), both taken from the vocabulary's mean. Words that tell
+    texts apart win, so frames land beside their nouns. No language model runs. Afterwards the projector's last
+    layer is scaled and shifted so that its tokens have the embeddings' mean and standard deviation.
+    Returns the loss of each iteration.
     """
-    targets = _text_embeddings(model, processor, pairs.texts)
+    words, spoken = _text_embeddings(model, processor, pairs.texts)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.projector.parameters(), lr=learning_rate)
     by_text = [(pairs.text == index).nonzero().flatten() for index in range(len(pairs.texts))]
@@ -123,46 +126,49 @@ def align_projector(
         chosen = torch.randperm(len(by_text), generator=generator)[:batch_size]
         rows = [by_text[i][torch.randint(len(by_text[i]), (1,), generator=generator)] for i in chosen]
         tokens = model.project_features(pairs.features[torch.cat(rows)].to(model.dtype))
-        logits = (F.normalize(tokens.float(), dim=-1) @ targets[chosen].T).mean(1) / temperature
+        cosines = torch.einsum("bth,nlh->bntl", F.normalize(tokens.float(), dim=-1), words[chosen])
+        logits = cosines.masked_fill(~spoken[chosen][None, :, None], -1.0).amax(-1).mean(-1) / temperature
         match = torch.arange(len(chosen))
         loss = (F.cross_entropy(logits, match) + F.cross_entropy(logits.T, match)) / 2
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    _match_scale(model, pairs)
+    _match_embeddings(model, pairs)
     return losses
 
 
 @torch.no_grad()
-def _text_embeddings(model, processor: DuetProcessor, texts: Sequence[str]) -> torch.Tensor:
-    """float32 [len(texts), H]: mean word embedding, centred over the texts, of length 1."""
-    embed = model.get_input_embeddings()
-    means = torch.stack([embed(torch.tensor(processor.ids(text))).float().mean(0) for text in texts])
-    return F.normalize(means - means.mean(0), dim=-1)
+def _text_embeddings(model, processor: DuetProcessor, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """float32 [n, L, H]: each text's word embeddings from the vocabulary's mean, of length 1; bool [n, L]: which are."""
+    table = model.get_input_embeddings().weight.float()
+    rows = [F.normalize(table[processor.ids(text)] - table.mean(0), dim=-1) for text in texts]
+    words = pad_sequence(rows, batch_first=True)
+    return words, words.any(-1)
 
 
 @torch.no_grad()
-def _match_scale(model: Any, pairs: AlignmentPairs) -> None:
-    last = [layer for layer in model.projector.children() if isinstance(layer, nn.Linear)][-1]
+def _match_embeddings(model: Any, pairs: AlignmentPairs) -> None:
+    """Give the projector's tokens the word embeddings' mean and standard deviation."""
+    last = [layer for layer in model.projector if isinstance(layer, nn.Linear)][-1]
+    table = model.get_input_embeddings().weight.float()
     tokens = model.project_features(pairs.features[:: max(1, len(pairs.features) // 256)].to(model.dtype))
-    scale = model.get_input_embeddings().weight.float().std() / tokens.float().std()
+    scale = (table - table.mean(0)).std() / tokens.float().std()
     last.weight.mul_(scale)
-    if last.bias is not None:
-        last.bias.mul_(scale)
+    last.bias.mul_(scale).add_(table.mean(0))
 
 
 # stage two: the language model learns to speak, the heads when to
 
 
 class DuetTrainer(Trainer):
-    """Trainer that logs both losses apart, learns projector and heads at a rate of their own, and
+    """Trainer that logs both losses apart, learns projector and heads at rates of their own, and
     evaluates the heads by AUC.
     """
 
-    def __init__(self, *args, full_learning_rate: float, **kwargs):
+    def __init__(self, *args, projector_learning_rate: float, head_learning_rate: float, **kwargs):
         super().__init__(*args, **kwargs)
-        self.full_learning_rate = full_learning_rate
+        self.projector_learning_rate, self.head_learning_rate = projector_learning_rate, head_learning_rate
         self.parts: dict[str, list[float]] = {"lm_loss": [], "video_loss": []}
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -177,10 +183,11 @@ class DuetTrainer(Trainer):
         return (output.loss, output) if return_outputs else output.loss
 
     def create_optimizer(self, *args, **kwargs):
-        groups: dict[float, list[nn.Parameter]] = {self.args.learning_rate: [], self.full_learning_rate: []}
+        groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in cast(nn.Module, self.model).named_parameters():
             if parameter.requires_grad:
-                groups[self.args.learning_rate if "lora_" in name else self.full_learning_rate].append(parameter)
+                rate = self.head_learning_rate if "_head." in name else self.args.learning_rate
+                groups.setdefault(self.projector_learning_rate if "projector." in name else rate, []).append(parameter)
         self.optimizer = torch.optim.AdamW(
             [{"params": params, "lr": lr} for lr, params in groups.items() if params],
             weight_decay=self.args.weight_decay,
@@ -309,7 +316,8 @@ def train(
     align_iterations: int = 400,
     lora: Mapping[str, Any] | None = None,
     learning_rate: float = 4e-4,
-    full_learning_rate: float = 1e-3,
+    projector_learning_rate: float = 1e-4,
+    head_learning_rate: float = 1e-3,
     batch_size: int = 1,
     accumulation: int = 1,
     warmup: float = 0.05,
@@ -320,8 +328,8 @@ def train(
     """Train an adapter and write it to `output`/adapter.
 
     base: the name that `load_duet` finds the base model by, kept in the adapter. steps: optimiser steps.
-    lora: r, alpha, dropout. learning_rate: of LoRA; full_learning_rate: of projector and heads. warmup:
-    share of the steps; then a cosine to 0. eval_every: steps between looks at the validation set.
+    lora: r, alpha, dropout. learning_rate: of LoRA; the projector's is lower, so that its alignment
+    lasts, the heads', which start at random, higher. warmup: share of the steps; then a cosine to 0. eval_every: steps between looks at the validation set.
     bf16: compute in bfloat16 where that is safe (the trained weights stay float32).
 
     Raises DuetError when the loss is no number any more, or a batch has no label.
@@ -348,7 +356,7 @@ def train(
     trainer = DuetTrainer(
         model=wrapped, args=arguments, train_dataset=train_set, eval_dataset=val_set,
         data_collator=Collator(processor, features), callbacks=[_DrawAnew(train_set), _Progress()],
-        full_learning_rate=full_learning_rate,
+        projector_learning_rate=projector_learning_rate, head_learning_rate=head_learning_rate,
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
     trainer.train()

@@ -104,11 +104,16 @@ def build_vision_tower(config: PreTrainedConfig) -> nn.Module:
     return TOWERS[config.model_type](config)
 
 
-class FramePool(nn.Module):
-    """Pools each frame's side x side grid to ceil(side / stride) squared tokens.
+def pooled_side(side: int, stride: int, mode: str) -> int:
+    """Tokens along one side of a pooled grid: LLaVA-NeXT's windows leave an incomplete last one out."""
+    return math.ceil(side / stride) if mode == "bilinear" else side // stride
 
-    ``bilinear`` interpolates without corner alignment, as the published model does; ``average`` and
-    ``max`` take windows of `stride` (the last one smaller where side is no multiple).
+
+class FramePool(nn.Module):
+    """Pools each frame's side x side grid, as LLaVA-NeXT does.
+
+    ``bilinear`` interpolates to ceil(side / stride) squared without corner alignment (the published model);
+    ``average`` and ``max`` take the floor(side / stride) squared whole windows.
     Only `cells` of the grid (int64, ascending) are read: bilinear 27 -> 7 uses 169 of 729, so a caller
     need not project (or store) the others.
     """
@@ -118,25 +123,27 @@ class FramePool(nn.Module):
         if mode not in POOL_MODES:
             raise CheckpointError(f"pool_mode={mode!r} is not known; known are {POOL_MODES}.")
         self.side, self.stride, self.mode = side, stride, mode
-        self.tokens = math.ceil(side / stride) ** 2
+        self.tokens = pooled_side(side, stride, mode) ** 2
         # plain tensors on the CPU, even while transformers builds the model on the meta device: no weights
         with torch.device("cpu"):
             eye = torch.eye(side**2).view(-1, 1, side, side)
             self.weights = self._grid(eye).flatten(1).T.contiguous()  # [tokens, side * side]
             self.cells = (self.weights != 0).any(0).nonzero().flatten()
-        if mode == "max":
-            self.cells = torch.arange(side**2, device="cpu")
+            if mode == "max":
+                whole = pooled_side(side, stride, mode) * stride
+                self.cells = torch.arange(side**2).view(side, side)[:whole, :whole].flatten()
 
     def _grid(self, grid: torch.Tensor) -> torch.Tensor:
         if self.mode == "bilinear":
-            size = math.ceil(self.side / self.stride)
+            size = pooled_side(self.side, self.stride, self.mode)
             return F.interpolate(grid, size=(size, size), mode="bilinear", align_corners=False)
         pool = F.avg_pool2d if self.mode == "average" else F.max_pool2d
-        return pool(grid, self.stride, ceil_mode=True)
+        return pool(grid, self.stride)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """[N, len(cells), H] (the read cells, in order) -> [N, tokens, H]."""
         if self.mode == "max":
-            grid = features.transpose(1, 2).unflatten(2, (self.side, self.side))
+            whole = math.isqrt(len(self.cells))
+            grid = features.transpose(1, 2).unflatten(2, (whole, whole))
             return self._grid(grid).flatten(2).transpose(1, 2)
         return self.weights[:, self.cells].to(features) @ features

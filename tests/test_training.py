@@ -109,7 +109,7 @@ def test_training_learns_writes_and_repeats(setting, tmp_path):
         return train(
             model, processor, train_set, val_set, FeatureStore(tmp_path / "features", model, processor),
             output=tmp_path / name, base="tiny", steps=24, align_iterations=20, lora={"r": 4, "alpha": 8},
-            learning_rate=5e-3, full_learning_rate=5e-3, eval_every=12,
+            learning_rate=5e-3, projector_learning_rate=5e-3, head_learning_rate=5e-3, eval_every=12,
         )  # fmt: skip
 
     first, second = run("a"), run("b")

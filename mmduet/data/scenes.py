@@ -365,7 +365,8 @@ def _mixture(split: str) -> list[dict[str, Any]]:
             "anno_file": f"{split}_{kind}.json",
             "metadata_path": f"{split}_metadata.json",
             "frame_fps": 2,
-            "max_num_frames": 128,
+            # short sequences teach grounding as well, and sooner
+            "max_num_frames": 40 if (split, kind) == ("train", "grounding") else 128,
         }
         for name, kind in kinds.items()
     ]

@@ -63,7 +63,12 @@ def responses_per_scene(clips: Sequence[WatchedClip]) -> float:
 
 
 def watch_clips(
-    session: DuetSession, folder: Path, split: str, *, clips: int | None = None, instruction: str = NARRATION_INSTRUCTIONS[0]
+    session: DuetSession,
+    folder: Path,
+    split: str,
+    *,
+    clips: int | None = None,
+    instruction: str = NARRATION_INSTRUCTIONS[0],
 ) -> list[WatchedClip]:
     """Let the session watch the first clips of a split, None for all, the instruction given at time 0."""
     size, watched = session.processor.frame.size, []
