@@ -140,7 +140,7 @@ def align_projector(
 
 @torch.no_grad()
 def _text_embeddings(model, processor: DuetProcessor, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    """float32 [n, L, H]: each text's word embeddings from the vocabulary's mean, of length 1; bool [n, L]: which are."""
+    """float32 [n, L, H]: each text's word embeddings, from the vocabulary's mean, length 1; bool [n, L]: which are."""
     table = model.get_input_embeddings().weight.float()
     rows = [F.normalize(table[processor.ids(text)] - table.mean(0), dim=-1) for text in texts]
     words = pad_sequence(rows, batch_first=True)
@@ -328,8 +328,9 @@ def train(
     """Train an adapter and write it to `output`/adapter.
 
     base: the name that `load_duet` finds the base model by, kept in the adapter. steps: optimiser steps.
-    lora: r, alpha, dropout. learning_rate: of LoRA; the projector's is lower, so that its alignment
-    lasts, the heads', which start at random, higher. warmup: share of the steps; then a cosine to 0. eval_every: steps between looks at the validation set.
+    lora: r, alpha, dropout. learning_rate: of LoRA; the projector's is lower, so that its alignment lasts, the
+    heads', which start at random, higher. warmup: share of the steps; then a cosine to 0. eval_every: steps
+    between looks at the validation set.
     bf16: compute in bfloat16 where that is safe (the trained weights stay float32).
 
     Raises DuetError when the loss is no number any more, or a batch has no label.

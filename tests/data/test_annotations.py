@@ -35,7 +35,11 @@ def test_published_formats_are_read(tmp_path, kind, content):
 @pytest.mark.parametrize(
     ("kind", "content", "told"),
     [
-        ("narration", {"v.mp4": {"0": [{"text": "a cat", "time": -1, "timespan": [0, 1]}]}}, r"v\.mp4 / 0 / 0.*'time'.*-1"),
+        (
+            "narration",
+            {"v.mp4": {"0": [{"text": "a cat", "time": -1, "timespan": [0, 1]}]}},
+            r"v\.mp4 / 0 / 0.*'time'.*-1",
+        ),
         ("narration", {"v.mp4": {"0": [{"text": "a cat", "time": 1}]}}, r"v\.mp4 / 0 / 0.*'timespan'.*required"),
         ("narration", {"v.mp4": {"0": []}}, r"v\.mp4.*at least 1"),
         ("grounding", [{"video_uid": "v", "query": "q", "timestamps": [[3, 1]]}], r"entry 0 / .*ends before it starts"),

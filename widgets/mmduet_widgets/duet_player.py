@@ -92,7 +92,7 @@ class DuetPlayer(anywidget.AnyWidget):
     time = t.Float(0.0).tag(sync=True)
     trace = t.Dict(read_only=True).tag(sync=True)
     policy = t.Dict(read_only=True).tag(sync=True)
-    spans = t.List(read_only=True).tag(sync=True)
+    spans: t.List = t.List(read_only=True).tag(sync=True)
     title = t.Unicode(read_only=True).tag(sync=True)
     video = t.Bytes(read_only=True).tag(sync=True)
     note = t.Unicode(read_only=True).tag(sync=True)
@@ -165,7 +165,7 @@ def _clip(video: str | Path | bytes) -> tuple[bytes, str]:
         raise VideoError(f"{name}: has 0 bytes; give an MP4 or WebM clip.")
     if size > MAX_VIDEO_BYTES:
         return b"", (
-            f"The clip is not shown: it has {size / 1e6:.1f} MB, and a player takes up to {MAX_VIDEO_BYTES / 1e6:.0f} MB."
+            f"The clip is not shown: it has {size / 1e6:.1f} MB, a player takes up to {MAX_VIDEO_BYTES / 1e6:.0f} MB."
         )
     clip = video if isinstance(video, bytes) else Path(video).read_bytes()
     if not any(clip[offset:].startswith(magic) for offset, magic in BROWSER_MAGIC):
@@ -203,7 +203,7 @@ def _score_data(head: str, scores: np.ndarray, frames: int) -> list[float | None
 
 def _turn_data(name: str, turns: Iterable[Query | Response]) -> list[dict[str, Any]]:
     """The turns in order of time."""
-    data = [{"time": float(turn.time), "text": str(turn.text)} for turn in turns]
+    data: list[dict[str, Any]] = [{"time": float(turn.time), "text": str(turn.text)} for turn in turns]
     for turn in data:
         if not 0 <= turn["time"] < math.inf:
             raise DuetError(f"trace.{name}: a turn at {turn['time']} s; give seconds from the clip's start, 0 or more.")
