@@ -5,7 +5,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const HEADS = ["informative", "relevance"];
 
 // Pixels of the timeline.
-const LEFT = 80;
+const LEFT = 84;
 const RIGHT = 50;
 const ROW = 22;
 const SCORES = 132;
@@ -130,6 +130,7 @@ function icon(path) {
   return shape("svg", "icon", { viewBox: "0 0 16 16", "aria-hidden": "true" }, shape("path", "", { d: path }));
 }
 
+const HINT = "Drag the dashed line. Click to seek. Space plays, ← → go by a frame, home and end to the ends.";
 const PLAY = "M4 2.5v11l9-5.5z";
 const PAUSE = "M3.5 2.5h3v11h-3zM9.5 2.5h3v11h-3z";
 const BACK = "M11.5 3v10L5 8zM3.5 3h1.5v10H3.5z";
@@ -196,7 +197,9 @@ class Timeline {
     this.drawPanel(this.scores);
     if (this.sums) this.drawPanel(this.sums);
     this.drawAxis();
-    for (const head of HEADS) this.drawCurve(this.scores, this.trace[head], this.isCompared(head) ? `${head} compared` : head);
+    for (const head of HEADS) {
+      this.drawCurve(this.scores, this.trace[head], this.isCompared(head) ? `${head} compared` : head);
+    }
     this.drawTurns("asked", this.trace.queries);
     this.drawTurns("said", this.trace.responses);
     this.rowName("would", "would speak");
@@ -219,7 +222,7 @@ class Timeline {
     const summing = this.policy.mode === "sum";
     const top = summing ? roundTop(largest(HEADS.flatMap((head) => this.trace[head]))) : this.scale.top;
     this.scores = { y: place(SCORES), height: SCORES, top, name: "score" };
-    if (summing) place(GAP + 6);
+    if (summing) place(2 * GAP);
     this.sums = summing ? { y: place(SUMS), height: SUMS, top: this.scale.top, name: "sum" } : null;
     this.compared = this.sums ?? this.scores;
     this.bottom = y;
@@ -232,7 +235,7 @@ class Timeline {
   }
 
   rowName(row, name) {
-    this.svg.append(shape("text", "name", { x: LEFT - 10, y: this.rows[row] + ROW / 2 }, name));
+    this.svg.append(shape("text", "name", { x: LEFT - 14, y: this.rows[row] + ROW / 2 }, name));
   }
 
   drawSpans() {
@@ -247,7 +250,7 @@ class Timeline {
         shape(
           "g", "span", { "data-time": start },
           shape("title", "", {}, `${label || "reference"}: ${clock(start)} to ${clock(end)}`),
-          shape("rect", "", { x: left + 0.5, y: top + 2, width: Math.max(right - left - 1, 1), height: ROW - 5, rx: 3 }),
+          shape("rect", "", { x: left + 0.5, y: top + 2, width: right - left - 1, height: ROW - 5, rx: 3 }),
           shape("text", "", { x: left + 6, y: top + ROW / 2 }, short),
         ),
       );
@@ -259,7 +262,7 @@ class Timeline {
       const y = this.y(panel, part * panel.top);
       this.svg.append(
         shape("line", "grid", { x1: LEFT, x2: this.width - RIGHT, y1: y, y2: y }),
-        shape("text", "tick end", { x: LEFT - 10, y }, String(Number((part * panel.top).toPrecision(3)))),
+        shape("text", "tick end", { x: LEFT - 8, y }, String(Number((part * panel.top).toPrecision(3)))),
       );
     }
     const middle = panel.y + panel.height / 2;
@@ -268,7 +271,8 @@ class Timeline {
 
   drawAxis() {
     const most = Math.max((this.width - LEFT - RIGHT) / 70, 1);
-    const step = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600].find((step) => this.end / step <= most) ?? 7200;
+    const steps = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+    const step = steps.find((step) => this.end / step <= most) ?? 7200;
     for (let time = 0; time <= this.end + 1e-9; time += step) {
       const x = this.x(time);
       this.svg.append(
@@ -298,8 +302,11 @@ class Timeline {
     this.rowName(row, row);
     const y = this.rows[row] + ROW / 2;
     turns.forEach(({ time, text }, index) => {
-      const mark = shape("g", row, { "data-time": time, "data-turn": `${row} ${index}`, transform: `translate(${this.x(time)} ${y})` });
-      mark.append(shape("title", "", {}, `${clock(time)} ${text}`), shape("circle", "", { r: row === "asked" ? 8 : 6 }));
+      const mark = shape(
+        "g", row, { "data-time": time, "data-turn": `${row} ${index}`, transform: `translate(${this.x(time)} ${y})` },
+        shape("title", "", {}, `${clock(time)} ${text}`),
+        shape("circle", "", { r: row === "asked" ? 8 : 6 }),
+      );
       if (row === "asked") mark.append(shape("text", "", {}, "?"));
       this.svg.append(mark);
     });
@@ -334,11 +341,14 @@ class Timeline {
     const base = this.compared.y + this.compared.height;
     const known = compared.flatMap((value, index) => (Number.isNaN(value) ? [] : [index]));
     if (known.length < 2) return;
-    const points = known.map((index) => `L${this.x(times[index]).toFixed(1)} ${this.y(this.compared, compared[index]).toFixed(1)}`);
-    const path = `M${this.x(times[known[0]])} ${base}${points.join("")}L${this.x(times[known.at(-1)])} ${base}z`;
+    const at = (index) => this.x(times[index]).toFixed(1);
+    const points = known.map((index) => `L${at(index)} ${this.y(this.compared, compared[index]).toFixed(1)}`);
+    const path = `M${at(known[0])} ${base}${points.join("")}L${at(known.at(-1))} ${base}z`;
+    const above = shape("rect", "", { x: 0, y: 0, width: this.width, height: y });
+    const kind = this.summed ? "sum" : this.policy.heads[0];
     this.overlay.append(
-      shape("clipPath", "", { id: this.name }, shape("rect", "", { x: 0, y: 0, width: this.width, height: Math.max(y, 0) })),
-      shape("path", `over ${this.summed ? "sum" : this.policy.heads[0]}`, { d: path, "clip-path": `url(#${this.name})` }),
+      shape("clipPath", "", { id: this.name }, above),
+      shape("path", `over ${kind}`, { d: path, "clip-path": `url(#${this.name})` }),
     );
   }
 
@@ -347,8 +357,10 @@ class Timeline {
     const step = ((this.x(this.end) - LEFT) / Math.max(times.length, 1)) * 0.46;
     const y = this.rows.would + ROW / 2;
     for (const index of picked) {
-      const at = { cx: this.x(times[index]), cy: y, r: clamp(step, 2, 6), "data-time": times[index] };
-      this.overlay.append(shape("circle", "would", at, shape("title", "", {}, `would speak at ${clock(times[index])}`)));
+      const size = { r: clamp(step, 2.5, 6), "stroke-width": step < 4 ? 1.3 : 2 };
+      const at = { cx: this.x(times[index]), cy: y, ...size, "data-time": times[index] };
+      const title = shape("title", "", {}, `would speak at ${clock(times[index])}`);
+      this.overlay.append(shape("circle", "would", at, title));
     }
   }
 
@@ -399,8 +411,7 @@ class Timeline {
     const on = (event, listener) => this.svg.addEventListener(event, listener, { signal });
     on("pointerdown", (event) => this.press(event));
     on("pointermove", (event) => this.move(event));
-    on("pointerup", () => (this.holds = ""));
-    on("pointercancel", () => (this.holds = ""));
+    on("lostpointercapture", () => (this.holds = ""));
     on("pointerleave", () => this.showValues(this.time));
   }
 
@@ -492,6 +503,8 @@ class Player {
     this.policy = model.get("policy");
     this.time = 0;
     this.published = 0;
+    const marks = [...this.trace.queries, ...this.trace.responses].map((turn) => turn.time);
+    this.shortest = Math.max(endOf(this.trace.times), ...marks, ...model.get("spans").map((span) => span.end));
     const actions = { seek: (time) => this.seek(time), drag: (value) => this.drag(value) };
     const data = { trace: this.trace, policy: this.policy, spans: model.get("spans") };
     this.timeline = new Timeline(data, actions, signal);
@@ -515,12 +528,12 @@ class Player {
       element(
         "div", "body", {},
         this.stage, this.transcript.node, this.newControls(),
-        element("div", "curves", {}, this.timeline.svg, this.timeline.legend),
+        element("div", "curves", {}, this.timeline.svg, this.timeline.legend, element("p", "hint", {}, HINT)),
       ),
     );
     this.node.setAttribute(
       "aria-label",
-      `${title || "Duet player"}. Space plays and pauses, arrow left and right go by one frame, home and end to the ends.`,
+      `${title || "Duet player"}. ${HINT}`,
     );
   }
 
@@ -543,7 +556,8 @@ class Player {
   }
 
   button(name, path, action, names = "") {
-    const button = element("button", `button ${names}`.trim(), { type: "button", "aria-label": name, title: name }, icon(path));
+    const attributes = { type: "button", "aria-label": name, title: name };
+    const button = element("button", `button ${names}`.trim(), attributes, icon(path));
     button.addEventListener("click", action);
     return button;
   }
@@ -554,7 +568,8 @@ class Player {
     if (!bytes?.byteLength) return this.goWithout(this.model.get("note"));
     const type = bytes.getUint32(4) === 0x66747970 ? "video/mp4" : "video/webm"; // "ftyp"
     this.url = URL.createObjectURL(new Blob([bytes], { type }));
-    this.video = element("video", "video", { playsinline: "", preload: "auto", "aria-label": "The clip", tabindex: "-1" });
+    const attributes = { playsinline: "", preload: "auto", "aria-label": "The clip", tabindex: "-1" };
+    this.video = element("video", "video", attributes);
     this.video.src = this.url;
     this.stage.append(this.video);
   }
@@ -611,8 +626,13 @@ class Player {
 
   key(event) {
     const own = event.target.closest("input, button");
-    const action = { " ": () => this.toggle(), ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1),
-      Home: () => this.seek(0), End: () => this.seek(this.end) }[event.key];
+    const action = {
+      " ": () => this.toggle(),
+      ArrowLeft: () => this.step(-1),
+      ArrowRight: () => this.step(1),
+      Home: () => this.seek(0),
+      End: () => this.seek(this.end),
+    }[event.key];
     const kept = own && (own.matches("input") || event.key === " "); // a slider's arrows, a button's space
     if (!action || kept || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
@@ -624,11 +644,8 @@ class Player {
 
   /** When everything shown is over, s. */
   get end() {
-    const { times, queries, responses } = this.trace;
-    const marks = [...queries, ...responses].map((turn) => turn.time);
-    const spans = this.timeline.spans.map((span) => span.end);
-    const clip = Number.isFinite(this.video?.duration) ? this.video.duration : 0;
-    return Math.max(endOf(times), clip, ...marks, ...spans);
+    const clip = this.video?.duration;
+    return Number.isFinite(clip) ? Math.max(clip, this.shortest) : this.shortest;
   }
 
   resize() {
@@ -718,7 +735,8 @@ class Player {
     this.counted.replaceChildren(element("b", "", {}, `speaks ${count}×`), ` at ${write(value)}`);
     this.reset.textContent = `back to ${write(used)}`;
     this.reset.classList.toggle("mmduet-player-hidden", value === used);
-    this.said.textContent = `The model spoke ${this.trace.responses.length}× at ${write(used)}, in ${this.trace.times.length} frames`;
+    const { responses, times } = this.trace;
+    this.said.textContent = `The model spoke ${responses.length}× at ${write(used)}, in ${times.length} frames`;
   }
 }
 

@@ -38,7 +38,7 @@ style-src 'unsafe-inline'; media-src blob:">
 <style>
 @CSS@
 html, body, #player { height: 100%; margin: 0; }
-#player > .mmduet-player { min-height: 100%; --mmduet-player-stage: minmax(200px, 1fr); }
+#player > .mmduet-player { min-height: 100%; --mmduet-player-stage: minmax(150px, 1fr); }
 </style>
 </head>
 <body>
@@ -164,9 +164,8 @@ def _clip(video: str | Path | bytes) -> tuple[bytes, str]:
     if not size:
         raise VideoError(f"{name}: has 0 bytes; give an MP4 or WebM clip.")
     if size > MAX_VIDEO_BYTES:
-        return b"", (
-            f"The clip is not shown: it has {size / 1e6:.1f} MB, a player takes up to {MAX_VIDEO_BYTES / 1e6:.0f} MB."
-        )
+        limit = f"the {MAX_VIDEO_BYTES / 1e6:.0f} MB that a player takes"
+        return b"", f"The clip is not shown: its {size / 1e6:.1f} MB are more than {limit}."
     clip = video if isinstance(video, bytes) else Path(video).read_bytes()
     if not any(clip[offset:].startswith(magic) for offset, magic in BROWSER_MAGIC):
         return b"", "The clip is not shown: browsers play MP4 and WebM, and it is neither."
