@@ -191,9 +191,16 @@ def render_clip(script: Script, path: Path) -> None:
 def _encode(frames: list[np.ndarray], path: Path) -> None:
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream: Any = container.add_stream(
-            "libx264", rate=RATE, options={"crf": "27", "preset": "veryfast", "threads": "1"}
+            "libx264",
+            rate=RATE,
+            options={
+                "crf": "27",
+                "preset": "veryfast",
+                "x264-params": "threads=1:lookahead-threads=1:sync-lookahead=0",
+            },
         )
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.thread_count = 1  # threads may round otherwise from run to run
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
