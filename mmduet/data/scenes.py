@@ -196,11 +196,12 @@ def _encode(frames: list[np.ndarray], path: Path) -> None:
             options={
                 "crf": "27",
                 "preset": "veryfast",
-                "x264-params": "threads=1:lookahead-threads=1:sync-lookahead=0",
+                # one thread and no look-ahead: with them some runs differed in a few bits
+                "x264-params": "threads=1:weightp=0:mbtree=0:rc-lookahead=0",
             },
         )
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.thread_count = 1  # threads may round otherwise from run to run
+        stream.codec_context.thread_count = 1
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
