@@ -22,6 +22,15 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
+def _dtype(name: str):
+    """The torch dtype of that name."""
+    import torch
+
+    if name not in ("bfloat16", "float16", "float32"):
+        raise DuetError(f"dtype={name!r} is not known; use bfloat16, float16 or float32.")
+    return getattr(torch, name)
+
+
 @app.command()
 def report(
     suite: Annotated[Path, typer.Argument(help="A suite: notebooks and their parameters (YAML).")],
@@ -79,6 +88,50 @@ def evaluate_scenes(
 
 
 @app.command()
+def predict(
+    benchmark: Annotated[str, typer.Argument(help="youcook2, magqa, charades_sta or qvhighlights.")],
+    references: Annotated[Path, typer.Option(help="The benchmark's test file.")],
+    videos: Annotated[Path, typer.Option(help="Folder of its videos.")],
+    output: Annotated[Path, typer.Option(help="Prediction file to write, or to go on with (JSONL).")],
+    model: Annotated[str, typer.Option(help="Preset or checkpoint folder.")] = "mini",
+    adapter: Annotated[str | None, typer.Option(help="PEFT adapter, instead of the preset's own.")] = None,
+    dtype: Annotated[str, typer.Option(help="Of the weights: bfloat16, float16 or float32.")] = "float32",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, … [default: the process's own]")] = None,
+    frame_fps: Annotated[float | None, typer.Option(help="Frames a second; 0: max-frames cover the video.")] = None,
+    max_frames: Annotated[int | None, typer.Option(help="Of a video, at most.")] = None,
+    mode: Annotated[str | None, typer.Option(help="threshold, or sum: of the scores since the last response.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Speak above this; inf: never.")] = None,
+    heads: Annotated[str | None, typer.Option(help="informative, relevance, or both with a comma.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="training, or upstream: as the paper's numbers.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Ask the first so many questions only.")] = None,
+) -> None:
+    """Ask a benchmark's questions of its videos. A killed run goes on where it stopped.
+
+    What is not given is as published. For several processes: accelerate launch -m mmduet predict …
+    """
+    from accelerate import PartialState
+
+    from mmduet.checkpoints import load_duet
+    from mmduet.prediction import predict, read_questions, with_overrides
+
+    settings = with_overrides(
+        benchmark, max_frames=max_frames, mode=mode, threshold=threshold, protocol=protocol,
+        frame_fps=frame_fps, heads=tuple(heads.split(",")) if heads else None,
+    )  # fmt: skip
+    questions = read_questions(references)[:limit]
+    duet, processor = load_duet(model, adapter=adapter, dtype=_dtype(dtype), device=device or PartialState().device)
+    identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": dtype}
+    outcome = predict(duet, processor, questions, videos, output, settings=settings, identity=identity)
+    if PartialState().is_main_process:
+        typer.echo(f"{output}: {outcome.written} questions, {outcome.new} of them new")
+        if outcome.failed:
+            typer.secho(f"{len(outcome.failed)} of {outcome.written} questions failed:", fg="red", err=True)
+            for name, error in outcome.failed.items():
+                typer.secho(f"  {name}: {error}", fg="red", err=True)
+    raise typer.Exit(1 if outcome.failed else 0)
+
+
+@app.command()
 def convert(
     base: Annotated[str, typer.Argument(help="Preset, folder or hub id of the base model.")],
     output: Annotated[Path, typer.Argument(help="Folder for the whole model in this project's own layout.")],
@@ -86,13 +139,9 @@ def convert(
     dtype: Annotated[str, typer.Option(help="Of the weights: bfloat16, float16 or float32.")] = "bfloat16",
 ) -> None:
     """Write a published checkpoint, its adapter merged, as one folder that `load_duet` and transformers read."""
-    import torch
-
     from mmduet.checkpoints import load_duet, save_checkpoint
 
-    if dtype not in ("bfloat16", "float16", "float32"):
-        raise DuetError(f"dtype={dtype!r} is not known; use bfloat16, float16 or float32.")
-    model, processor = load_duet(base, adapter=adapter, dtype=getattr(torch, dtype))
+    model, processor = load_duet(base, adapter=adapter, dtype=_dtype(dtype))
     save_checkpoint(model, processor, output)
     typer.echo(f"{output}: {model.num_parameters() / 1e6:,.0f} million parameters, {dtype}")
 

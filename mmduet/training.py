@@ -28,6 +28,7 @@ from mmduet.data.collator import Collator
 from mmduet.data.conversations import Clock
 from mmduet.data.features import FeatureStore
 from mmduet.data.mixture import MixtureDataset, Source
+from mmduet.data.sampler import GroupedSampler
 from mmduet.errors import AnnotationError, DuetError
 from mmduet.model import HEAD_NAMES, IGNORE, DuetForConditionalGeneration
 from mmduet.policy import HEADS
@@ -182,6 +183,10 @@ class DuetTrainer(Trainer):
                 values.append(output[name].item())
         return (output.loss, output) if return_outputs else output.loss
 
+    def _get_train_sampler(self, train_dataset=None) -> GroupedSampler:
+        dataset = cast(MixtureDataset, train_dataset or self.train_dataset)
+        return GroupedSampler(dataset.lengths(), self.args.per_device_train_batch_size, seed=self.args.seed)
+
     def create_optimizer(self, *args, **kwargs):
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in cast(nn.Module, self.model).named_parameters():
@@ -318,7 +323,7 @@ def train(
     learning_rate: float = 4e-4,
     projector_learning_rate: float = 1e-4,
     head_learning_rate: float = 1e-3,
-    batch_size: int = 1,
+    batch_size: int = 4,
     accumulation: int = 1,
     warmup: float = 0.05,
     eval_every: int = 100,

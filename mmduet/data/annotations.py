@@ -96,6 +96,19 @@ def read_annotations(path: str | Path, kind: str) -> Any:
         raise AnnotationError(_explain(path, kind, error)) from error
 
 
+def validated(path: str | Path, kind: Any, value: Any) -> Any:
+    """`value`, read from `path`, as `kind`, a pydantic type; AnnotationError naming the file and the place in it."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = " / ".join(map(str, first["loc"]))
+        found = repr(first.get("input"))
+        raise AnnotationError(
+            f"{path}: entry {place}: {first['msg']}; found {found if len(found) < 120 else found[:117] + '...'}."
+        ) from error
+
+
 def _explain(path: str | Path, kind: str, error: ValidationError) -> str:
     first = error.errors()[0]
     *entry, name = [str(part) for part in first["loc"]] or ["the file"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.data import Dataset
 
 from mmduet.data.annotations import (
@@ -18,6 +18,7 @@ from mmduet.data.annotations import (
     check_times,
     read_annotations,
     read_json,
+    validated,
 )
 from mmduet.data.conversations import (
     GROUNDING_TEMPLATES,
@@ -108,6 +109,10 @@ class MixtureDataset(Dataset):
         clock = Clock(source.fps, source.duration)
         return Example(source.kind, source.video, source.fps, _converse(source, clock, rng), source.entry)
 
+    def lengths(self) -> list[int]:
+        """Frames of each conversation as drawn now."""
+        return [self[index].conversation.frames for index in range(len(self))]
+
 
 def _converse(source: Source, clock: Clock, rng: Random) -> Conversation:
     limit = source.max_frames
@@ -123,17 +128,13 @@ def _converse(source: Source, clock: Clock, rng: Random) -> Conversation:
 
 def read_mixture(path: Path) -> list[MixtureEntry]:
     """The entries of a mixture file; AnnotationError names the first that is wrong."""
-    try:
-        return TypeAdapter(list[MixtureEntry]).validate_python(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = " / ".join(map(str, first["loc"]))
-        raise AnnotationError(f"{path}: entry {place}: {first['msg']}; found {first.get('input')!r}.") from error
+    return validated(path, list[MixtureEntry], read_json(path))
 
 
 def _read_sources(entry: MixtureEntry, folder: Path) -> list[Source]:
     kind, path = KINDS[entry.dataset_cls], folder / entry.anno_file
-    metadata = read_json(folder / entry.metadata_path)
+    metadata_path = folder / entry.metadata_path
+    metadata = validated(metadata_path, dict[str, VideoInfo], read_json(metadata_path))
     annotations = read_annotations(path, kind)
     sources = []
     for video, name, annotation in _entries(kind, annotations):
@@ -142,22 +143,13 @@ def _read_sources(entry: MixtureEntry, folder: Path) -> list[Source]:
                 f"{path}: entry {name} is about {video!r}, which {entry.metadata_path} does not list; "
                 "make the metadata anew from the video folder, or remove the entry."
             )
-        info = _video_info(folder / entry.metadata_path, video, metadata[video])
-        check_times(path, name, _times(annotation), info.duration)
+        duration = metadata[video].duration
+        check_times(path, name, _times(annotation), duration)
         sources.append(
-            Source(kind, folder / entry.video_root / video, info.duration, entry.frame_fps, entry.max_num_frames,
+            Source(kind, folder / entry.video_root / video, duration, entry.frame_fps, entry.max_num_frames,
                    annotation, f"{path.name}:{name}")
         )  # fmt: skip
     return sources
-
-
-def _video_info(path: Path, video: str, values: Any) -> VideoInfo:
-    try:
-        return VideoInfo.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = " / ".join([video, *map(str, first["loc"])])
-        raise AnnotationError(f"{path}: entry {place}: {first['msg']}; found {first.get('input')!r}.") from error
 
 
 def _entries(kind: str, annotations):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +29,19 @@ def bootstrap(examples: Sequence, statistic: Callable[[list], float], *, draws: 
     values = [statistic([examples[i] for i in pick]) for pick in picks]
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return Estimate(float(statistic(list(examples))), float(low), float(high))
+
+
+def estimate_means(scores: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> dict[str, Estimate]:
+    """The mean of each column of a table with one row an example; nan cells do not count."""
+    values = scores.to_numpy(dtype=float)
+    there, filled = ~np.isnan(values), np.nan_to_num(values)
+    rng = np.random.default_rng(seed)
+    # how often each example is drawn: [draws, n]
+    weights = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=draws).astype(float)
+    with np.errstate(invalid="ignore"):
+        means = (weights @ filled) / (weights @ there)
+    low, high = np.nanpercentile(means, [2.5, 97.5], axis=0)
+    centre = np.nanmean(values, axis=0)
+    return {
+        str(name): Estimate(float(centre[i]), float(low[i]), float(high[i])) for i, name in enumerate(scores.columns)
+    }

@@ -1,0 +1,101 @@
+"""What the four benchmarks hold true: their test files, checked where they enter."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from mmduet.data.annotations import Seconds, Span, read_json, validated
+from mmduet.errors import AnnotationError
+
+
+class Turn(BaseModel):
+    """A question. time: s."""
+
+    role: str
+    content: str
+    time: Seconds
+
+
+class Item(BaseModel):
+    """A question about a video. video: its file, in the video folder."""
+
+    question_id: int | str
+    video: str
+    conversation: list[Turn]
+
+
+class Answer(BaseModel):
+    """A gold text and the span in which it is due, s."""
+
+    content: str
+    time: Span
+
+
+class AnsweredItem(Item):
+    """Of YouCook2 and MAGQA."""
+
+    answer: list[Answer] = Field(min_length=1)
+
+
+class GroundedItem(Item):
+    """Of Charades-STA. timestamps: the spans that the query is about, s."""
+
+    timestamps: list[Span] = Field(min_length=1)
+
+
+class HighlightItem(BaseModel):
+    """Of QVHighlights, as its release has it. Clips last 2 s; three people rated each relevant clip from 0 to 4."""
+
+    qid: int
+    query: str
+    duration: float
+    vid: str
+    relevant_clip_ids: list[int]
+    saliency_scores: list[tuple[int, int, int]]
+    relevant_windows: list[Span]
+
+    @property
+    def question_id(self) -> str:
+        """The qid, as prediction files are keyed."""
+        return str(self.qid)
+
+
+BENCHMARKS: dict[str, Any] = {
+    "youcook2": list[AnsweredItem],
+    "magqa": list[AnsweredItem],
+    "charades_sta": list[GroundedItem],
+    "qvhighlights": list[HighlightItem],
+}
+
+
+def read_references(path: str | Path, benchmark: str) -> dict[str, Any]:
+    """question -> item of a benchmark's test file, JSON or JSON lines. benchmark: youcook2, magqa, charades_sta or
+    qvhighlights.
+
+    Raises AnnotationError naming the file, the entry, the field and what is wrong with it.
+    """
+    path = Path(path)
+    items = validated(path, BENCHMARKS[benchmark], read_entries(path))
+    by_id = {str(item.question_id): item for item in items}
+    if len(by_id) < len(items):
+        names = [str(item.question_id) for item in items]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise AnnotationError(f"{path}: question {twice!r} comes more than once; keep one of its entries.")
+    return by_id
+
+
+def read_entries(path: Path) -> Any:
+    """What a JSON or JSON lines file holds; AnnotationError where it is neither."""
+    if path.suffix != ".jsonl":
+        return read_json(path)
+    if not path.is_file():
+        raise AnnotationError(f"{path} does not exist: correct the path of the references.")
+    entries = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            entries += [json.loads(line)] if line.strip() else []
+        except json.JSONDecodeError as error:
+            raise AnnotationError(f"{path}, line {number}: no JSON: {error}.") from error
+    return entries
