@@ -14,12 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
 from mmduet.data.annotations import validated
 from mmduet.data.conversations import GROUNDING_TEMPLATES
 from mmduet.errors import AnnotationError, DuetError, VideoError
+from mmduet.evaluation.predictions import Prediction
 from mmduet.evaluation.references import BENCHMARKS, HighlightItem, Item, read_entries
 from mmduet.model import HEAD_NAMES, DuetForConditionalGeneration
 from mmduet.policy import make_policy
@@ -142,7 +144,7 @@ def predict(
     """
     output, process = Path(output), PartialState()
     session = settings.session(model, processor)
-    stated = {"settings": asdict(settings), "weights": weights_digest(model), **(identity or {})}
+    stated = describe(model, settings, identity)
     if process.is_main_process:
         output.parent.mkdir(parents=True, exist_ok=True)
         _state(output, stated)
@@ -183,6 +185,30 @@ def _ask(session: DuetSession, question: Question, videos: Path, settings: Setti
     return session.run(frames, question.queries).to_prediction(question.question_id, duration)
 
 
+def frames_of(prediction: Prediction, video: str | Path, *, size: int = 96) -> torch.Tensor | None:
+    """The frames that a prediction's scores belong to, uint8 [N, 3, size, size]; None without scores or the file."""
+    times = prediction.trace.times
+    if not len(times) or not Path(video).is_file():
+        return None
+    fps = 1 / (times[1] - times[0]) if len(times) > 1 else 1.0
+    frames = read_frames(video, fps=fps, size=size, max_frames=len(times), rounding="ceil").frames
+    return frames if len(frames) == len(times) else None
+
+
+def describe(
+    model: DuetForConditionalGeneration, settings: Settings, identity: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """What makes a prediction file, as JSON holds it."""
+    stated = {"settings": asdict(settings), "weights": weights_digest(model), **(identity or {})}
+    return json.loads(json.dumps(stated))
+
+
+def output_path(folder: str | Path, benchmark: str, description: dict[str, Any]) -> Path:
+    """A file of its own for everything that makes predictions differ."""
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:8]
+    return Path(folder) / f"{benchmark}-{digest}.jsonl"
+
+
 def weights_digest(model: DuetForConditionalGeneration) -> str:
     """SHA-256 (its first 16 digits) of the projector's and the heads' weights: training changes all of them."""
     digest = hashlib.sha256()
@@ -207,9 +233,9 @@ def _state(output: Path, stated: dict[str, Any]) -> None:
         found = json.loads(path.read_text(encoding="utf-8"))
         found.pop("versions", None)
         differing = [
-            f"{name} was {found.get(name)!r}, is {json.loads(json.dumps(stated.get(name)))!r}"
+            f"{name} was {found.get(name)!r}, is {stated.get(name)!r}"
             for name in sorted({*found, *stated})
-            if found.get(name) != json.loads(json.dumps(stated.get(name)))
+            if found.get(name) != stated.get(name)
         ]
         if differing:
             raise DuetError(

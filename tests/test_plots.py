@@ -18,6 +18,9 @@ from PIL import Image
 from mmduet import plots
 from mmduet.errors import DuetError
 from mmduet.plots import Span
+from mmduet.plots.labels import CELL_KINDS
+from mmduet.plots.strip import thumbnail
+from mmduet.plots.style import HEAD_COLORS, INK
 from mmduet.policy import HEADS, FrameScores, ScoreSum, ScoreThreshold
 from mmduet.trace import DuetTrace, Query, Response
 
@@ -66,7 +69,7 @@ def test_both_heads_are_drawn_as_they_are_in_the_colours_of_every_figure():
     for head in HEADS:
         np.testing.assert_array_equal(named(fig, head).y, getattr(trace, head))
         np.testing.assert_array_equal(named(fig, head).x, trace.times)
-        assert named(fig, head).line.color == plots.HEAD_COLORS[head]
+        assert named(fig, head).line.color == HEAD_COLORS[head]
     assert "informative + relevance" not in [t.name for t in fig.data]
 
 
@@ -272,10 +275,10 @@ def test_a_thumbnail_is_a_small_jpeg_of_the_frame():
     frame = np.zeros((3, 384, 512), np.uint8)
     frame[0] = 200
     for given in (frame, torch.from_numpy(frame)):
-        picture = decoded(plots.thumbnail(given))
+        picture = decoded(thumbnail(given))
         assert picture.shape == (96, 128, 3)
         np.testing.assert_allclose(picture.mean((0, 1)), [200, 0, 0], atol=6)
-    assert decoded(plots.thumbnail(frame[:, :40, :30])).shape == (40, 30, 3), "never enlarged"
+    assert decoded(thumbnail(frame[:, :40, :30])).shape == (40, 30, 3), "never enlarged"
 
 
 def test_a_filmstrip_shows_each_slots_middle():
@@ -304,9 +307,9 @@ def test_frames_that_do_not_fit_are_refused():
     with pytest.raises(DuetError, match="11 of them but 12 times"):
         plots.score_figure(make_trace(12), ScoreThreshold(0.5), frames=pictures(11))
     with pytest.raises(DuetError, match=r"float64 \[3, 4, 4\]"):
-        plots.thumbnail(np.zeros((3, 4, 4)))
+        thumbnail(np.zeros((3, 4, 4)))
     with pytest.raises(DuetError, match=r"uint8 \[4, 4, 3\]"):
-        plots.thumbnail(np.zeros((4, 4, 3), np.uint8))
+        thumbnail(np.zeros((4, 4, 3), np.uint8))
 
 
 # --- label_figure -------------------------------------------------------------------------------------
@@ -320,14 +323,14 @@ def test_labels_are_cells_of_their_heads_colour():
         frames=pictures(4),
     )
     cells = named(fig, "labels")
-    meaning = [name for _, name in plots.CELL_KINDS]
+    meaning = [name for _, name in CELL_KINDS]
     shown = [[meaning[code] for code in row] for row in cells.z]
     assert shown == [["0", "informative 1", "informative 1", "unlabelled"], ["unlabelled"] * 4]
     assert list(cells.x) == [0.0, 0.5, 1.0, 1.5, 2.0], "edges: from each frame's time to the next one's"
     assert cells.hovertext[0][1] == "frame 1, 0.5 s<br>informative: 1"
     scale = dict(cells.colorscale[1::2])
-    assert scale[0.75] == plots.HEAD_COLORS["informative"]
-    assert scale[1.0] == plots.HEAD_COLORS["relevance"]
+    assert scale[0.75] == HEAD_COLORS["informative"]
+    assert scale[1.0] == HEAD_COLORS["relevance"]
     assert list(named(fig, "said").x) == [1.5]
     assert list(named(fig, "asked").x) == [0.0]
     assert len(fig.layout.images) == 4
@@ -362,7 +365,7 @@ def test_training_draws_what_was_logged():
     assert list(named(fig, "loss, eval").y) == [1.8]
     assert list(named(fig, "informative AUC").x) == [200, 400]
     assert list(named(fig, "relevance AUC").y) == [0.4]
-    assert named(fig, "informative AUC").line.color == plots.HEAD_COLORS["informative"]
+    assert named(fig, "informative AUC").line.color == HEAD_COLORS["informative"]
     assert not [t.name for t in fig.data if t.name.startswith("video")]
     assert fig.layout.yaxis2.range[0] < 0.4
     (chance,) = fig.layout.shapes
@@ -383,7 +386,7 @@ def test_auc_leaves_unlabelled_frames_out():
     curve = named(fig, "relevance, AUC")
     assert curve.name == "relevance, AUC 0.750"
     assert (curve.x[0], curve.y[0], curve.x[-1], curve.y[-1]) == (0, 0, 1, 1)
-    assert curve.line.color == plots.HEAD_COLORS["relevance"]
+    assert curve.line.color == HEAD_COLORS["relevance"]
     assert sum(named(fig, "label 0").y) == pytest.approx(100)
     assert named(fig, "label 1").name == "label 1 (n = 2)"
 
@@ -444,7 +447,7 @@ def test_the_template_is_see_through_and_no_default_changes():
     assert pio.templates.default == "plotly"
     fig = plots.distribution_figure([1.0], "x", "s")
     assert isinstance(fig, go.Figure)
-    assert fig.layout.template.layout.font.color == plots.INK
+    assert fig.layout.template.layout.font.color == INK
 
 
 def test_plots_load_no_torch():

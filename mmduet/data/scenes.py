@@ -339,19 +339,19 @@ def _spans(script: Script, key: str) -> list[list[float]]:
     return [list(shot.span) for shot in script.scenes if shot.concept == key]
 
 
-def _queried(script: Script, purpose: int, most: int) -> list[tuple[str, str]]:
-    """(concept, query) of up to `most` of the clip's concepts."""
+def _queried(script: Script, purpose: int, most: int | None = None) -> list[tuple[str, str]]:
+    """(concept, query) of one to `most` of the clip's concepts, None: of all of them."""
     rng = script.draw(purpose)
     keys = list(dict.fromkeys(str(shot.concept) for shot in script.scenes))
-    chosen = rng.permutation(keys)[: int(rng.integers(1, most + 1))]
+    chosen = rng.permutation(keys)[: None if most is None else int(rng.integers(1, most + 1))]
     return [(str(key), str(rng.choice(CONCEPTS[str(key)].queries))) for key in chosen]
 
 
 def groundings(script: Script) -> list[dict[str, Any]]:
-    """One to three queries, each with all its spans."""
+    """A query for each thing that the clip shows, with all its spans."""
     return [
         {"video_uid": script.name, "query": query, "timestamps": _spans(script, key)}
-        for key, query in _queried(script, 2, 3)
+        for key, query in _queried(script, 2)
     ]
 
 

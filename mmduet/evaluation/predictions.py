@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mmduet.errors import DuetError
-from mmduet.trace import DuetTrace
+from mmduet.trace import DuetTrace, Response
 
+UNTIMED = -1.0  # the time of a baseline's text without times
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _TIMECHAT = re.compile(rf"{_NUMBER}\s*-\s*{_NUMBER}\s*seconds?\s*[,:.]?\s*(.*)")
 _VTIMELLM = re.compile(rf"[Ff]rom\s+{_NUMBER}\s+to\s+{_NUMBER}\s*[,:.]?\s*(.*)")
@@ -33,7 +34,8 @@ class Segment:
 class Prediction:
     """What a model made of one question. duration: the video's, s.
 
-    trace: scores and responses over time. segments: of a whole-video baseline, which has no trace; else None.
+    trace: scores and responses over time. segments: of a whole-video baseline, whose trace has no scores, and one
+    response, at UNTIMED, where its text puts no words to a time; else None.
     """
 
     question_id: str
@@ -117,7 +119,9 @@ def _read_prediction(question_id: str, entry: Mapping[str, Any]) -> Prediction:
         return Prediction(question_id, duration, DuetTrace.from_prediction(entry))
     texts = entry["model_response"]
     text = "\n".join([texts] if isinstance(texts, str) else texts)
-    return Prediction(question_id, duration, DuetTrace.from_events([]), parse_segments(text, duration))
+    segments = parse_segments(text, duration)
+    untimed = [] if any(segment.text for segment in segments) or not text else [Response(UNTIMED, text)]
+    return Prediction(question_id, duration, DuetTrace.from_events(untimed), segments)
 
 
 def parse_segments(text: str, duration: float) -> list[Segment]:

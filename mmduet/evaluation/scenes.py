@@ -16,6 +16,7 @@ from mmduet.data.conversations import NARRATION_INSTRUCTIONS
 from mmduet.data.features import FeatureStore
 from mmduet.data.mixture import MixtureDataset
 from mmduet.evaluation.bootstrap import Estimate, bootstrap
+from mmduet.evaluation.judge import Rating, Ratings, Texts
 from mmduet.model import DuetForConditionalGeneration
 from mmduet.policy import HEADS, ScoreThreshold
 from mmduet.processing import DuetProcessor
@@ -44,6 +45,21 @@ class WatchedClip:
     def is_named(self, scene: dict[str, Any]) -> bool:
         """Whether a right response came inside the scene's span."""
         return any(self.is_right(r) for r in self.responses if scene["start"] <= r.time < scene["end"])
+
+
+class ConceptJudge:
+    """A judge of MAGQA replies that needs no model, for `scenes` only: 5 for a reply that names what the gold answer
+    names and nothing else, else 1.
+    """
+
+    identity = "concepts of scenes"
+
+    def ask(self, asked: Sequence[Texts]) -> Ratings:
+        """A rating for each."""
+        for texts in asked:
+            _, gold, reply = texts
+            rating = 5 if concepts_in(reply) == concepts_in(gold) else 1
+            yield texts, Rating(rating, str(rating))
 
 
 def right_responses(clips: Sequence[WatchedClip]) -> float:

@@ -1,0 +1,443 @@
+"""Judges: chat models that rate a reply against a gold answer, from 1 to 5.
+
+`rate` asks a judge about pairs and keeps what it wrote in a file, so that nothing is asked twice. A judge is a model
+on this computer, or an OpenAI-compatible endpoint, which can also be asked through batch files.
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+import warnings
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+from tqdm import tqdm
+
+from mmduet.errors import DuetError
+
+PROMPT = """\
+You grade what a system said about a video. Compare its reply with the correct answer to the question.
+
+5: the reply says all of the correct answer and nothing against it
+4: the reply says nearly all of it; a detail is missing or slightly off
+3: the reply says part of it; another part is missing or wrong
+2: the reply touches on it, but is mostly wrong or about something else
+1: the reply is wrong, about something else, or empty
+
+Question: {question}
+Correct answer: {gold}
+Reply: {reply}
+
+Write the grade: one integer from 1 to 5, and nothing else."""
+# a changed wording is another judge: its answers are not taken for the old one's
+PROMPT_VERSION = hashlib.sha256(PROMPT.encode()).hexdigest()[:8]
+OPENAI_URL = "https://api.openai.com/v1"
+BATCH_URL = "/v1/chat/completions"
+_THOUGHT = re.compile(r"^.*</think>|<think>.*$", re.DOTALL)
+_NUMBER = re.compile(r"[-−]?\d+(?:[.,]\d+)?")
+
+# what is judged: question, gold answer, reply
+Texts = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A gold answer and a reply to one question. golds, replies: indices of all that have these very texts."""
+
+    question_id: str
+    golds: tuple[int, ...]
+    replies: tuple[int, ...]
+    texts: Texts
+
+    @property
+    def custom_id(self) -> str:
+        """`QUESTION*GOLD,…*REPLY,…`, as the published batch files name a pair."""
+        return f"{self.question_id}*{','.join(map(str, self.golds))}*{','.join(map(str, self.replies))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """value: 1 to 5, or None: an error. text: what the judge wrote; None: it wrote nothing. reason: of an error."""
+
+    value: int | None
+    text: str | None
+    reason: str = ""
+
+
+Ratings = Generator[tuple[Texts, Rating], None, None]
+
+
+class Judge(Protocol):
+    """Rates replies."""
+
+    @property
+    def identity(self) -> str:
+        """All that its ratings depend on."""
+        ...
+
+    def ask(self, asked: Sequence[Texts]) -> Ratings:
+        """A rating for each, in any order, as they come."""
+        ...
+
+
+def prompt(texts: Texts) -> str:
+    """What a judge is asked, as one user turn: some chat templates have no system role."""
+    question, gold, reply = texts
+    return PROMPT.format(question=question, gold=gold, reply=reply)
+
+
+def read_rating(text: str) -> Rating:
+    """The one number from 1 to 5 that a judge wrote; an error where it wrote none, another, or several different.
+
+    What stands in <think> is not read.
+    """
+    numbers = {re.sub(r"[.,]0+$", "", number) for number in _NUMBER.findall(_THOUGHT.sub("", text))}
+    if not numbers:
+        return Rating(None, text, "no number")
+    if len(numbers) > 1:
+        return Rating(None, text, f"different numbers: {', '.join(sorted(numbers))}")
+    (number,) = numbers
+    if number not in ("1", "2", "3", "4", "5"):
+        return Rating(None, text, f"{number} is no integer from 1 to 5")
+    return Rating(int(number), text)
+
+
+def rate(pairs: Sequence[Pair], judge: Judge, *, cache: str | Path | None = None) -> dict[str, Rating]:
+    """custom_id -> rating of every pair; the same texts are asked once.
+
+    cache: a file that answers are kept in, also the unreadable ones, and taken from. What could not be asked (a
+    failed request) is an error now and asked again by the next run. Warns with the number of errors.
+    """
+    kept = AnswerCache(cache)
+    known = {texts: read_rating(text) for texts, text in kept.of(judge).items()}
+    missing = _missing(pairs, known)
+    # closed whatever happens: an endpoint must not be asked on behind an error
+    with closing(judge.ask(missing)) as answers:
+        for texts, rating in tqdm(answers, desc="judge", unit="pair", total=len(missing)):
+            known[texts] = rating
+            if rating.text is not None:
+                kept.add(judge, texts, rating.text)
+    ratings = {pair.custom_id: known[pair.texts] for pair in pairs}
+    failed = errors(pairs, ratings)
+    if len(failed):
+        first = failed.iloc[0]
+        warnings.warn(
+            f"{len(failed)} of {len(pairs)} ratings are errors and count nowhere, the first of question "
+            f"{first['question_id']!r}: {first['reason']}",
+            stacklevel=2,
+        )
+    return ratings
+
+
+def errors(pairs: Iterable[Pair], ratings: Mapping[str, Rating]) -> pd.DataFrame:
+    """The pairs that have no rating: a row each, index custom_id, with the reason and what the judge wrote."""
+    none = Rating(None, None, "not rated")
+    rows = {
+        pair.custom_id: (pair.question_id, *pair.texts, rating.reason, rating.text)
+        for pair in pairs
+        if (rating := ratings.get(pair.custom_id, none)).value is None
+    }
+    columns = ["question_id", "question", "gold", "reply", "reason", "text"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("custom_id")
+
+
+def _missing(pairs: Iterable[Pair], known: Mapping[Texts, Any]) -> list[Texts]:
+    return list(dict.fromkeys(pair.texts for pair in pairs if pair.texts not in known))
+
+
+# what it will take
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Of `rate`, before it starts. pairs: all. cached: of them answered already. asked: requests, the same texts once.
+
+    input_tokens: characters of the prompts / 4. output_tokens: 2 a request. cost: None without prices.
+    """
+
+    pairs: int
+    cached: int
+    asked: int
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+
+    def __str__(self) -> str:
+        cost = "" if self.cost is None else f", cost about {self.cost:.2f}"
+        return (
+            f"{self.pairs} pairs, {self.cached} of them answered already; {self.asked} to ask: "
+            f"about {self.input_tokens} tokens in and {self.output_tokens} out{cost}"
+        )
+
+
+def estimate(
+    pairs: Sequence[Pair],
+    judge: Judge,
+    *,
+    cache: str | Path | None = None,
+    prices: tuple[float, float] | None = None,
+) -> Workload:
+    """What `rate` will ask. Asks nothing. prices: of a million input tokens and of a million output tokens."""
+    known = AnswerCache(cache).of(judge)
+    missing = _missing(pairs, known)
+    input_tokens = math.ceil(sum(len(prompt(texts)) for texts in missing) / 4)
+    output_tokens = 2 * len(missing)
+    cost = None if prices is None else (input_tokens * prices[0] + output_tokens * prices[1]) / 1e6
+    cached = sum(pair.texts in known for pair in pairs)
+    return Workload(len(pairs), cached, len(missing), input_tokens, output_tokens, cost)
+
+
+# what was answered
+
+
+class AnswerCache:
+    """What judges wrote, a JSON line each, only ever appended to. A line that a killed run tore is passed over.
+
+    Raises DuetError when the file is something else. path None: nothing is kept.
+    """
+
+    def __init__(self, path: str | Path | None):
+        self.path = None if path is None else Path(path)
+        self._answers: dict[tuple[str, Texts], str] = {}
+        self._torn = False
+        if self.path is not None and self.path.is_file():
+            self._read(self.path)
+
+    def of(self, judge: Judge) -> dict[Texts, str]:
+        """One judge's answers."""
+        return {texts: text for (identity, texts), text in self._answers.items() if identity == judge.identity}
+
+    def add(self, judge: Judge, texts: Texts, text: str) -> None:
+        """Keep an answer: one write of one whole line."""
+        self._answers[judge.identity, texts] = text
+        if self.path is None:
+            return
+        entry = dict(zip(("judge", "question", "gold", "reply", "answer"), (judge.identity, *texts, text), strict=True))
+        line = b"\n" * self._torn + json.dumps(entry).encode() + b"\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab", buffering=0) as file:
+            file.write(line)
+        self._torn = False
+
+    def _read(self, path: Path) -> None:
+        content = path.read_bytes()
+        self._torn = bool(content) and not content.endswith(b"\n")
+        for number, line in enumerate(content.split(b"\n"), 1):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            try:
+                texts = (entry["question"], entry["gold"], entry["reply"])
+                self._answers[entry["judge"], texts] = entry["answer"]
+            except (KeyError, TypeError) as error:
+                raise DuetError(
+                    f"{path}, line {number}: {error!r}; this is no file of judges' answers: give another cache."
+                ) from error
+
+
+# a model on this computer
+
+
+@dataclass(frozen=True)
+class LocalJudge:
+    """A chat model through transformers, greedy. It is loaded when it is first asked.
+
+    model: a folder or a hub id, of a causal LM whose tokenizer has a chat template. device: as transformers'
+    device_map: cpu, cuda, auto (spread over all there is). dtype: float32, bfloat16, … batch_size: prompts at a time.
+    """
+
+    model: str
+    device: str = "cpu"
+    dtype: str = "float32"
+    batch_size: int = 8
+    max_new_tokens: int = 16
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "batch_size", "max_new_tokens")
+
+    @property
+    def identity(self) -> str:
+        """Model, precision, length of an answer, prompt."""
+        return f"local {self.model} {self.dtype} {self.max_new_tokens} {PROMPT_VERSION}"
+
+    def ask(self, asked: Sequence[Texts]) -> Ratings:
+        """Raises DuetError when the model cannot be loaded or is no chat model."""
+        # those of a batch are about as long: little padding
+        ordered = sorted(asked, key=lambda texts: len(prompt(texts)))
+        for start in range(0, len(ordered), self.batch_size):
+            batch = ordered[start : start + self.batch_size]
+            yield from zip(batch, map(read_rating, self._answers(batch)), strict=True)
+
+    def _answers(self, batch: Sequence[Texts]) -> list[str]:
+        model, tokenizer = self._loaded
+        inputs = tokenizer.apply_chat_template(
+            [[{"role": "user", "content": prompt(texts)}] for texts in batch],
+            add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True,
+        ).to(model.device)  # fmt: skip
+        output = model.generate(
+            **inputs, do_sample=False, temperature=None, top_p=None, top_k=None,
+            max_new_tokens=self.max_new_tokens, pad_token_id=tokenizer.pad_token_id,
+        )  # fmt: skip
+        return tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        try:
+            tokenizer: Any = AutoTokenizer.from_pretrained(self.model, padding_side="left")
+            model = AutoModelForCausalLM.from_pretrained(self.model, dtype=self.dtype, device_map=self.device)
+        # torch has a kind of error for every wrong device and dtype
+        except (OSError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
+            raise DuetError(
+                f"judge {self.model!r} cannot be loaded with device={self.device!r}, dtype={self.dtype!r}: {error}"
+            ) from error
+        if tokenizer.chat_template is None:
+            raise DuetError(f"judge {self.model!r} has no chat template: give a model that is tuned to chat.")
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return model.eval(), tokenizer
+
+
+# an endpoint
+
+
+@dataclass(frozen=True)
+class EndpointJudge:
+    """A model behind an OpenAI-compatible endpoint, at temperature 0.
+
+    key_variable: the environment variable that holds the key; None: the endpoint wants none. concurrency: requests at
+    a time. timeout: of one request, s. max_retries: of one request, with growing pauses, after 408, 409, 429, 5xx,
+    a time-out or a lost connection.
+    """
+
+    model: str
+    base_url: str = OPENAI_URL
+    key_variable: str | None = "OPENAI_API_KEY"
+    concurrency: int = 8
+    timeout: float = 60.0
+    max_retries: int = 5
+    max_tokens: int = 16
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "concurrency", "max_tokens")
+
+    @property
+    def identity(self) -> str:
+        """Endpoint, model, length of an answer, prompt."""
+        return f"endpoint {self.base_url} {self.model} {self.max_tokens} {PROMPT_VERSION}"
+
+    def body(self, texts: Texts) -> dict[str, Any]:
+        """The request."""
+        messages = [{"role": "user", "content": prompt(texts)}]
+        return {"model": self.model, "messages": messages, "temperature": 0, "max_tokens": self.max_tokens}
+
+    def ask(self, asked: Sequence[Texts]) -> Ratings:
+        """A request that fails is an error row. Raises DuetError where none can succeed: no key, a refused key, an
+        unknown model.
+        """
+        client = self._client()
+        # threads, for a notebook's event loop is running already
+        pool = ThreadPoolExecutor(self.concurrency)
+        try:
+            running = {pool.submit(self._ask, client, texts): texts for texts in asked}
+            for future in as_completed(running):
+                yield running[future], future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            client.close()
+
+    def _ask(self, client: Any, texts: Texts) -> Rating:
+        from openai import AuthenticationError, NotFoundError, OpenAIError
+
+        try:
+            response = client.chat.completions.with_raw_response.create(**self.body(texts))
+            return _read_body(json.loads(response.text))
+        except (AuthenticationError, NotFoundError) as error:
+            raise DuetError(
+                f"{self.base_url} refuses every request for model={self.model!r}: {error}; correct the key in "
+                f"{self.key_variable}, base_url or model."
+            ) from error
+        except (OpenAIError, ValueError) as error:
+            return Rating(None, None, f"{type(error).__name__}: {error}")
+
+    def _client(self) -> Any:
+        from openai import OpenAI
+
+        key = "none" if self.key_variable is None else os.environ.get(self.key_variable)
+        if not key:
+            raise DuetError(
+                f"the environment variable {self.key_variable} is not set: put the key of {self.base_url} there, or "
+                "give key_variable=None."
+            )
+        return OpenAI(api_key=key, base_url=self.base_url, timeout=self.timeout, max_retries=self.max_retries)
+
+
+def write_batch(path: str | Path, pairs: Iterable[Pair], judge: EndpointJudge) -> int:
+    """Requests for OpenAI's Batch API, a line a pair; their number. It takes at most 50,000 in a file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        {"custom_id": pair.custom_id, "method": "POST", "url": BATCH_URL, "body": judge.body(pair.texts)}
+        for pair in pairs
+    ]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    return len(lines)
+
+
+def read_batch(path: str | Path, pairs: Sequence[Pair]) -> dict[str, Rating]:
+    """custom_id -> rating, of a batch's output file or error file. Lines of questions not in `pairs` do not count.
+
+    Of several lines for a pair the last readable one holds. Raises DuetError naming the file and the line when it is
+    no such line, or when it is of one of these questions but of other replies.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DuetError(f"{path} does not exist: fetch the batch's output file, or correct the path.")
+    names, questions = {pair.custom_id for pair in pairs}, {pair.question_id for pair in pairs}
+    ratings: dict[str, Rating] = {}
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            name, rating = _read_batch_line(f"{path}, line {number}", line)
+            if name in names:
+                ratings[name] = rating if rating.value is not None else ratings.get(name, rating)
+            elif name.rsplit("*", 2)[0] in questions:
+                raise DuetError(f"{path}, line {number}: {name!r} is no pair of these predictions: made for others?")
+    return ratings
+
+
+def _read_batch_line(where: str, line: str) -> tuple[str, Rating]:
+    try:
+        entry = json.loads(line)
+        name, response, error = str(entry["custom_id"]), entry.get("response"), entry.get("error")
+    except (ValueError, KeyError, TypeError, AttributeError) as wrong:
+        raise DuetError(f"{where}: {wrong!r}; a line has custom_id, and response or error.") from wrong
+    if error:
+        return name, Rating(None, None, json.dumps(error, ensure_ascii=False))
+    return name, _read_body(response.get("body") if isinstance(response, dict) else response)
+
+
+def _read_body(body: Any) -> Rating:
+    """Of a chat completion; an answer without content is an empty one."""
+    try:
+        content = body["choices"][0]["message"]["content"]
+    except (KeyError, IndexError, TypeError):
+        return Rating(None, None, f"no chat completion: {json.dumps(body, ensure_ascii=False)[:300]}")
+    return read_rating("" if content is None else str(content))
+
+
+def _at_least_one(judge: LocalJudge | EndpointJudge, *names: str) -> None:
+    for name in names:
+        if (value := getattr(judge, name)) < 1:
+            raise DuetError(f"{name}={value}: must be at least 1.")

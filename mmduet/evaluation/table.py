@@ -1,0 +1,39 @@
+"""Our figures beside the paper's."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from mmduet.evaluation.bootstrap import Estimate
+
+PAPER = "arXiv 2411.17991v2"
+
+
+def beside_published(
+    estimates: Mapping[str, Estimate],
+    published: Mapping[str, Mapping[str, float]],
+    *,
+    metrics: Sequence[str],
+    name: str,
+    digits: int = 1,
+) -> pd.DataFrame:
+    """A row of `name` with 95 % intervals, then the paper's rows; a column a metric. For the eye: text, rounded.
+
+    metrics: which of the estimates to show, in this order. What the paper does not give is a dash.
+    """
+    rows = {
+        name: {
+            metric: f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]" for metric, e in estimates.items()
+        }
+    }
+    rows |= {
+        f"{system} ({PAPER})": {metric: f"{value:g}" for metric, value in row.items()}
+        for system, row in published.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=list(metrics)).fillna("–")
+
+
+def best_and_worst(scores: pd.Series, count: int) -> list[str]:
+    """The questions with the `count` highest scores, then those with the `count` lowest, each once."""
+    ranked = scores.dropna().sort_values(ascending=False, kind="stable").index
+    return list(dict.fromkeys([*ranked[:count], *ranked[max(0, len(ranked) - count) :]]))

@@ -1,0 +1,25 @@
+"""Plotly figures of what a session saw and said, of labels, of a training run and of scores.
+
+Every function takes plain data and returns a figure; nothing here knows a model, a file or a widget.
+"""
+
+from mmduet.plots.benchmarks import curves_figure, sweep_figure
+from mmduet.plots.distribution import distribution_figure
+from mmduet.plots.labels import label_figure
+from mmduet.plots.learning import auc_figure, training_figure
+from mmduet.plots.scores import responses_table, score_figure
+from mmduet.plots.strip import film_strip
+from mmduet.plots.timeline import Span
+
+__all__ = [
+    "Span",
+    "auc_figure",
+    "curves_figure",
+    "distribution_figure",
+    "film_strip",
+    "label_figure",
+    "responses_table",
+    "score_figure",
+    "sweep_figure",
+    "training_figure",
+]

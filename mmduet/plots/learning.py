@@ -1,0 +1,201 @@
+"""How a training run went, and how well a head tells its frames apart."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+from sklearn.metrics import auc, roc_curve
+
+from mmduet.errors import DuetError
+from mmduet.plots.distribution import bar_shape
+from mmduet.plots.style import HEAD_COLORS, INK, SAID_COLOR, UNLABELLED, add_note, checked_labels, faint, finished
+from mmduet.policy import HEADS
+
+LOSSES = {  # a Trainer's key: its name and colour
+    "loss": ("loss", INK),
+    "lm_loss": ("language loss", SAID_COLOR),
+    "video_loss": ("video loss", "#CC79A7"),
+}
+
+
+def training_figure(log_history: Iterable[Mapping[str, Any]], *, title: str = "") -> go.Figure:
+    """A run's losses and the heads' AUCs over its steps; what was not logged is not drawn.
+
+    log_history: rows of a Trainer's `state.log_history`. Read are step and, with or without the prefix
+    `eval_`, loss, lm_loss, video_loss, and eval_informative_auc, eval_relevance_auc.
+    """
+    history = list(log_history)
+    has_auc = any(_logged(history, f"eval_{head}_auc")[0] for head in HEADS)
+    fig = make_subplots(rows=1 + has_auc, cols=1, shared_xaxes=True, vertical_spacing=0.09)
+    _add_losses(fig, history)
+    if has_auc:
+        _add_head_aucs(fig, history)
+    if not fig.data:
+        add_note(fig, "nothing logged yet")
+    fig.update_xaxes(title="step", row=1 + has_auc, col=1)
+    return finished(fig, title, height=260 + 230 * has_auc, top=92, hovermode="x unified")
+
+
+def auc_figure(
+    labels: Sequence[int] | np.ndarray, scores: Sequence[float] | np.ndarray, head: str, *, title: str = ""
+) -> go.Figure:
+    """How well one head's scores tell its labels apart: the ROC curve and the scores by label.
+
+    labels: [N], 0, 1 or -100 (left out). scores: [N], probabilities. head: "informative" or "relevance".
+    Raises DuetError if the head is unknown or the lengths differ.
+    """
+    if head not in HEADS:
+        raise DuetError(f"head={head!r}: name one of {HEADS}.")
+    scores = np.asarray(scores, dtype=float)
+    labels = checked_labels(head, labels, len(scores))
+    fig = make_subplots(rows=1, cols=2, horizontal_spacing=0.12)
+    _add_roc(fig, labels, scores, head)
+    _add_score_histograms(fig, labels, scores, head)
+    return finished(fig, title, height=320)
+
+
+def _logged(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    """The steps at which a key was logged with a finite value, and its values."""
+    rows = [(row["step"], float(row[key])) for row in history if row.get(key) is not None and "step" in row]
+    rows = [row for row in rows if math.isfinite(row[1])]
+    return [step for step, _ in rows], [value for _, value in rows]
+
+
+def _smoothed(values: Sequence[float]) -> np.ndarray:
+    """The mean over a centred window of about a tenth of the values, cut off at the ends."""
+    window = np.ones(2 * (len(values) // 20) + 1)
+    count = np.convolve(np.ones(len(values)), window, mode="same")
+    return np.convolve(values, window, mode="same") / count
+
+
+def _add_losses(fig: go.Figure, history: Sequence[Mapping[str, Any]]) -> None:
+    """Each part of the loss: as logged (light), smoothed, and in evaluation (dotted, with marks)."""
+    for key, (name, color) in LOSSES.items():
+        steps, values = _logged(history, key)
+        if steps:
+            shared = {"x": steps, "legendgroup": key, "row": 1, "col": 1}
+            fig.add_scatter(
+                **shared,
+                y=values,
+                line={"color": color, "width": 1},
+                opacity=0.3,
+                mode="lines",
+                name=f"{name}, as logged",
+                showlegend=False,
+                hoverinfo="skip",
+            )
+            fig.add_scatter(
+                **shared,
+                y=_smoothed(values),
+                customdata=values,
+                line={"color": color, "width": 2.4},
+                mode="lines" if len(steps) > 1 else "markers",
+                name=name,
+                hovertemplate=f"{name} %{{customdata:.4f}}, smoothed %{{y:.4f}}<extra></extra>",
+            )
+        steps, values = _logged(history, f"eval_{key}")
+        if steps:
+            fig.add_scatter(
+                x=steps,
+                y=values,
+                mode="lines+markers",
+                line={"color": color, "width": 1.6, "dash": "dot"},
+                marker={"size": 7, "symbol": "diamond"},
+                name=f"{name}, eval",
+                legendgroup=key,
+                hovertemplate=f"{name}, eval %{{y:.4f}}<extra></extra>",
+                row=1,
+                col=1,
+            )
+    fig.update_yaxes(title="loss", rangemode="tozero", row=1, col=1)
+
+
+def _add_head_aucs(fig: go.Figure, history: Sequence[Mapping[str, Any]]) -> None:
+    """The heads' AUCs in evaluation, over the line of chance."""
+    for head in HEADS:
+        steps, values = _logged(history, f"eval_{head}_auc")
+        if steps:
+            fig.add_scatter(
+                x=steps,
+                y=values,
+                mode="lines+markers",
+                name=f"{head} AUC",
+                line={"color": HEAD_COLORS[head], "width": 2.4},
+                marker={"size": 8},
+                hovertemplate=f"{head} AUC %{{y:.3f}}<extra></extra>",
+                row=2,
+                col=1,
+            )
+    lowest = min((y for trace in fig.data if trace.yaxis == "y2" for y in trace.y), default=1.0)
+    _add_chance(fig)
+    fig.update_yaxes(title="AUC", range=[min(0.45, lowest - 0.03), 1.02], row=2, col=1)
+
+
+def _add_chance(fig: go.Figure) -> None:
+    fig.add_hline(0.5, line={"color": INK, "width": 1.4, "dash": "dash"}, row=2, col=1)
+    fig.add_annotation(
+        text="chance", x=1, y=0.5, xref="x2 domain", yref="y2", xanchor="left", showarrow=False, xshift=4
+    )
+
+
+def _add_roc(fig: go.Figure, labels: np.ndarray, scores: np.ndarray, head: str) -> None:
+    """The ROC curve at the left, or why there is none."""
+    used = (labels != UNLABELLED) & np.isfinite(scores)
+    ones, zeros = int((labels[used] == 1).sum()), int((labels[used] == 0).sum())
+    fig.update_xaxes(title="false positive rate", range=[-0.02, 1.02], row=1, col=1)
+    fig.update_yaxes(title="true positive rate", range=[-0.02, 1.02], row=1, col=1)
+    fig.add_scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        line={"color": INK, "width": 1.2, "dash": "dash"},
+        name="chance",
+        hoverinfo="skip",
+        showlegend=False,
+        row=1,
+        col=1,
+    )
+    if not (ones and zeros):
+        fig.add_annotation(
+            text=f"no curve without both labels:<br>{zeros} × 0, {ones} × 1", x=0.5, y=0.5, showarrow=False
+        )
+        return
+    false, true, thresholds = roc_curve(labels[used], scores[used])
+    drawn = np.unique(np.linspace(0, len(false) - 1, 500).astype(int))
+    fig.add_scatter(
+        x=false[drawn],
+        y=true[drawn],
+        customdata=thresholds[drawn],
+        mode="lines",
+        line={"color": HEAD_COLORS[head], "width": 2.6},
+        fill="tozeroy",
+        fillcolor=faint(HEAD_COLORS[head]),
+        name=f"{head}, AUC {auc(false, true):.3f}",
+        hovertemplate="threshold %{customdata:.3f}<br>true %{y:.3f}, false %{x:.3f}<extra></extra>",
+        row=1,
+        col=1,
+    )
+
+
+def _add_score_histograms(fig: go.Figure, labels: np.ndarray, scores: np.ndarray, head: str) -> None:
+    """The scores of each label's frames at the right, in percent of that label's frames."""
+    finite = scores[np.isfinite(scores) & (labels != UNLABELLED)]
+    edges = np.histogram_bin_edges(finite, bins=25) if len(finite) else np.array([0.0, 1.0])
+    for label, color in ((0, INK), (1, HEAD_COLORS[head])):
+        counts, _ = np.histogram(scores[labels == label], bins=edges)
+        if counts.sum():
+            shares = counts / counts.sum() * 100
+            fig.add_bar(
+                **bar_shape(shares, edges),
+                marker_color=color,
+                opacity=0.62,
+                row=1,
+                col=2,
+                name=f"label {label} (n = {counts.sum():,})",
+            )
+    fig.update_layout(barmode="overlay")
+    fig.update_xaxes(title=f"{head} score", row=1, col=2)
+    fig.update_yaxes(title="% of the label's frames", rangemode="tozero", row=1, col=2)
