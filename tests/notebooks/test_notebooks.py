@@ -17,6 +17,10 @@ SMALL = {
         "lora_r": 2, "bf16": False, "output": "run",
     },
     "03_duet_inference.ipynb": {"model": "tiny", "clip": 0, "threshold": 0.6, "max_new_tokens": 3},
+    "04_eval_youcook2.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8, "threshold": 0.6},
+    "05_eval_magqa.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8, "threshold": 0.6},
+    "06_eval_charades_sta.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8},
+    "07_eval_qvhighlights.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8},
 }  # fmt: skip
 
 
