@@ -14,22 +14,11 @@ from mmduet.doctor import DECORD_STALE_TAG
 runner = CliRunner()
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "",
-        "report",
-        "scenes",
-        "predict",
-        "convert",
-        "doctor",
-        "evaluate scenes",
-        "evaluate charades_sta",
-        "evaluate qvhighlights",
-        "evaluate youcook2",
-        "evaluate magqa",
-    ],
-)
+COMMANDS = ["", "report", "scenes", "predict", "convert", "doctor", "evaluate"]
+BENCHMARKS = ["scenes", "charades_sta", "qvhighlights", "youcook2", "magqa"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *(f"evaluate {name}" for name in BENCHMARKS)])
 def test_help(command):
     result = runner.invoke(app, [*command.split(), "--help"])
     assert result.exit_code == 0
