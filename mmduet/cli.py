@@ -42,10 +42,10 @@ def report(
     from mmduet.reports import check_suite, run_suite
 
     if check:
-        checked, folder = check_suite(suite, output=output)
-        for run in checked.runs:
+        _, folder, runs = check_suite(suite, output=output)
+        for run in runs:
             typer.echo(f"{run.name}: {run.notebook} {json.dumps(dict(run.parameters))}")
-        typer.echo(f"{len(checked.runs)} runs, all parameters known; reports would go to {folder}")
+        typer.echo(f"{len(runs)} runs, all parameters known; reports would go to {folder}")
         return
     result = run_suite(suite, output=output, force=force)
     raise typer.Exit(1 if result.failed else 0)
@@ -112,10 +112,8 @@ def evaluate_charades_sta(
         swept = charades_sta.sweep(found, gold)
         typer.echo(swept.table().to_string(float_format="%.2f"))
         best_window, best_threshold, held_out = charades_sta.choose_setting(swept)
-        typer.echo(
-            f"\nwindow {best_window}, threshold {best_threshold:.2f} are best on one half of the videos (R@0.5);"
-        )
-        typer.echo(f"on the other half, {len(held_out)} questions:")
+        typer.echo(f"\nwindow {best_window}, threshold {best_threshold:.2f} are best by R@0.5 on half of the videos;")
+        typer.echo(f"on the other half, {len(held_out)} questions, %:")
         _show(estimate_means(held_out), None)
     typer.echo(f"window {window}, threshold {threshold}, %:")
     _show(estimate_means(charades_sta.score(found, gold, window=window, threshold=threshold)), output)

@@ -250,11 +250,11 @@ def score_moments(submission: Mapping[str, Highlights], references: Mapping[str,
     official code leaves it out of mAP and fails on R1).
     """
     queries = [name for name in references if name in submission]
-    predicted, there = _stacked([_windows(submission[name]) for name in queries])
+    predicted, there = _stacked([_windows(submission[name]) for name in queries], 3)
     columns: dict[str, np.ndarray] = {}
     for name, (low, high) in RANGES.items():
         gold, valid = _stacked(
-            [np.array([w for w in references[q].relevant_windows if low < w[1] - w[0] <= high]) for q in queries]
+            [np.array([w for w in references[q].relevant_windows if low < w[1] - w[0] <= high]) for q in queries], 2
         )
         measured = valid.any(axis=1, keepdims=True)
         precision = np.where(measured, _detection_precision(predicted, there, gold, valid), np.nan)
@@ -271,9 +271,8 @@ def _windows(item: Highlights) -> np.ndarray:
     return item.windows[:MOST_WINDOWS]
 
 
-def _stacked(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """[n, k] each -> float64 [Q, most, k], bool [Q, most]: which are there."""
-    width = next((row.shape[1] for row in rows if len(row)), 2)
+def _stacked(rows: Sequence[np.ndarray], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """[n, width] each -> float64 [Q, most, width], bool [Q, most]: which are there."""
     result = np.zeros((len(rows), max(1, *(len(row) for row in rows)), width))
     there = np.zeros(result.shape[:2], dtype=bool)
     for into, valid, row in zip(result, there, rows, strict=True):

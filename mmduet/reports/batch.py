@@ -48,30 +48,30 @@ def run_suite(path: Path | str, *, output: Path | str | None = None, force: bool
     `force`; a failed one does not stop the others, and leaves the report of its last success in place.
     Raises SuiteError for a suite, notebook or parameter that is wrong, or a report that cannot be written.
     """
-    suite, folder = check_suite(path, output=output)
+    suite, folder, runs = check_suite(path, output=output)
     make_folder(folder)
-    outcomes, count = [], len(suite.runs)
-    for number, run in enumerate(suite.runs, 1):
-        print(f"[{number}/{count}] {run.name}: {run.notebook}", flush=True)
+    outcomes = []
+    for number, run in enumerate(runs, 1):
+        print(f"[{number}/{len(runs)}] {run.name}: {run.notebook}", flush=True)
         outcomes.append(_outcome(run, suite, folder, force))
         index = write_index(suite, folder, template_folder(), _command(suite))
-        print(f"[{number}/{count}] {run.name}: {_told(outcomes[-1])}", flush=True)
+        print(f"[{number}/{len(runs)}] {run.name}: {_told(outcomes[-1])}", flush=True)
     result = SuiteResult(index, tuple(outcomes))
     print(f"{_summary(result)}: {index}", flush=True)
     return result
 
 
-def check_suite(path: Path | str, *, output: Path | str | None = None) -> tuple[Suite, Path]:
-    """A suite, its parameters filled in and found to be what its notebooks take, and the folder of its reports.
+def check_suite(path: Path | str, *, output: Path | str | None = None) -> tuple[Suite, Path, list[Run]]:
+    """A suite, the folder of its reports, and its runs, whose parameters are filled in and what the notebooks take.
 
     Runs nothing. Raises SuiteError for a suite, notebook or parameter that is wrong.
     """
     suite = load_suite(path)
     folder = Path(output).resolve() if output else suite.root / "reports" / "out" / suite.name
-    suite = replace(suite, runs=tuple(_filled(run, suite.root, folder) for run in suite.runs))
-    for run in suite.runs:
+    runs = [_filled(run, suite.root, folder) for run in suite.runs]
+    for run in runs:
         _check(run, suite)
-    return suite, folder
+    return suite, folder, runs
 
 
 def _filled(run: Run, root: Path, folder: Path) -> Run:
