@@ -3,7 +3,9 @@
 The losses live in `mmduet.model`; the conversations in `mmduet.data`.
 """
 
+import ctypes
 import math
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -228,6 +230,19 @@ class _DrawAnew(TrainerCallback):
         self.dataset.epoch = int(state.epoch or 0)
 
 
+class _ReturnMemory(TrainerCallback):
+    """Every batch has shapes of its own, whose buffers leave holes in glibc's heap: memory that is free, and still the
+    process's. Give it back after each step (in 24 steps of notebook 02: 1.6 GB instead of 2.5, and still rising).
+    """
+
+    def __init__(self):
+        self.trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.trim is not None:
+            self.trim(0)
+
+
 class _Progress(TrainerCallback):
     """One plain bar with the newest figures: also readable in a log, where a widget is not."""
 
@@ -361,7 +376,7 @@ def train(
     )  # fmt: skip
     trainer = DuetTrainer(
         model=wrapped, args=arguments, train_dataset=train_set, eval_dataset=val_set,
-        data_collator=Collator(processor, features), callbacks=[_DrawAnew(train_set), _Progress()],
+        data_collator=Collator(processor, features), callbacks=[_DrawAnew(train_set), _Progress(), _ReturnMemory()],
         projector_learning_rate=projector_learning_rate, head_learning_rate=head_learning_rate,
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)

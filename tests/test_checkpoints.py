@@ -44,8 +44,10 @@ def test_adapter_round_trip(frames, tmp_path, merge):
     before = scores(wrapped.get_base_model(), processor, frames)
     save_adapter(wrapped, tmp_path / "adapter", base="tiny", dtype=torch.float32)
     model = load_adapter(build_tiny()[0], tmp_path / "adapter", merge=merge).eval()
+    # W + BA rounds otherwise than W x + B A x does
+    tolerance = 1e-5 if merge else 1e-6
     for saved, loaded in zip(before, scores(model, processor, frames), strict=True):
-        assert abs(saved - loaded).max() < 1e-6
+        assert abs(saved - loaded).max() < tolerance
 
 
 def test_adapter_holds_lora_projector_and_heads_only(tmp_path):
