@@ -16,7 +16,10 @@ from mmduet.errors import SuiteError
 from mmduet.reports.files import make_folder, staging_path, unwritable
 from mmduet.reports.parameters import check_parameters, read_notebook
 
-PLOTS = "plotly_mimetype"  # figures stay data in the outputs: a report draws them, JupyterLab too
+ENVIRONMENT = {
+    "PLOTLY_RENDERER": "plotly_mimetype",  # figures stay data in the outputs: a report draws them, JupyterLab too
+    "MMDUET_REPORT": "1",  # widgets show themselves as they are without a kernel
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def _papermill(notebook: nbformat.NotebookNode, output: Path, parameters: Mappin
 
     nbformat.write(notebook, output)  # a kernel that never starts leaves papermill nothing to write
     try:
-        with _environment("PLOTLY_RENDERER", PLOTS):
+        with _environment(ENVIRONMENT):
             papermill.execute_notebook(
                 notebook,
                 str(output).replace("{", "{{").replace("}", "}}"),  # papermill reads its paths as templates
@@ -85,14 +88,15 @@ def _papermill(notebook: nbformat.NotebookNode, output: Path, parameters: Mappin
 
 
 @contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable for the kernels started meanwhile."""
-    before = os.environ.get(name)
-    os.environ[name] = value
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the kernels started meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

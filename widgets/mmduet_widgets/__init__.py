@@ -3,6 +3,7 @@
 The core package `mmduet` knows nothing of them.
 """
 
+from mmduet_widgets.display import show
 from mmduet_widgets.duet_player import DuetPlayer
 
-__all__ = ["DuetPlayer"]
+__all__ = ["DuetPlayer", "show"]
