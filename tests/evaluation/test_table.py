@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from mmduet.evaluation.bootstrap import Estimate
-from mmduet.evaluation.table import PAPER, best_and_worst, beside_published
+from mmduet.evaluation.table import PAPER, beside_published, best_and_worst
 
 
 def test_our_row_stands_first_with_its_intervals():
