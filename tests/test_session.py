@@ -5,9 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmduet.checkpoints import build_tiny
 from mmduet.conversation import StreamTurn, TextTurn, render
 from mmduet.errors import DuetError
-from mmduet.policy import FrameScores, ScoreSum, ScoreThreshold
+from mmduet.policy import FrameScores, ScoreSum, ScoreThreshold, make_policy
+from mmduet.protocol import PROTOCOLS
 from mmduet.session import DuetSession
 from mmduet.trace import Query, Response
 
@@ -35,8 +37,6 @@ queries = st.lists(st.builds(Query, st.floats(0, 5), st.sampled_from(["hi", "wha
 @settings(max_examples=40, deadline=None)
 @given(queries, st.floats(0, 1), st.booleans(), st.integers(1, 6), st.sampled_from(["informative", "relevance"]))
 def test_context_is_always_the_training_prompt(queries, threshold, remove, max_new_tokens, head):
-    from mmduet.checkpoints import build_tiny
-
     model, processor = build_tiny()
     session = DuetSession(
         model, processor, policy=ScoreThreshold(threshold, heads=(head,)),
@@ -49,7 +49,41 @@ def test_context_is_always_the_training_prompt(queries, threshold, remove, max_n
         turns = conversation_of(processor, events, keep=not remove)
         text = render(turns, tokens_per_frame=processor.frame.tokens, close=not session.state.stream_open)
         assert session.state.context == processor.ids(text)
-        assert session.state.cache.get_seq_length() == len(session.state.context)
+
+
+noise = st.integers(0, 5).map(
+    lambda seed: torch.randint(
+        0, 256, (20, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
+    )
+)
+asked = st.lists(st.builds(Query, st.floats(0, 10), st.sampled_from(["hi", "what?", "你好"])), max_size=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 3), noise, asked, st.sampled_from(["threshold", "sum"]), st.floats(0.3, 3),
+    st.sampled_from(sorted(PROTOCOLS)), st.booleans(), st.sampled_from([None, 1.3]), st.sampled_from([None, 7]),
+)  # fmt: skip
+def test_any_look_ahead_gives_the_same_events(
+    seed, frames, queries, mode, threshold, protocol, remove, penalty, context_frames
+):
+    model, processor = build_tiny(seed=seed)
+    traces = []
+    for look_ahead in (1, 2, 3, 8, len(frames), None):
+        session = DuetSession(
+            model, processor, policy=make_policy(mode, threshold, heads=("informative", "relevance")),
+            protocol=protocol, remove_assistant_turns=remove, repetition_penalty=penalty, max_new_tokens=4,
+            look_ahead=look_ahead, context_frames=context_frames,
+        )  # fmt: skip
+        traces.append(session.run(frames, queries))
+    wanted = traces[0]
+    for trace in traces[1:]:
+        assert trace.responses == wanted.responses
+        assert trace.queries == wanted.queries
+        assert trace.context_length == wanted.context_length
+        assert trace.times.tolist() == wanted.times.tolist()
+        assert abs(trace.informative - wanted.informative).max() < 1e-5
+        assert abs(trace.relevance - wanted.relevance).max() < 1e-5
 
 
 def test_streamed_scores_equal_one_pass_over_the_conversation(tiny, frames):
@@ -104,7 +138,7 @@ def test_repetition_penalty_is_hugging_faces(tiny):
     from transformers import RepetitionPenaltyLogitsProcessor
 
     session = DuetSession(*tiny, repetition_penalty=1.3)
-    session.state.generated = [3, 7, 7]
+    session.state.generated = {3, 7}
     logits = torch.randn(259, generator=torch.Generator().manual_seed(0))
     wanted = RepetitionPenaltyLogitsProcessor(1.3)(torch.tensor([[3, 7, 7]]), logits[None].clone())[0]
     assert session._next_token(logits) == int(wanted.argmax())
