@@ -54,11 +54,11 @@ def sample_indices(
     ceil), never fewer than 1, never more than `max_frames`; past the last source frame nothing is made up.
     Returns int64 [n].
     """
-    _check_positive(fps=fps)
+    check_positive(fps=fps)
     wanted = duration * fps
     count = max(1, math.floor(wanted + TOLERANCE) if rounding == "floor" else math.ceil(wanted - TOLERANCE))
     if max_frames is not None:
-        _check_positive(max_frames=max_frames)
+        check_positive(max_frames=max_frames)
         count = min(count, max_frames)
     indices = np.searchsorted(starts, np.arange(count) / fps - TOLERANCE)
     return indices[indices < len(starts)]
@@ -78,7 +78,7 @@ def iter_frames(
     Each is resized to fit size x size, centred, padded with black (`fit_frames`).
     Raises VideoError as `read_metadata` does, and when frames in the middle cannot be decoded.
     """
-    _check_positive(fps=fps, size=size, batch_size=batch_size)
+    check_positive(fps=fps, size=size, batch_size=batch_size)
     reader = _open(path)
     spans = _timestamps(path, reader)
     indices = sample_indices(spans[:, 0], fps, duration=spans[-1, 1], max_frames=max_frames, rounding=rounding)
@@ -114,7 +114,8 @@ def _resize(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return resized.round_().clamp_(0, 255).byte()
 
 
-def _check_positive(**values: float) -> None:
+def check_positive(**values: float) -> None:
+    """Raises VideoError for the first value that is not a positive number."""
     for name, value in values.items():
         if not (value > 0 and math.isfinite(value)):
             raise VideoError(f"{name}={value}: give a positive number.")
