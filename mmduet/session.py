@@ -17,6 +17,7 @@ from mmduet.model import DuetForConditionalGeneration
 from mmduet.policy import FrameScores, Policy, ScoreThreshold
 from mmduet.processing import DuetProcessor
 from mmduet.protocol import PROTOCOLS, ContextProtocol
+from mmduet.stages import stage
 from mmduet.state import Said, StreamState, Turn, newest_turns
 from mmduet.trace import DuetTrace, Query, Response
 from mmduet.video import FrameBatch
@@ -145,11 +146,11 @@ class DuetSession:
 
     def _encode(self, frames: torch.Tensor) -> torch.Tensor:
         """uint8 [n, 3, H, W] -> [n, T, H] input embeddings."""
-        encoded = []
-        for some in frames.split(ENCODE_BATCH):
-            pixel_values = self.processor.pixel_values(some.to(self.model.device))
-            encoded.append(self.model.encode_frames(pixel_values.to(self.model.dtype)))
-        return torch.cat(encoded)
+        with stage("vision"):
+            return torch.cat([self._encode_some(some.to(self.model.device)) for some in frames.split(ENCODE_BATCH)])
+
+    def _encode_some(self, frames: torch.Tensor) -> torch.Tensor:
+        return self.model.encode_frames(self.processor.pixel_values(frames).to(self.model.dtype))
 
     # what is at hand
 
@@ -207,7 +208,8 @@ class DuetSession:
     def _respond(self, time: float, *, stays: bool) -> Response:
         state, start = self.state, len(self.state.context)
         ahead = [] if stays else state.cache.tail(start)
-        said = self._generate(self.protocol.response(state))
+        with stage("generation"):
+            said = self._generate(self.protocol.response(state))
         token_ids = said[:-1] if said[-1] == self.processor.end_id else said
         text = self.processor.response_text(token_ids)
         if stays:
@@ -270,7 +272,7 @@ class DuetSession:
         self._remember(embeds)
 
     def _enter_response(self, said: Said, start: int) -> None:
-        """What a response leaves in the context from `start` on; what generating put there stays as far as it agrees."""
+        """What a response leaves in the context from `start` on; what generating put there stays where it agrees."""
         state = self.state
         wanted = self.protocol.kept(state, list(said.token_ids), said.text)
         common = 0
@@ -299,8 +301,9 @@ class DuetSession:
         """Feed what waits, and behind it frames, [n, H]; the hidden states of all of it, [m, H]."""
         waiting, self.state.waiting = self.state.waiting, []
         embeds = torch.cat(waiting if frame_embeds is None else [*waiting, frame_embeds])[None]
-        hidden = [
-            self.model.hidden_states(some, past_key_values=self.state.cache, use_cache=True)
-            for some in embeds.split(FEED_AT_ONCE, 1)
-        ]
+        with stage("language model"):
+            hidden = [
+                self.model.hidden_states(some, past_key_values=self.state.cache, use_cache=True)
+                for some in embeds.split(FEED_AT_ONCE, 1)
+            ]
         return torch.cat(hidden, 1)[0]

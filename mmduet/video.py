@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from mmduet.errors import VideoError
+from mmduet.stages import stage
 
 TOLERANCE = 1e-3  # s: decord's timestamps are float32
 FIT_AT_ONCE = 4  # frames: resizing takes 4 bytes a value, at source resolution
@@ -79,13 +80,17 @@ def iter_frames(
     Raises VideoError as `read_metadata` does, and when frames in the middle cannot be decoded.
     """
     check_positive(fps=fps, size=size, batch_size=batch_size)
-    reader = _open(path)
-    spans = _timestamps(path, reader)
+    with stage("decode"):
+        reader = _open(path)
+        spans = _timestamps(path, reader)
     indices = sample_indices(spans[:, 0], fps, duration=spans[-1, 1], max_frames=max_frames, rounding=rounding)
     for first in range(0, len(indices), batch_size):
         chunk = indices[first : first + batch_size]
-        frames = torch.from_numpy(_decode(path, reader, chunk)).permute(0, 3, 1, 2)
-        yield FrameBatch((first + np.arange(len(chunk))) / fps, fit_frames(frames, size))
+        with stage("decode"):
+            frames = torch.from_numpy(_decode(path, reader, chunk)).permute(0, 3, 1, 2)
+        with stage("resize"):
+            frames = fit_frames(frames, size)
+        yield FrameBatch((first + np.arange(len(chunk))) / fps, frames)
 
 
 def read_frames(
