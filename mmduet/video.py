@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from mmduet.errors import VideoError
+from mmduet.stages import stage
 
 TOLERANCE = 1e-3  # s: decord's timestamps are float32
 FIT_AT_ONCE = 4  # frames: resizing takes 4 bytes a value, at source resolution
@@ -54,11 +55,11 @@ def sample_indices(
     ceil), never fewer than 1, never more than `max_frames`; past the last source frame nothing is made up.
     Returns int64 [n].
     """
-    _check_positive(fps=fps)
+    check_positive(fps=fps)
     wanted = duration * fps
     count = max(1, math.floor(wanted + TOLERANCE) if rounding == "floor" else math.ceil(wanted - TOLERANCE))
     if max_frames is not None:
-        _check_positive(max_frames=max_frames)
+        check_positive(max_frames=max_frames)
         count = min(count, max_frames)
     indices = np.searchsorted(starts, np.arange(count) / fps - TOLERANCE)
     return indices[indices < len(starts)]
@@ -78,14 +79,18 @@ def iter_frames(
     Each is resized to fit size x size, centred, padded with black (`fit_frames`).
     Raises VideoError as `read_metadata` does, and when frames in the middle cannot be decoded.
     """
-    _check_positive(fps=fps, size=size, batch_size=batch_size)
-    reader = _open(path)
-    spans = _timestamps(path, reader)
+    check_positive(fps=fps, size=size, batch_size=batch_size)
+    with stage("decode"):
+        reader = _open(path)
+        spans = _timestamps(path, reader)
     indices = sample_indices(spans[:, 0], fps, duration=spans[-1, 1], max_frames=max_frames, rounding=rounding)
     for first in range(0, len(indices), batch_size):
         chunk = indices[first : first + batch_size]
-        frames = torch.from_numpy(_decode(path, reader, chunk)).permute(0, 3, 1, 2)
-        yield FrameBatch((first + np.arange(len(chunk))) / fps, fit_frames(frames, size))
+        with stage("decode"):
+            frames = torch.from_numpy(_decode(path, reader, chunk)).permute(0, 3, 1, 2)
+        with stage("resize"):
+            frames = fit_frames(frames, size)
+        yield FrameBatch((first + np.arange(len(chunk))) / fps, frames)
 
 
 def read_frames(
@@ -114,7 +119,8 @@ def _resize(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return resized.round_().clamp_(0, 255).byte()
 
 
-def _check_positive(**values: float) -> None:
+def check_positive(**values: float) -> None:
+    """Raises VideoError for the first value that is not a positive number."""
     for name, value in values.items():
         if not (value > 0 and math.isfinite(value)):
             raise VideoError(f"{name}={value}: give a positive number.")
