@@ -1,6 +1,5 @@
 """TrainingConfig: a training run in a YAML file, and the run itself; what `mmduet train` does."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -96,7 +95,8 @@ def run_config(config: TrainingConfig) -> TrainingResult:
     """The run, gone on with from its newest whole checkpoint if it was begun. Raises DuetError as its parts do."""
     import torch
 
-    state, data = PartialState(cpu="ACCELERATE_USE_CPU" in os.environ), config.data
+    # without an accelerator, processes that were launched are processes on the CPU
+    state, data = PartialState(cpu=not torch.accelerator.is_available()), config.data
     broken = BrokenVideos(data.broken_videos, limit=data.broken_limit, report=config.output / "broken_videos.json")
     with state.main_process_first():  # it makes the metadata that is missing
         train_set = _dataset(config, data.train, data.train_videos, broken)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mmduet.errors import DuetError
 
@@ -10,9 +10,19 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 UNRELATED = ("eval_every", "save_every", "keep_checkpoints", "log_every", "workers", "tensorboard", "best_by")
 
+MEASURED = ("loss", "lm_loss", "video_loss", "token_accuracy", "informative_auc", "relevance_auc")
+KINDS = ("narration", "magqa", "grounding")
+
+
+def _measured(name: str) -> str:
+    known = [*MEASURED, *(f"{kind}_{figure}" for kind in KINDS for figure in MEASURED)]
+    if name not in known:
+        raise ValueError(f"no figure is named so; known are {', '.join(MEASURED)}, also after {', '.join(KINDS)} and _")
+    return name
+
 
 class Lora(BaseModel):
-    """LoRA on every linear layer of the LLM; r 0: none, the LLM stays as it is.
+    """LoRA on every linear layer of the LLM.
 
     r: rank. alpha: the update is scaled by alpha / r. dropout: of its input.
     """
@@ -71,7 +81,7 @@ class Recipe(BaseModel):
     save_every: Count | None = None
     keep_checkpoints: Count = 2
     log_every: Count = 10
-    best_by: str | None = None
+    best_by: Annotated[str, AfterValidator(_measured)] | None = None
     tensorboard: bool = False
     seed: int = 0
 
@@ -123,5 +133,6 @@ def _fields(model: type[BaseModel], above: list[str]) -> list[str]:
     """Fields of the part of a model that a path leads to."""
     for part in above:
         annotation = model.model_fields[part].annotation
-        model = next(kind for kind in (annotation, *getattr(annotation, "__args__", ())) if hasattr(kind, "model_fields"))
+        kinds = (annotation, *getattr(annotation, "__args__", ()))  # a part that may be null is a union
+        model = next(kind for kind in kinds if hasattr(kind, "model_fields"))
     return sorted(model.model_fields)

@@ -14,6 +14,7 @@ import torch
 from accelerate import PartialState
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import TrainerCallback, TrainerState, TrainingArguments, set_seed
+from transformers.integrations import TensorBoardCallback
 
 from mmduet.data.broken import BrokenVideos
 from mmduet.data.collator import Collator
@@ -32,7 +33,9 @@ LORA_TARGETS = r".*language_model\..*(q_proj|k_proj|v_proj|o_proj|gate_proj|up_p
 TRAINED_IN_FULL = ["projector", *HEAD_NAMES]
 
 
-def add_lora(model: DuetForConditionalGeneration, *, r: int = 16, alpha: float = 32, dropout: float = 0.05) -> PeftModel:
+def add_lora(
+    model: DuetForConditionalGeneration, *, r: int = 16, alpha: float = 32, dropout: float = 0.05
+) -> PeftModel:
     """LoRA on every linear layer of the LLM; projector and heads trained in full, saved with the adapter.
 
     What is trained is float32, whatever precision the frozen weights have.
@@ -111,9 +114,11 @@ def train(
     of its batch, and when `output` holds another run's checkpoints.
     """
     started, output = time.monotonic(), Path(output)
-    settings, state = make_recipe(**recipe), PartialState()
+    settings, state = make_recipe(**recipe), PartialState(cpu=model.device.type == "cpu")
     sets = [train_set] if val_set is None else [train_set, val_set]
     _check_data(sets, features, broken or BrokenVideos())
+    if settings.best_by is not None and val_set is None:
+        raise DuetError(f"best_by={settings.best_by!r} needs a validation set: give one, or leave best_by out.")
     total = settings.total_steps(len(train_set), state.num_processes)
     identity = _identity(settings, base, train_set, state.num_processes)
     with state.main_process_first():
@@ -134,6 +139,8 @@ def train(
         callbacks=[LastLook(), stop, Progress(), ReturnMemory(), *callbacks],
         recipe=settings, adapter=output / "adapter", base=base,
     )  # fmt: skip
+    if settings.tensorboard and state.is_main_process:
+        trainer.add_callback(_tensorboard(output))
     history = _run(trainer, start, total, stop)
     if settings.best_by is None or val_set is None or trainer.state.best_metric is None:
         trainer.save_adapter()
@@ -173,8 +180,6 @@ def _align(model, processor, train_set, features: FeatureStore | None, settings:
 
 
 def _arguments(settings: Recipe, output: Path, total: int, evaluates: bool, device: str) -> TrainingArguments:
-    if settings.tensorboard and find_spec("tensorboard") is None:
-        raise DuetError("tensorboard=true needs the package tensorboard: install it, or set tensorboard=false.")
     saves = settings.save_every is not None
     return TrainingArguments(
         output_dir=str(output), max_steps=total, learning_rate=settings.learning_rate,
@@ -187,11 +192,20 @@ def _arguments(settings: Recipe, output: Path, total: int, evaluates: bool, devi
         eval_strategy="steps" if evaluates else "no", eval_steps=settings.eval_every,
         logging_steps=min(settings.log_every, max(1, total // 10)),
         save_strategy="steps" if saves else "no", save_steps=settings.save_every or 500,
-        report_to="tensorboard" if settings.tensorboard else "none", remove_unused_columns=False, disable_tqdm=True,
+        report_to="none", remove_unused_columns=False, disable_tqdm=True,
         label_names=["labels"], dataloader_drop_last=True, dataloader_pin_memory=False,
         dataloader_num_workers=settings.workers, dataloader_persistent_workers=settings.workers > 0,
         ddp_find_unused_parameters=False,
     )  # fmt: skip
+
+
+def _tensorboard(output: Path) -> TrainerCallback:
+    """Writes every logged figure to event files in `output`/tensorboard."""
+    if find_spec("tensorboard") is None:
+        raise DuetError("tensorboard=true needs the package tensorboard: install it, or set tensorboard=false.")
+    from torch.utils.tensorboard import SummaryWriter
+
+    return TensorBoardCallback(SummaryWriter(str(output / "tensorboard")))
 
 
 class _GoOn(TrainerCallback):

@@ -53,8 +53,9 @@ class TeacherForced:
         accuracy; then what there is of these by kind, as KIND_NAME.
         """
         overall = {f"{head}_auc": auc(*self.frames(head)) for head in HEADS} | self._words()
-        by_kind = {kind: self.of_kind(kind)._of_one_kind() for kind in self.kinds}
-        return overall | {f"{kind}_{name}": value for kind, figures in by_kind.items() for name, value in figures.items()}
+        for kind in self.kinds:
+            overall |= {f"{kind}_{name}": value for name, value in self.of_kind(kind)._of_one_kind().items()}
+        return overall
 
     def _words(self) -> dict[str, float]:
         losses = {name: [e.losses[name] for e in self.examples if name in e.losses] for name in LOSSES}

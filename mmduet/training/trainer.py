@@ -158,7 +158,7 @@ class DuetTrainer(Trainer):
     def _keep_best(self, quality: dict[str, float]) -> None:
         name = cast(str, self.recipe.best_by)
         if name not in quality:
-            raise DuetError(f"best_by={name!r} is not measured on the validation set; known are {sorted(quality)}.")
+            raise DuetError(f"best_by={name!r}: the validation set has none of these; it has {', '.join(quality)}.")
         value, best = quality[name], self.state.best_metric
         sign = -1 if name.endswith("loss") else 1
         if not math.isnan(value) and (best is None or sign * value > sign * best):
@@ -232,5 +232,5 @@ def _examples_of(counts: list[torch.Tensor]) -> torch.Tensor:
 
 def _named(examples: Sequence[Example]) -> str:
     """Where conversations come from, for a message."""
-    names = [f"{example.entry} (video {example.video.name})" for example in examples[:8]]
+    names = [example.entry for example in examples[:8]]
     return ", ".join(names) + (f" and {len(examples) - 8} more" if len(examples) > 8 else "")
