@@ -296,7 +296,9 @@ def train(
     if PartialState().is_main_process:
         typer.echo(result.summary())
         if result.stopped:
-            typer.secho(f"stopped after step {result.steps}, as asked; the same command goes on from there", fg="yellow")
+            typer.secho(
+                f"stopped after step {result.steps}, as asked; the same command goes on from there", fg="yellow"
+            )
     raise typer.Exit(143 if result.stopped else 0)
 
 

@@ -105,7 +105,9 @@ class FeatureStore:
         finite = features.flatten(1).isfinite().all(1)
         if not finite.all():
             frame = first + int((~finite).nonzero()[0])
-            raise DuetError(f"{path}, frame {frame} of {video}, holds NaN or inf: delete the file, to have it made anew.")
+            raise DuetError(
+                f"{path}, frame {frame} of {video}, holds NaN or inf: delete the file, to have it made anew."
+            )
         return features
 
     def _slice(self, path: Path, first: int, count: int) -> torch.Tensor:
@@ -182,9 +184,7 @@ def tower_features(
     frames = iter_frames(
         video, fps=fps, size=processor.frame.size, max_frames=end, rounding="ceil", batch_size=ENCODE_BATCH
     )
-    batches = [
-        model.vision_features(processor.pixel_values(batch.frames).to(model.device)).cpu() for batch in frames
-    ]
+    batches = [model.vision_features(processor.pixel_values(batch.frames).to(model.device)).cpu() for batch in frames]
     return torch.cat(batches)[first:end].contiguous()
 
 

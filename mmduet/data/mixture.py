@@ -195,9 +195,7 @@ def _read_sources(entry: MixtureEntry, paths: _EntryPaths, broken: BrokenVideos)
         duration = metadata.videos[name].duration
         check_times(path, key, _times(annotation), duration)
         sources.append(
-            Source(
-                kind, video, duration, entry.frame_fps, entry.max_num_frames, annotation, f"{path.name}:{key}"
-            )
+            Source(kind, video, duration, entry.frame_fps, entry.max_num_frames, annotation, f"{path.name}:{key}")
         )
     return sources
 

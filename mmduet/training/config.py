@@ -105,9 +105,8 @@ def run_config(config: TrainingConfig) -> TrainingResult:
         config.model.base, dtype=getattr(torch, config.model.dtype), device=state.device,
         attn_implementation=config.model.attn_implementation,
     )  # fmt: skip
-    features = config.features and FeatureStore(
-        config.features.folder, model, processor, limit_gb=config.features.limit_gb
-    )
+    kept = config.features
+    features = FeatureStore(kept.folder, model, processor, limit_gb=kept.limit_gb) if kept else None
     return train(
         model, processor, train_set, val_set, features, output=config.output, base=config.model.base, resume=True,
         broken=broken, **config.recipe.model_dump(),

@@ -28,9 +28,9 @@ class Lora(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
-    r: int = Field(16, ge=1)
-    alpha: float = Field(32, gt=0)
-    dropout: float = Field(0.05, ge=0, lt=1)
+    r: Count = 16
+    alpha: Rate = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
 
 
 class Recipe(BaseModel):
@@ -46,7 +46,8 @@ class Recipe(BaseModel):
     loss_mean: a step's losses are means over all its tokens and labelled frames (``step``), or over its conversations
     of the means over each (``example``: as published, where a batch is one conversation).
     video_loss_weight: of the heads' loss beside the words'; 0: the heads get no gradient, as in the published release.
-    bf16: compute in bfloat16 where that is safe; the trained weights stay float32. tf32: allow TF32 (NVIDIA, Ampere on).
+    bf16: compute in bfloat16 where that is safe; the trained weights stay float32. tf32: allow TF32, on
+    NVIDIA's cards from Ampere on.
     gradient_checkpointing: compute activations anew in the backward pass: less memory, about a third more time.
     workers: processes that load data, beside each training process.
     eval_every, save_every, log_every: steps between looks at the validation set, checkpoints, and logged figures;
@@ -116,7 +117,7 @@ def make_recipe(**fields: Any) -> Recipe:
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first mistake in one sentence; an unknown field with the known ones."""
-    first = error.errors()[0]
+    first = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")  # the cause of a missing one
     *above, name = first["loc"] or ("",)
     place = ".".join(map(str, first["loc"])) or "the whole"
     if first["type"] == "extra_forbidden":

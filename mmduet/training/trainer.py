@@ -63,9 +63,9 @@ class DuetTrainer(Trainer):
         self.sampler = GroupedSampler(lengths, at_once, seed=self.args.seed)
         return self.sampler
 
-    def _run_epoch(self, *args, epoch: int, **kwargs):
+    def _run_epoch(self, model, epoch, *args, **kwargs):
         cast(GroupedSampler, self.sampler).set_epoch(epoch)  # accelerate does not reach it in a run that goes on
-        return super()._run_epoch(*args, epoch=epoch, **kwargs)
+        return super()._run_epoch(model, epoch, *args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """A step's batches, each told what its sums are divided by."""
@@ -185,7 +185,7 @@ class DuetTrainer(Trainer):
 
     def _save_checkpoint(self, model, trial):
         """Trainer's checkpoint and the window, written aside and renamed."""
-        output = Path(self.args.output_dir)
+        output = Path(cast(str, self.args.output_dir))
         aside, name = output / ASIDE, f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
             shutil.rmtree(aside, ignore_errors=True)

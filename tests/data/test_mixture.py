@@ -78,16 +78,18 @@ def test_own_templates_are_drawn(mixture):
 @pytest.mark.parametrize("name", ["../secret.mp4", "/etc/secret.mp4", "more/../../secret.mp4"])
 def test_a_video_outside_its_root_is_refused(mixture, name):
     item = {"video_uid": name, "query": "a dog", "timestamps": [[1, 3]]}
-    with pytest.raises(AnnotationError, match=rf"grounding\.json: entry 0 \({name}\) is about '{name}', which leads out"):
+    with pytest.raises(
+        AnnotationError, match=rf"grounding\.json: entry 0 \({name}\) is about '{name}', which leads out"
+    ):
         MixtureDataset(mixture(grounding=[item]))
 
 
-def test_a_path_outside_the_set_is_refused(mixture):
+def test_a_path_outside_the_set_is_refused(mixture, tmp_path):
     good = json.loads(mixture().read_text())
     with pytest.raises(AnnotationError, match=r"mixture\.json: entry 0, anno_file '\.\./\.\./x\.json' leads out of"):
         MixtureDataset(mixture(mixture=[{**good[0], "anno_file": "../../x.json"}]))
     with pytest.raises(AnnotationError, match=r"entry 0, video_root '\.\./videos' leads out of"):
-        MixtureDataset(mixture(mixture=[{**good[0], "video_root": "../videos"}]), root=mixture().parent)
+        MixtureDataset(mixture(mixture=[{**good[0], "video_root": "../videos"}]), root=tmp_path)
 
 
 def test_the_published_form_starts_from_its_root(mixture, tmp_path):

@@ -23,7 +23,7 @@ def test_a_file_adds_some(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("grounding: [Where is it?]", r"entry grounding / 0: .*needs \{query\} once"),
+        ("grounding: [Where is it]", r"entry grounding / 0: .*needs \{query\} once"),
         ("narration: [' ']", r"entry narration / 0: .*needs words"),
         ("queries: [x]", r"entry queries"),
         ("narration: [", r"no readable YAML"),

@@ -139,7 +139,9 @@ def test_tensorboard_gets_the_figures(short, tmp_path):
     assert {"train/lm_loss", "train/video_loss", "eval/informative_auc"} <= set(events.Tags()["scalars"])
 
 
-@pytest.mark.parametrize(("head", "what"), [("relevance_head", "the loss is nan"), ("informative_head", "the gradient")])
+@pytest.mark.parametrize(
+    ("head", "what"), [("relevance_head", "the loss is nan"), ("informative_head", "the gradient")]
+)
 def test_what_is_no_number_stops_with_its_conversations(setting, tmp_path, head, what):
     """The first step's conversations are of grounding: they have no informative label, but its head a gradient."""
     model, processor, train_set, val_set, features = setting
