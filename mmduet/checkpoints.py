@@ -199,17 +199,29 @@ def save_checkpoint(model: DuetForConditionalGeneration, processor: DuetProcesso
         processor.save_pretrained(aside)
 
 
-def save_adapter(wrapped: PeftModel, folder: Path, *, base: str, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Write LoRA, projector and heads, aside first and then renamed into place.
+def save_adapter(
+    wrapped: PeftModel,
+    folder: Path,
+    *,
+    base: str,
+    dtype: torch.dtype = torch.bfloat16,
+    state_dict: Mapping[str, torch.Tensor] | None = None,
+) -> None:
+    """Write LoRA, projector and heads, aside first; then each of the two files takes an earlier one's place.
 
-    base: the name `load_duet` finds the base by; dtype: of the file (bfloat16 halves it).
+    base: the name `load_duet` finds the base by; dtype: of the file (bfloat16 halves it); state_dict: the weights,
+    where the model has only a share of them.
     """
     wrapped.peft_config["default"].base_model_name_or_path = base
-    with _replacing(folder) as aside:
-        wrapped.save_pretrained(str(aside), save_embedding_layers=False)  # else PEFT asks a hub
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as name:
+        aside = Path(name)
+        # embedding layers: else PEFT asks a hub
+        wrapped.save_pretrained(str(aside), save_embedding_layers=False, state_dict=state_dict)
         weights = aside / "adapter_model.safetensors"
         save_file({name: value.to(dtype).contiguous() for name, value in load_file(weights).items()}, weights)
-        (aside / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+        for file in ("adapter_config.json", weights.name):  # and not PEFT's empty model card
+            (aside / file).replace(folder / file)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ SMALL = {
     "01_explore_data.ipynb": {"model": "tiny", "clips": 2},
     "02_train_lora.ipynb": {
         "base": "tiny", "train_clips": 2, "val_clips": 1, "steps": 6, "align_iterations": 5, "eval_every": 3,
-        "lora_r": 2, "bf16": False, "output": "run",
+        "lora_r": 2, "bf16": False, "output": "run", "ablation_steps": 2,
     },
     "03_duet_inference.ipynb": {"model": "tiny", "clip": 0, "threshold": 0.6, "max_new_tokens": 3},
     "04_eval_youcook2.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8, "threshold": 0.6},
