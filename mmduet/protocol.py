@@ -21,7 +21,7 @@ class StreamState:
     context: the ids in the cache, in order, an image token for each feature of a frame. generated: tokens said
     so far (for the repetition penalty). pending: queries whose time has not come. stream_open: whether the
     context ends inside a stream turn. last: what was fed last. carry: a token that waits for the next frame.
-    frames: frames seen.
+    frames: frames seen. interrupted: nothing more may be fed.
     """
 
     cache: DynamicCache
@@ -32,6 +32,7 @@ class StreamState:
     last: Literal["", "query", "frame", "response"] = ""
     carry: list[int] = field(default_factory=list)
     frames: int = 0
+    interrupted: bool = False
 
     def crop(self, length: int) -> None:
         """Forget the context from position `length` on."""

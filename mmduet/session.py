@@ -22,6 +22,10 @@ Event = FrameScores | Query | Response
 ENCODE_BATCH = 8  # frames the vision tower takes at once, if at hand; more only costs memory traffic on a CPU
 
 
+class Interrupted(Exception):
+    """Another thread wanted no more of this video; `DuetSession.reset` makes ready for the next."""
+
+
 class DuetSession:
     """Watches one video at a time, frame by frame.
 
@@ -101,6 +105,12 @@ class DuetSession:
         query = Query(self.time, text)
         self._queue(query)
         return query
+
+    def interrupt(self) -> None:
+        """From another thread, at any moment: `feed` raises Interrupted before the model's next step, even within a
+        response.
+        """
+        self.state.interrupted = True
 
     def _queue(self, query: Query) -> None:
         if not query.time >= 0:
@@ -194,6 +204,8 @@ class DuetSession:
 
     def _feed(self, ids: Sequence[int], frame_embeds: torch.Tensor | None = None) -> torch.Tensor:
         """Append ids (and the frames their image tokens stand for) to the context; [1, L, H] hidden states."""
+        if self.state.interrupted:
+            raise Interrupted
         input_ids = torch.tensor([ids], device=self.model.device)
         if frame_embeds is None:  # a random model may even say <image>: then it is a word like any other
             embeds = self.model.get_input_embeddings()(input_ids)

@@ -13,5 +13,5 @@ class Exportable(Protocol):
 
 
 def show(widget: Exportable) -> None:
-    """Display a widget, or, where a report is being made (`mmduet report` sets MMDUET_REPORT), its page without a kernel."""
+    """Display a widget, or, where a report is made (`mmduet report` sets MMDUET_REPORT), its page without a kernel."""
     display(HTML(widget.to_html()) if os.environ.get("MMDUET_REPORT") else widget)
