@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import traitlets
 from mmduet_widgets import DuetPlayer
+from mmduet_widgets.duet_player import json_number, policy_data
 
 from mmduet.errors import DuetError, VideoError
 from mmduet.policy import ScoreSum, make_policy
@@ -122,7 +123,7 @@ def test_no_text_ends_a_script_or_the_frame() -> None:
 
 
 def test_the_module_asks_for_nothing() -> None:
-    sources = DuetPlayer._esm + str(DuetPlayer._css)
+    sources = DuetPlayer._esm + DuetPlayer._css
     assert not re.search(r"fetch\(|XMLHttp|@import|url\((?!#)|innerHTML|insertAdjacentHTML", sources)
 
 
@@ -165,11 +166,11 @@ def test_the_browser_replays_by_the_same_rules() -> None:
     cases, expected = [], []
     for _ in range(40):
         trace = random_trace(rng)
+        shown = make_player(trace=trace).get_state(["trace"])
         for mode in ("threshold", "sum"):
             for heads in (("informative",), ("relevance",), ("informative", "relevance"), ("relevance", "informative")):
                 for threshold in (0.0, 0.3, 0.5, 1.0, 1.1, 2.5, -1.0, math.inf, float(rng.random() * 2)):
                     policy = make_policy(mode, threshold, heads=heads)
-                    state = make_player(trace=trace, policy=policy).get_state(["trace", "policy", "threshold"])
-                    cases.append(state)
+                    cases.append({**shown, "policy": policy_data(policy), "threshold": json_number(threshold)})
                     expected.append(trace.replay(policy).tolist())
     assert replay_in_node(cases) == expected

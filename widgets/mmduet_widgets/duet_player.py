@@ -87,7 +87,7 @@ class DuetPlayer(anywidget.AnyWidget):
     """
 
     _esm = "\n".join((HERE / part).read_text(encoding="utf-8") for part in ESM_PARTS)  # one module, without a bundler
-    _css = HERE / "duet_player.css"
+    _css = (HERE / "duet_player.css").read_text(encoding="utf-8")  # of a Path, anywidget would never let players go
 
     threshold = t.Float().tag(
         sync=True,
@@ -161,10 +161,10 @@ class DuetPlayer(anywidget.AnyWidget):
     def _document(self) -> str:
         """The page within the frame."""
         state = self.get_state(["threshold", "time", "trace", "policy", "spans", "title", "note"])
-        data = {"esm": str(self._esm), "video": base64.b64encode(self.video).decode(), "state": state}
+        data = {"esm": self._esm, "video": base64.b64encode(self.video).decode(), "state": state}
         parts = {
             "TITLE": html.escape(self.title or "Duet player"),
-            "CSS": str(self._css),
+            "CSS": self._css,
             # no "<" is left in it, so no text can end the script element
             "DATA": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
         }
