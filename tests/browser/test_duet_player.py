@@ -43,6 +43,11 @@ def until_text(page: Page, name: str, wanted: str) -> None:
     until(page, f"{ROOT}.querySelector('.mmduet-player-{name}')?.textContent === {json.dumps(wanted)}")
 
 
+def hollow(page: Page) -> int:
+    """Marks where it would speak."""
+    return (page.locator(".mmduet-player-would").get_attribute("d") or "").count("M")
+
+
 def center(page: Page, name: str) -> tuple[float, float]:
     box = page.locator(f".mmduet-player-{name}").first.bounding_box()
     assert box
@@ -52,8 +57,9 @@ def center(page: Page, name: str) -> tuple[float, float]:
 def test_it_shows_what_was_said_and_runs_none_of_it(page: Page, clip: Path, show: Callable) -> None:
     seen = record(page)
     show(make_player(clip, title=ATTACK, spans=[(0.0, 3.0, ATTACK), (1.0, 4.0, "b")]))
-    counts = {"said": 2, "asked": 1, "would": 3, "span": 2, "curve": 2, "line": 3}
+    counts = {"said": 2, "asked": 1, "span": 2, "curve": 2, "line": 3}
     assert {name: page.locator(f".mmduet-player-{name}").count() for name in counts} == counts
+    assert hollow(page) == 3
     assert text(page, "title") == ATTACK
     assert page.locator(".mmduet-player-text").all_text_contents() == ["What is there?", ATTACK, "A cat."]
     assert text(page, "speaks") == "speaks 3× at 0.65"
@@ -94,7 +100,7 @@ def test_dragging_the_line_moves_the_threshold(page: Page, clip: Path, show: Cal
     page.mouse.up()
     page.mouse.move(x, y)
     assert text(page, "speaks") == "speaks 10× at 0.00", "a released line stays"
-    assert page.locator(".mmduet-player-would").count() == 10
+    assert hollow(page) == 10
     assert page.locator(".mmduet-player-said").count() == 2
     assert page.get_by_label("Threshold", exact=True).input_value() == "0"
     page.get_by_text("back to 0.65").click()
@@ -136,8 +142,12 @@ def test_pointing_seeks(page: Page, clip: Path, show: Callable) -> None:
     until(page, seeked % 1)
     until(page, current % "What is there?")
     x, y = center(page, "would")
-    page.mouse.click(x, y + 30)  # on the curves, under the first mark
-    until(page, seeked % 3.5)
+    page.mouse.click(x + 1, y)  # the middle one of three marks
+    until(page, seeked % 4)
+    page.mouse.click(x, y + 30)  # on the curves
+    until(page, seeked % 4)
+    page.mouse.click(x + 150, y + 30)
+    until(page, f"{ROOT}.querySelector('video').currentTime > 5")
 
 
 def test_it_works_without_a_clip(page: Page, show: Callable) -> None:

@@ -8,6 +8,11 @@ const MODES = { threshold: "are above the threshold", sum: "add up to the thresh
 const CHOICES = { informative: "informative", relevance: "relevance", "informative relevance": "informative + relevance" };
 const OTHER = "another file …";
 
+/** In JupyterLab, the enter key neither ends a field's change nor sends a form. */
+function onEnter(field, action) {
+  field.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && action());
+}
+
 /** The controls of a run. `node` stands above the clip, `ask` under the transcript. */
 class LiveControls {
   constructor(model, signal) {
@@ -105,7 +110,9 @@ class LiveControls {
       if (list.value) this.set("clip", list.value);
       else path.focus();
     });
-    path.addEventListener("change", () => path.value.trim() && this.set("clip", path.value.trim()));
+    const choose = () => path.value.trim() && this.set("clip", path.value.trim());
+    path.addEventListener("change", choose);
+    onEnter(path, choose);
     follow(this.model, ["clip", "clips"], show, this.signal);
     show();
     return [element("label", "field", {}, "clip", list), path];
@@ -136,6 +143,7 @@ class LiveControls {
     const show = () => (field.value = Number(convert(this.model.get(trait)).toPrecision(3)));
     const change = () => (field.value > 0 ? this.set(trait, convert(Number(field.value))) : show());
     this.bind(trait, field, change, show);
+    onEnter(field, change);
     return element("label", "field", {}, label, field, unit);
   }
 
@@ -162,12 +170,13 @@ class LiveControls {
   newQuestions() {
     this.waiting = element("p", "waiting", { role: "status" });
     const field = element("input", "entry question", { type: "text", placeholder: "Ask now …", "aria-label": "Question" });
-    const form = element("form", "ask", {}, field, element("button", "command", { type: "submit" }, "Ask"));
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
+    const ask = () => {
       this.send("ask", { text: field.value });
       field.value = "";
-    });
+    };
+    onEnter(field, ask);
+    const button = this.button("", ask);
+    button.textContent = "Ask";
     const examples = this.model.get("examples").map((text) => {
       const example = element("button", "example", { type: "button", title: "Take this question" }, text);
       example.addEventListener("click", () => {
@@ -176,6 +185,7 @@ class LiveControls {
       });
       return example;
     });
-    return element("div", "questions", {}, this.waiting, form, element("div", "examples", {}, ...examples));
+    const row = element("div", "ask", {}, field, button);
+    return element("div", "questions", {}, this.waiting, row, element("div", "examples", {}, ...examples));
   }
 }

@@ -220,7 +220,7 @@ class Timeline {
     this.overlay.replaceChildren();
     this.drawOver(this.held, y);
     if (this.summed) this.drawCurve(this.compared, this.held, "sum compared", this.overlay);
-    this.drawWould(this.picked);
+    this.drawWould();
     this.drawLine(y);
     this.svg.setAttribute("aria-label", this.description(this.picked.length));
     this.showValues(this.time);
@@ -243,16 +243,14 @@ class Timeline {
     );
   }
 
-  drawWould(picked) {
-    const { times } = this.trace;
-    const step = ((this.x(this.end) - LEFT) / Math.max(times.length, 1)) * 0.46;
+  /** Hollow marks where it would speak: one path, for there may be thousands. */
+  drawWould() {
+    const step = ((this.x(this.end) - LEFT) / Math.max(this.trace.times.length, 1)) * 0.46;
+    const r = clamp(step, 2.5, 6);
     const y = this.rows.would + ROW / 2;
-    for (const index of picked) {
-      const size = { r: clamp(step, 2.5, 6), "stroke-width": step < 4 ? 1.3 : 2 };
-      const at = { cx: this.x(times[index]), cy: y, ...size, "data-time": times[index] };
-      const title = shape("title", "", {}, `would speak at ${clock(times[index])}`);
-      this.overlay.append(shape("circle", "would", at, title));
-    }
+    const mark = (time) => `M${(this.x(time) - r).toFixed(1)} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
+    const marks = this.picked.map((index) => mark(this.trace.times[index]));
+    this.overlay.append(shape("path", "would", { d: marks.join(""), "stroke-width": step < 4 ? 1.3 : 2 }));
   }
 
   drawLine(y) {
@@ -303,6 +301,7 @@ class Timeline {
     const text = index < 0 ? "no frame yet" : `${hovered ? "pointing at" : "at"} ${clock(trace.times[index])}`;
     this.moment.textContent = text;
   }
+
   // --- pointing
 
   listen(signal) {
@@ -320,23 +319,35 @@ class Timeline {
     this.svg.setPointerCapture(event.pointerId);
     const mark = event.target.closest("[data-time]");
     if (mark) this.actions.seek(Number(mark.dataset.time));
+    else if (event.target.closest(".mmduet-player-would")) this.actions.seek(this.pickedAt(this.timeAt(event)));
     else if (!grabbed) this.move(event);
   }
 
-  move(event) {
-    const { left, top, width } = this.svg.getBoundingClientRect();
-    const ratio = this.width / width;
-    const time = clamp((((event.clientX - left) * ratio - LEFT) / (this.width - LEFT - RIGHT)) * this.end, 0, this.end);
-    if (this.holds === "threshold") this.actions.drag(this.valueAt((event.clientY - top) * ratio));
-    else if (this.holds === "time") this.actions.seek(time);
-    else this.showValues(time, true);
+  /** The time that is pointed at, s. */
+  timeAt({ clientX }) {
+    const { left, width } = this.svg.getBoundingClientRect();
+    const x = (clientX - left) * (this.width / width);
+    return clamp(((x - LEFT) / (this.width - LEFT - RIGHT)) * this.end, 0, this.end);
   }
 
-  /** The threshold at a y, in whole steps. */
-  valueAt(y) {
-    const { y: top, height } = this.compared;
+  /** When it would speak, nearest to a time. */
+  pickedAt(time) {
+    const times = this.picked.map((index) => this.trace.times[index]);
+    return times.reduce((best, other) => (Math.abs(other - time) < Math.abs(best - time) ? other : best));
+  }
+
+  move(event) {
+    if (this.holds === "threshold") this.actions.drag(this.valueAt(event));
+    else if (this.holds === "time") this.actions.seek(this.timeAt(event));
+    else this.showValues(this.timeAt(event), true);
+  }
+
+  /** The threshold that is pointed at, in whole steps. */
+  valueAt({ clientY }) {
+    const { top, width } = this.svg.getBoundingClientRect();
     const { top: most, step } = this.scale;
-    const value = clamp(1 - (y - top) / height, 0, 1) * most;
+    const y = (clientY - top) * (this.width / width) - this.compared.y;
+    const value = clamp(1 - y / this.compared.height, 0, 1) * most;
     return Number((Math.round(value / step) * step).toPrecision(6));
   }
 }
