@@ -8,6 +8,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import traitlets
 from ipywidgets import Widget
@@ -16,7 +17,7 @@ from mmduet_widgets import LiveDuet
 from mmduet.errors import DuetError, VideoError
 from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.session import DuetSession
-from mmduet.trace import Query
+from mmduet.trace import DuetTrace, Query, Response
 from tests.clips import write_clip, write_sound
 from tests.widgets.players import inner
 
@@ -66,7 +67,7 @@ def test_it_watches_and_is_a_player_of_what_it_saw(player: LiveDuet, session: Du
     player.start()
     assert watching() == 1
     player.wait(PATIENCE)
-    assert (player.state, player.message, player.waiting, player.stale) == ("ended", "", [], False)
+    assert (player.state, player.message, player.waiting, player.stale) == ("ended", "", ["what?"], False)
     assert (len(player.trace), player.trace.queries) == (12, [Query(0.0, "what?")])
     assert player.time == player.trace.times[-1]
     assert session.state.context == [], "the session that was given is not used"
@@ -200,6 +201,33 @@ def test_questions_are_checked(player: LiveDuet) -> None:
     assert "a token of the prompt" in player.message
     told(player, command="ask", text="and now?")
     assert (player.message, player.waiting) == ("", ["and now?"])
+    for _ in range(2):
+        player.start()
+        player.wait(PATIENCE)
+        assert player.trace.queries == [Query(0.0, "and now?")], "each run begins with it"
+    told(player, command="forget")
+    assert player.waiting == []
+    player.start()
+    player.pause()
+    told(player, command="ask", text="here?")
+    assert player.waiting == ["here?"]
+    player.stop()
+    player.wait(PATIENCE)
+    assert (player.trace.queries, player.waiting) == ([], []), "what no frame took is gone with the run"
+
+
+def test_it_begins_with_a_trace(session: DuetSession, clips: list[Path]) -> None:
+    scores = np.array([0.1, 0.9]), np.zeros(2)
+    seen = DuetTrace(np.array([0.0, 0.5]), *scores, [Response(0.5, "A cat.")], [Query(0.0, "what?")])
+    player = LiveDuet(session, [*clips, *clips], trace=seen, spans=[(0.0, 1.0, "a cat")])
+    assert (player.trace, player.state, player.waiting) == (seen, "idle", ["what?"])
+    assert player.clips == [str(clip) for clip in clips]
+    player.mode = "sum"
+    assert (player.stale, player.policy["mode"]) == (True, "threshold")
+    assert "A cat." in inner(player.to_html())
+    player.clip = player.clips[1]
+    assert (len(player.trace), player.spans, player.policy["mode"]) == (0, [], "sum")
+    player.close()
 
 
 def test_what_fails_is_in_the_message(player: LiveDuet, monkeypatch: pytest.MonkeyPatch) -> None:

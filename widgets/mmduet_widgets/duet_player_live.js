@@ -69,7 +69,9 @@ class LiveControls {
       : "Used from the next start on.";
     this.note.classList.toggle("mmduet-player-stale", this.model.get("stale"));
     const waiting = this.model.get("waiting");
-    this.waiting.textContent = waiting.length ? `For the next frame: ${waiting.join(" · ")}` : "";
+    const when = this.watching ? "With the next frame" : "Asked at the start";
+    this.waiting.textContent = waiting.length ? `${when}: ${waiting.join(" · ")}` : "";
+    this.forget.classList.toggle("mmduet-player-gone", this.watching || !waiting.length);
   }
 
   // --- its settings
@@ -169,6 +171,9 @@ class LiveControls {
 
   newQuestions() {
     this.waiting = element("p", "waiting", { role: "status" });
+    this.forget = this.button("forget", () => this.send("forget"));
+    this.forget.textContent = "Drop";
+    const waiting = element("div", "queue", {}, this.waiting, this.forget);
     const field = element("input", "entry question", { type: "text", placeholder: "Ask now …", "aria-label": "Question" });
     const ask = () => {
       this.send("ask", { text: field.value });
@@ -186,6 +191,6 @@ class LiveControls {
       return example;
     });
     const row = element("div", "ask", {}, field, button);
-    return element("div", "questions", {}, this.waiting, row, element("div", "examples", {}, ...examples));
+    return element("div", "questions", {}, waiting, row, element("div", "examples", {}, ...examples));
   }
 }

@@ -12,7 +12,7 @@ import traitlets as t
 
 from mmduet.conversation import TextTurn
 from mmduet.errors import DuetError
-from mmduet.policy import make_policy
+from mmduet.policy import ScoreSum, ScoreThreshold, make_policy
 from mmduet.session import DuetSession
 from mmduet.trace import DuetTrace
 from mmduet.video import read_metadata
@@ -24,10 +24,11 @@ EXAMPLES = (
     "What can be seen right now?",
     "Let me know when something new appears.",
 )
-COMMANDS = ("start", "pause", "resume", "stop", "ask")
+COMMANDS = ("start", "pause", "resume", "stop", "ask", "forget")
 SETTINGS = ("mode", "heads", "frame_fps", "remove_assistant_turns", "repetition_penalty")  # of a run, from its start
 NOT_STARTED = {
-    "trace": DuetTrace.from_events([]), "thresholds": [], "state": "idle", "message": "", "stale": False,
+    "trace": DuetTrace.from_events([]),
+    "spans": [], "thresholds": [], "state": "idle", "message": "", "stale": False,
 }  # fmt: skip
 SEND_EVERY = 0.15  # s between two traces sent to the browser …
 FRAMES_SENT = 10_000  # … and frames a second: each time the whole trace is sent
@@ -37,11 +38,12 @@ class LiveDuet(DuetPlayer):
     """Watches a clip while one looks on: scores and words come up as the model has them, questions go in.
 
     session: gives the model and the first settings; it is copied, not used. clips: paths to choose from; others can be
-    typed. examples: questions to ask at a click.
+    typed. trace: what it saw of the first of them already; runs begin with the same questions. spans: of that clip, as
+    for DuetPlayer. examples: questions to choose from.
 
-    `start`, `pause`, `resume`, `stop` and `ask` do what the buttons do and return at once: a thread watches. `state` is
-    "idle", "running", "paused", "ended", "stopped" or "error"; `message` says what was wrong. `trace` is what was seen
-    and said so far.
+    `start`, `pause`, `resume`, `stop`, `ask` and `forget` do what the buttons do and return at once: a thread watches.
+    `state` is "idle", "running", "paused", "ended", "stopped" or "error"; `message` says what was wrong, `trace` what
+    was seen and said so far.
 
     `threshold` holds from the next frame on, `real_time` (no faster than the clip plays) at once. `mode`, `heads`,
     `frame_fps`, 1/s, `remove_assistant_turns` and `repetition_penalty`, 1 for none, hold from the next `start` on;
@@ -69,26 +71,38 @@ class LiveDuet(DuetPlayer):
     _players: ClassVar["WeakSet[LiveDuet]"] = WeakSet()
     _watcher: Watcher | None = None
 
-    def __init__(self, session: DuetSession, clips: Iterable[str | Path], *, examples: Iterable[str] = EXAMPLES):
-        paths = [str(clip) for clip in clips]
+    def __init__(
+        self,
+        session: DuetSession,
+        clips: Iterable[str | Path],
+        *,
+        trace: DuetTrace | None = None,
+        spans: Iterable[tuple[float, float, str]] = (),
+        examples: Iterable[str] = EXAMPLES,
+    ):
+        paths = list(dict.fromkeys(str(clip) for clip in clips))
         if not paths:
             raise DuetError("clips=[]: give the path of at least one clip.")
         for player in list(self._players):
             player.stop()
         self._lock = RLock()  # the watcher's thread and the kernel's both set traits
         self._session = session
-        self._used: dict[str, Any] = {}  # the settings of the run that is shown; none before it starts
-        self._asked: list[str] = []  # before it starts
+        self._used: dict[str, Any] = {}  # the settings of the run that is shown; none before there is one
+        self._opening = [query.text for query in trace.queries] if trace else []  # asked at the start of a run
         self._sent = 0.0
         policy: Any = session.policy  # others than the two it knows are refused
-        super().__init__(paths[0], DuetTrace.from_events([]), policy=policy, title=Path(paths[0]).name)
+        super().__init__(
+            paths[0], trace or DuetTrace.from_events([]), policy=policy, spans=spans, title=Path(paths[0]).name
+        )
         self.set_trait("clips", paths)
         self.set_trait("examples", list(examples))
+        self.set_trait("waiting", list(self._opening))
         with self.hold_trait_notifications():
             self.clip = paths[0]
             self.mode, self.heads = self.policy["mode"], self.policy["heads"]
             self.frame_fps, self.repetition_penalty = session.frame_fps, session.repetition_penalty or 1.0
             self.remove_assistant_turns = session.remove_assistant_turns
+        self._used = self._settings() if trace else {}
         self.on_msg(self._obey)
         self._players.add(self)
 
@@ -99,10 +113,10 @@ class LiveDuet(DuetPlayer):
         self.stop()
         session = self._new_session()
         watcher = Watcher(session, self.clip, real_time=self.real_time, after=self._watcher, changed=self._follow)
-        for text in self._asked:
+        for text in self._opening:
             watcher.ask(text)
         with self._lock:
-            self._watcher, self._used, self._asked = watcher, self._settings(), []
+            self._watcher, self._used = watcher, self._settings()
             self.set_trait("policy", policy_data(session.policy))
             self.set_trait("stale", False)
             self.set_trait("message", "")
@@ -127,7 +141,7 @@ class LiveDuet(DuetPlayer):
             self._watcher.stop()
 
     def ask(self, text: str) -> None:
-        """Ask at the current time; with the first frame, if the clip is not being watched.
+        """Ask at the current time; where the clip is not being watched, at the start of each run to come.
 
         Raises DuetError for an empty text, and one that holds a token of the prompt.
         """
@@ -138,8 +152,14 @@ class LiveDuet(DuetPlayer):
             self._watcher.ask(text)
             self._follow(self._watcher, at_once=True)
         else:
-            self._asked.append(text)
-            self.set_trait("waiting", list(self._asked))
+            self._opening.append(text)
+            self.set_trait("waiting", list(self._opening))
+
+    def forget(self) -> None:
+        """Ask nothing at the start of the next run."""
+        self._opening = []
+        if not self.watching:
+            self.set_trait("waiting", [])
 
     def wait(self, timeout: float | None = None) -> None:
         """Until the run is over, s at most."""
@@ -161,9 +181,12 @@ class LiveDuet(DuetPlayer):
     def _settings(self) -> dict[str, Any]:
         return {name: copy.copy(getattr(self, name)) for name in SETTINGS}
 
+    def _new_policy(self) -> ScoreThreshold | ScoreSum:
+        return make_policy(self.mode, self.threshold, heads=self.heads)
+
     def _new_session(self) -> DuetSession:
         session = copy.copy(self._session)
-        session.policy = make_policy(self.mode, self.threshold, heads=self.heads)
+        session.policy = self._new_policy()
         session.frame_fps = self.frame_fps
         session.remove_assistant_turns = self.remove_assistant_turns
         session.repetition_penalty = None if self.repetition_penalty == 1 else self.repetition_penalty
@@ -191,7 +214,7 @@ class LiveDuet(DuetPlayer):
         if self._used:
             self.set_trait("stale", self._settings() != self._used)
         elif self.mode:
-            self.set_trait("policy", policy_data(make_policy(self.mode, self.threshold, heads=self.heads)))
+            self.set_trait("policy", policy_data(self._new_policy()))
         if self._watcher and change["name"] == "threshold":
             self._watcher.threshold = change["new"]
 
@@ -210,7 +233,8 @@ class LiveDuet(DuetPlayer):
         with self._lock:
             self._used = {}
             self.time = 0.0
-            for name, value in {"title": title, "note": note, "video": video, **NOT_STARTED}.items():
+            shown = {"title": title, "note": note, "video": video, "policy": policy_data(self._new_policy())}
+            for name, value in {**shown, **NOT_STARTED}.items():
                 self.set_trait(name, value)
 
     # from the browser
@@ -248,7 +272,7 @@ class LiveDuet(DuetPlayer):
     def _show(self, watcher: Watcher) -> None:
         trace, more = watcher.trace, len(self.trace)
         self.set_trait("trace", trace)
-        self.set_trait("waiting", watcher.waiting)
+        self.set_trait("waiting", watcher.waiting if self.watching else list(self._opening))
         self.set_trait("thresholds", [[at, json_number(value)] for at, value in list(watcher.thresholds.items())])
         if watcher.error:
             self.set_trait("message", watcher.error)
