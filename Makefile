@@ -1,10 +1,11 @@
 # make demo: the whole workbench once, ending in HTML reports.   make test: every check.   make lab: JupyterLab.
+# make app: notebook 03 as a page, for this machine and whoever has the token that it prints.
 # Each sets up what it needs first: a virtual environment, the pinned packages of pyproject.toml, the mini model.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: setup demo test lab clean
+.PHONY: setup demo test lab app clean
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
@@ -23,6 +24,9 @@ test: setup
 
 lab: setup
 	$(BIN)/jupyter lab --ServerApp.root_dir=. notebooks/03_duet_inference.ipynb
+
+app: setup
+	$(BIN)/voila notebooks/03_duet_inference.ipynb --Voila.ip=127.0.0.1 --token --no-browser
 
 clean:
 	rm -rf $(VENV) reports/out runs datasets

@@ -28,6 +28,10 @@ ENCODE_BATCH = 8  # frames the vision tower takes at once, if at hand; more only
 FEED_AT_ONCE = 4096  # tokens: of a kept context that is read again; bounds the memory that takes
 
 
+class Interrupted(Exception):
+    """Another thread wanted no more of this video; `DuetSession.reset` makes ready for the next."""
+
+
 class DuetSession:
     """Watches one video at a time, frame by frame.
 
@@ -122,6 +126,12 @@ class DuetSession:
         query = Query(self.time, text)
         self._queue(query)
         return query
+
+    def interrupt(self) -> None:
+        """From another thread, at any moment: `feed` raises Interrupted before the model's next step, even within a
+        response.
+        """
+        self.state.interrupted = True
 
     def _queue(self, query: Query) -> None:
         if not query.time >= 0:
@@ -299,6 +309,8 @@ class DuetSession:
 
     def _forward(self, frame_embeds: torch.Tensor | None = None) -> torch.Tensor:
         """Feed what waits, and behind it frames, [n, H]; the hidden states of all of it, [m, H]."""
+        if self.state.interrupted:
+            raise Interrupted
         waiting, self.state.waiting = self.state.waiting, []
         embeds = torch.cat(waiting if frame_embeds is None else [*waiting, frame_embeds])[None]
         with stage("language model"):

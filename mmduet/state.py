@@ -30,7 +30,7 @@ class StreamState:
     turns: what the context was made of after the system turn, kept only where frames are to leave again.
     generated: the different tokens said so far (for the repetition penalty). pending: queries whose time has not come.
     stream_open: whether the context ends inside a stream turn. last: what came last. carry: a token that waits for
-    the next frame. frames: the next frame's number, counted from the video's start.
+    the next frame. frames: the next frame's number, counted from the video's start. interrupted: nothing more is fed.
     """
 
     cache: StreamCache
@@ -43,6 +43,7 @@ class StreamState:
     last: Literal["", "query", "frame", "response"] = ""
     carry: list[int] = field(default_factory=list)
     frames: int = 0
+    interrupted: bool = False
 
     def crop(self, length: int) -> None:
         """Forget the context from position `length` on."""

@@ -35,3 +35,24 @@ def reference() -> Path:
     if not REFERENCE.is_dir():
         pytest.skip(f"the reference files are not at {REFERENCE}")
     return REFERENCE
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium. Of a module only: while Playwright is on, no other event loop can run in this thread."""
+    from tests.chromium import open_browser
+
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser):
+    """An empty page, 760 by 800 pixels, that fails the test if it reported an error."""
+    from tests.chromium import record
+
+    page = browser.new_page(viewport={"width": 760, "height": 800})
+    seen = record(page)
+    yield page
+    page.close()
+    assert not seen.errors

@@ -12,7 +12,7 @@ from mmduet.conversation import StreamTurn, TextTurn, render
 from mmduet.errors import DuetError
 from mmduet.policy import FrameScores, ScoreSum, ScoreThreshold, make_policy
 from mmduet.protocol import PROTOCOLS
-from mmduet.session import DuetSession
+from mmduet.session import DuetSession, Interrupted
 from mmduet.trace import DuetTrace, Query, Response
 from mmduet.video import FrameBatch
 
@@ -300,3 +300,15 @@ def test_scores_are_plain_numbers(tiny, frames):
     event = next(iter(DuetSession(*tiny).stream(frames)))
     assert isinstance(event, FrameScores)
     assert isinstance(event.informative, float)
+
+
+def test_an_interrupted_response_ends_before_its_next_token(tiny, frames):
+    session = DuetSession(*tiny, policy=ScoreThreshold(-1), max_new_tokens=50)
+    events = session.feed(frames)
+    assert isinstance(next(events), FrameScores)
+    session.interrupt()
+    with pytest.raises(Interrupted):
+        next(events)
+    assert not session.state.generated
+    session.reset()
+    assert len(list(session.feed(frames))) == 2 * len(frames)

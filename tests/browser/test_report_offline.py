@@ -1,8 +1,6 @@
 """An exported page, opened from disk in a real browser: plots draw, nothing is fetched, no foreign script runs."""
 
 import json
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,16 +8,11 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
-from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from mmduet.reports import export_html
+from tests.chromium import Browser, Page, until
 
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run", "--virtual-time-budget=5000", "--dump-dom",
-    "--disable-features=IsolateSandboxedIframes",  # a frame in a process of its own may outlive the time budget
-]  # fmt: skip
 ATTACK = '<img src=x onerror="document.documentElement.dataset.ran=1"></script><script>boom()</script>'
 FRAME = (
     '<script type="module">const code = new Blob(["export default 42"], {type: "text/javascript"});'
@@ -28,13 +21,11 @@ FRAME = (
 )
 
 
-@pytest.fixture(scope="module")
-def browser() -> str:
-    """The path of a Chromium."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not found:
-        pytest.skip("there is no chromium on this machine")
-    return found
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty page; what is refused to an attack is an error to it, so it may have some."""
+    with browser.new_context() as context:
+        yield context.new_page()
 
 
 @pytest.fixture
@@ -56,13 +47,11 @@ def asked() -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
 
 
-def rendered(browser: str, page: str, folder: Path) -> BeautifulSoup:
-    """The page's elements after its scripts ran."""
+def show(page: Page, content: str, folder: Path) -> None:
+    """Opens a page from disk."""
     path = folder / "page.html"
-    path.write_text(page, encoding="utf-8")
-    command = [browser, *FLAGS, f"--user-data-dir={folder / 'profile'}", path.as_uri()]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return BeautifulSoup(ended.stdout, "html.parser")
+    path.write_text(content, encoding="utf-8")
+    page.goto(path.as_uri())
 
 
 def page_of(*bundles: dict[str, object]) -> str:
@@ -77,31 +66,28 @@ def figure(**layout: object) -> dict[str, object]:
     return {"application/vnd.plotly.v1+json": json.loads(drawn.to_json())}
 
 
-def test_plots_are_drawn_and_nothing_is_fetched(browser: str, tmp_path: Path, asked: tuple[str, list[str]]) -> None:
+def test_plots_are_drawn_and_nothing_is_fetched(page: Page, tmp_path: Path, asked: tuple[str, list[str]]) -> None:
     address, paths = asked
     remote = {"source": f"{address}/picture.png", "xref": "paper", "yref": "paper", "sizex": 1, "sizey": 1}
     html = f'<img src="{address}/a.png"><script src="{address}/b.js"></script><p style="background:url({address}/c)">'
-    soup = rendered(browser, page_of(figure(images=[remote]), figure(), {"text/html": html}), tmp_path)
-    assert [len(plot.select("svg.main-svg")) > 0 for plot in soup.select(".plot")] == [True, True]
-    assert soup.select(".plot .heatmaplayer image"), "the heatmap has its pixels"
+    show(page, page_of(figure(images=[remote]), figure(), {"text/html": html}), tmp_path)
+    until(page, "document.querySelectorAll('.plot:has(svg.main-svg)').length === 2")
+    until(page, "document.querySelector('.plot .heatmaplayer image')")  # the heatmap has its pixels
     assert not paths, "the page asked the network for something"
 
 
-def test_foreign_text_runs_nothing(browser: str, tmp_path: Path) -> None:
-    soup = rendered(browser, page_of(figure(), {"text/html": ATTACK}, {"text/plain": ATTACK}), tmp_path)
-    assert soup.html is not None
-    assert "data-ran" not in soup.html.attrs
-    titles = [title.get_text() for title in soup.select(".gtitle")]
-    assert titles
-    assert "onerror" in titles[0]
+def test_foreign_text_runs_nothing(page: Page, tmp_path: Path) -> None:
+    show(page, page_of(figure(), {"text/html": ATTACK}, {"text/plain": ATTACK}), tmp_path)
+    page.locator(".gtitle").wait_for()
+    assert page.evaluate("document.documentElement.dataset.ran") is None
+    assert "onerror" in page.locator(".gtitle").all_text_contents()[0]
 
 
-def test_a_widgets_frame_runs_its_own_module(browser: str, tmp_path: Path) -> None:
-    page = page_of(
+def test_a_widgets_frame_runs_its_own_module(page: Page, tmp_path: Path) -> None:
+    content = page_of(
         {"text/html": f'<iframe srcdoc="{FRAME.replace("&", "&amp;").replace(chr(34), "&quot;")}"></iframe>'}
     )
-    nonce = page.partition("script-src 'nonce-")[2].partition("'")[0]
+    nonce = content.partition("script-src 'nonce-")[2].partition("'")[0]
     listener = f'<script nonce="{nonce}">onmessage = (event) => {{ document.body.dataset.said = event.data; }}</script>'
-    soup = rendered(browser, page.replace("</head>", f"{listener}</head>"), tmp_path)
-    assert soup.body is not None
-    assert soup.body.get("data-said") == "widget 42"
+    show(page, content.replace("</head>", f"{listener}</head>"), tmp_path)
+    assert until(page, "document.body.dataset.said") == "widget 42"

@@ -1,4 +1,4 @@
-"""DuetPlayer: what Python refuses, the browser's replay against DuetTrace's, and the player in a real browser."""
+"""DuetPlayer in Python: what it refuses, what it sends, and the browser's replay against DuetTrace's."""
 
 import html
 import json
@@ -6,76 +6,20 @@ import math
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import traitlets
-from bs4 import BeautifulSoup, Tag
-from mmduet_widgets import DuetPlayer, duet_player
+from mmduet_widgets import DuetPlayer
+from mmduet_widgets.duet_player import json_number, policy_data
 
 from mmduet.errors import DuetError, VideoError
-from mmduet.policy import ScoreSum, ScoreThreshold, make_policy
-from mmduet.reports.outputs import inert_html
+from mmduet.policy import ScoreSum, make_policy
 from mmduet.trace import DuetTrace, Query, Response
 from tests.clips import write_clip
-from tests.widgets.chromium import Page, open_chromium
-
-ATTACK = '<img src=x onerror="window.ran=1"></script><script>window.ran=1</script><!-- \u2028 @DATA@'
-WEBM = b"\x1a\x45\xdf\xa3" + bytes(8)
-ESM = Path(duet_player.__file__).with_suffix(".js")
-ROOT = "document.querySelector('.mmduet-player')"
-
-
-def make_trace(frames: int = 12, **changes: Any) -> DuetTrace:
-    """Two frames a second; informative goes 0, 0.1 … 0.9, 0, 0.1."""
-    trace = DuetTrace(
-        times=np.arange(frames) / 2,
-        informative=np.arange(frames) % 10 / 10,
-        relevance=np.full(frames, 0.25),
-        responses=[Response(4.0, "A cat."), Response(2.0, ATTACK)],
-        queries=[Query(0.0, "What is there?")],
-    )
-    for name, value in changes.items():
-        setattr(trace, name, value)
-    return trace
-
-
-def make_player(video: Any = WEBM, trace: DuetTrace | None = None, **options: Any) -> DuetPlayer:
-    options = {"policy": ScoreThreshold(0.65), **options}
-    return DuetPlayer(video, make_trace() if trace is None else trace, **options)
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six seconds of grey."""
-    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", frames=72)
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with open_chromium(tmp_path_factory.mktemp("profile")) as page:
-        yield page
-
-
-def show(page: Page, player: DuetPlayer, folder: Path, **size: int) -> None:
-    """Opens the document that stands within the player's frame."""
-    path = folder / "inner.html"
-    path.write_text(inner(player.to_html()), encoding="utf-8")
-    page.open(path, **size)
-    page.until(f"{ROOT} && ({ROOT}.querySelector('video')?.readyState ?? 4) >= 2")
-
-
-def inner(frame: str) -> str:
-    """The document within an `<iframe srcdoc>`."""
-    [element] = BeautifulSoup(frame, "html.parser").contents  # one element, whatever texts are in it
-    assert isinstance(element, Tag)
-    return str(element["srcdoc"])
-
-
-# --- in Python ----------------------------------------------------------------------------------------
+from tests.widgets.players import ATTACK, WEBM, inner, make_player, make_trace
 
 
 def test_the_state_is_plain_json() -> None:
@@ -156,7 +100,8 @@ def test_a_missing_or_empty_clip_is_refused(tmp_path: Path) -> None:
             make_player(video)
 
 
-def test_a_clip_that_cannot_be_shown_is_told(clip: Path) -> None:
+def test_a_clip_that_cannot_be_shown_is_told(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4")
     large = make_player(WEBM + bytes(8_500_000))
     assert (large.video, large.note) == (
         b"",
@@ -178,8 +123,8 @@ def test_no_text_ends_a_script_or_the_frame() -> None:
 
 
 def test_the_module_asks_for_nothing() -> None:
-    sources = [ESM.read_text(), ESM.with_suffix(".css").read_text()]
-    assert not re.search(r"fetch\(|XMLHttp|@import|url\((?!#)|innerHTML|insertAdjacentHTML", "".join(sources))
+    sources = DuetPlayer._esm + DuetPlayer._css
+    assert not re.search(r"fetch\(|XMLHttp|@import|url\((?!#)|innerHTML|insertAdjacentHTML", sources)
 
 
 # --- the replay ---------------------------------------------------------------------------------------
@@ -199,7 +144,7 @@ def replay_in_node(cases: list[dict[str, Any]]) -> list[list[int]]:
         pytest.skip("there is no node on this machine")
     ended = subprocess.run(
         [node, "--input-type=module", "-e", REPLAY],
-        input=json.dumps({"esm": ESM.read_text(), "cases": cases}, allow_nan=False),
+        input=json.dumps({"esm": DuetPlayer._esm, "cases": cases}, allow_nan=False),
         capture_output=True,
         text=True,
         timeout=60,
@@ -221,193 +166,11 @@ def test_the_browser_replays_by_the_same_rules() -> None:
     cases, expected = [], []
     for _ in range(40):
         trace = random_trace(rng)
+        shown = make_player(trace=trace).get_state(["trace"])
         for mode in ("threshold", "sum"):
             for heads in (("informative",), ("relevance",), ("informative", "relevance"), ("relevance", "informative")):
                 for threshold in (0.0, 0.3, 0.5, 1.0, 1.1, 2.5, -1.0, math.inf, float(rng.random() * 2)):
                     policy = make_policy(mode, threshold, heads=heads)
-                    state = make_player(trace=trace, policy=policy).get_state(["trace", "policy", "threshold"])
-                    cases.append(state)
+                    cases.append({**shown, "policy": policy_data(policy), "threshold": json_number(threshold)})
                     expected.append(trace.replay(policy).tolist())
     assert replay_in_node(cases) == expected
-
-
-# --- in a browser -------------------------------------------------------------------------------------
-
-
-def count_of(page: Page, name: str) -> int:
-    return page.value(f"{ROOT}.querySelectorAll('.mmduet-player-{name}').length")
-
-
-def text_of(page: Page, name: str) -> str:
-    return page.value(f"{ROOT}.querySelector('.mmduet-player-{name}').textContent")
-
-
-def test_it_shows_what_was_said_and_runs_none_of_it(page: Page, clip: Path, tmp_path: Path) -> None:
-    show(page, make_player(clip, title=ATTACK, spans=[(0.0, 3.0, ATTACK), (1.0, 4.0, "b")]), tmp_path)
-    names = ("said", "asked", "would", "span", "curve", "line")
-    assert {name: count_of(page, name) for name in names} == {
-        "said": 2, "asked": 1, "would": 3, "span": 2, "curve": 2, "line": 3,
-    }  # fmt: skip
-    assert text_of(page, "title") == ATTACK
-    texts = page.value(f"[...{ROOT}.querySelectorAll('.mmduet-player-text')].map((line) => line.textContent)")
-    assert texts == ["What is there?", ATTACK, "A cat."]
-    assert text_of(page, "speaks") == "speaks 3× at 0.65"
-    assert page.value("document.querySelectorAll('img').length") == 0
-    assert page.value("window.ran") is None
-    assert not page.errors
-    assert {address.partition(":")[0] for address in page.requests} <= {"file", "blob", "data"}
-
-
-@pytest.mark.parametrize("policy", [ScoreThreshold(0.65), ScoreSum(1.0, heads=("informative", "relevance"))])
-def test_a_report_shows_it_whole_without_a_scroll_bar(
-    page: Page, clip: Path, tmp_path: Path, policy: ScoreThreshold | ScoreSum
-) -> None:
-    frame = make_player(clip, policy=policy, title="Cats", spans=[(0.0, 3.0, "a"), (1.0, 4.0, "b")]).to_html()
-    path = tmp_path / "report.html"
-    content = "default-src 'none'; script-src 'nonce-abc' 'strict-dynamic'; style-src 'unsafe-inline'; media-src blob:"
-    path.write_text(
-        f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{content}">'
-        f'<body style="margin: 0">{inert_html(frame, "abc")}'
-    )
-    page.open(path, width=760, height=900)
-    world = {"contextId": page.frame_world()}
-    page.until(f"{ROOT}?.querySelector('video')?.readyState >= 2", **world)
-    page.until(f"{ROOT}.querySelector('.mmduet-player-speaks').textContent.startsWith('speaks')", **world)
-    root = "document.documentElement"
-    assert page.value(f"[{root}.scrollHeight <= innerHeight, {root}.scrollWidth <= innerWidth]", **world) == [
-        True,
-        True,
-    ]
-    assert page.value(f"{ROOT}.querySelector('.mmduet-player-stage').clientHeight", **world) >= 200
-    assert not page.errors
-
-
-def test_dragging_the_line_moves_the_threshold(page: Page, clip: Path, tmp_path: Path) -> None:
-    show(page, make_player(clip), tmp_path)
-    x, y = page.center(".mmduet-player-grab")
-    page.pointer("mousePressed", x, y)
-    page.pointer("mouseMoved", x, y + 20)
-    page.pointer("mouseMoved", x, 780)
-    page.until(f"{ROOT}.querySelector('.mmduet-player-speaks').textContent === 'speaks 10× at 0.00'")
-    page.pointer("mouseReleased", x, 780)
-    page.pointer("mouseMoved", x, y)
-    assert text_of(page, "speaks") == "speaks 10× at 0.00", "a released line stays"
-    assert (count_of(page, "would"), count_of(page, "said")) == (10, 2)
-    assert page.value(f"{ROOT}.querySelector('input').value") == "0"
-    page.click(*page.center(".mmduet-player-reset"))
-    page.until(f"{ROOT}.querySelector('.mmduet-player-speaks').textContent === 'speaks 3× at 0.65'")
-
-
-def test_the_slider_moves_the_threshold_by_keys(page: Page, clip: Path, tmp_path: Path) -> None:
-    show(page, make_player(clip), tmp_path)
-    page.value(f"{ROOT}.querySelector('input').focus()")
-    page.key("End")
-    page.until(f"{ROOT}.querySelector('.mmduet-player-speaks').textContent === 'speaks 0× at 1.00'")
-    page.key("ArrowLeft")
-    page.until(f"{ROOT}.querySelector('.mmduet-player-speaks').textContent === 'speaks 0× at 0.99'")
-    assert text_of(page, "time").startswith("0:00.0"), "the slider's keys do not seek"
-
-
-def test_keys_play_pause_and_step(page: Page, clip: Path, tmp_path: Path) -> None:
-    show(page, make_player(clip), tmp_path)
-    time = f"{ROOT}.querySelector('.mmduet-player-time').textContent"
-    page.value(f"{ROOT}.focus()")
-    for key, shown in (("ArrowRight", "0:00.5"), ("ArrowRight", "0:01.0"), ("ArrowLeft", "0:00.5"), ("End", "0:06.0")):
-        page.key(key)
-        page.until(f"{time} === '{shown} / 0:06.0'")
-    page.key("Home")
-    page.key(" ")
-    page.until(f"!{ROOT}.querySelector('video').paused && {ROOT}.querySelector('video').currentTime > 0.2")
-    page.until(f"{time} >= '0:00.2'")
-    page.key(" ")
-    page.until(f"{ROOT}.querySelector('video').paused")
-
-
-def test_pointing_seeks(page: Page, clip: Path, tmp_path: Path) -> None:
-    show(page, make_player(clip, spans=[(1.0, 2.0, "a")]), tmp_path)
-    current = f"{ROOT}.querySelector('[aria-current]').textContent"
-    seeked = f"Math.abs({ROOT}.querySelector('video').currentTime - %s) < 0.05"
-    page.click(*page.center(".mmduet-player-lines li:last-child button"))
-    page.until(seeked % 4)
-    page.until(f"{current}.includes('A cat.')")
-    assert page.value(f"{ROOT}.querySelector('.mmduet-player-current').dataset.turn") == "said 1"
-    page.click(*page.center(".mmduet-player-span"))
-    page.until(seeked % 1)
-    page.until(f"{current}.includes('What is there?')")
-    x, y = page.center(".mmduet-player-would")
-    page.click(x, y + 30)  # on the curves, under the first mark
-    page.until(seeked % 3.5)
-
-
-def test_it_works_without_a_clip(page: Page, tmp_path: Path) -> None:
-    show(page, make_player(b"RIFF AVI "), tmp_path)
-    assert "MP4 and WebM" in text_of(page, "note")
-    page.value(f"{ROOT}.focus()")
-    page.key("ArrowRight")
-    page.key(" ")
-    page.until(f"{ROOT}.querySelector('.mmduet-player-time').textContent === '0:00.5 / 0:06.0'")
-    assert page.value(f"{ROOT}.querySelector('.mmduet-player-main').disabled")
-    show(page, make_player(WEBM), tmp_path / ".")
-    page.until(f"{ROOT}.querySelector('.mmduet-player-note')?.textContent.includes('cannot play')")
-    assert not page.errors
-
-
-def test_a_trace_without_frames_is_shown(page: Page, clip: Path, tmp_path: Path) -> None:
-    show(page, make_player(clip, make_trace(0, responses=[], queries=[])), tmp_path)
-    assert text_of(page, "speaks") == "speaks 0× at 0.65"
-    assert text_of(page, "nothing") == "Nothing was asked, nothing said."
-    assert not page.errors
-
-
-MOUNT = """
-(async () => {
-  const { esm } = JSON.parse(document.getElementById("data").textContent);
-  const { default: widget } = await import(URL.createObjectURL(new Blob([esm], { type: "text/javascript" })));
-  const old = document.querySelector("video").src;
-  const [state, on, sent] = [{ ...JSON.parse(document.getElementById("data").textContent).state }, {}, []];
-  state.video = new DataView(await (await fetch(old)).arrayBuffer());
-  const model = {
-    get: (name) => state[name],
-    set: (name, value) => { state[name] = value; sent.push(name); on[`change:${name}`]?.(); },
-    save_changes: () => {},
-    on: (event, listener) => { on[event] = listener; },
-    off: (event, listener) => { if (on[event] === listener) delete on[event]; },
-  };
-  const el = document.body.appendChild(document.createElement("div"));
-  const end = widget.render({ model, el });
-  const video = el.querySelector("video");
-  await new Promise((done) => video.addEventListener("loadeddata", done));
-  sent.length = 0;
-  model.set("time", 2.5);
-  model.set("threshold", 0.85);
-  const followed = [video.currentTime, el.querySelector(".mmduet-player-speaks").textContent, sent.join()];
-  end();
-  const gone = await fetch(video.currentSrc).then(() => false, () => true);
-  return [...followed, Object.keys(on).length, el.childNodes.length, gone];
-})()
-"""
-
-
-def test_it_follows_python_and_leaves_nothing_behind(page: Page, clip: Path, tmp_path: Path) -> None:
-    path = tmp_path / "inner.html"
-    path.write_text(inner(make_player(clip).to_html()).replace("media-src blob:", "media-src blob:; connect-src blob:"))
-    page.open(path)
-    page.until(f"{ROOT}?.querySelector('video')?.readyState >= 2")
-    time, speaks, sent, listeners, nodes, gone = page.value(MOUNT)
-    assert time == pytest.approx(2.5, abs=0.01)
-    assert speaks == "speaks 1× at 0.85"
-    assert sent == "time,threshold", "what Python sets is not sent back"
-    assert (listeners, nodes, gone) == (0, 0, True)
-
-
-def test_a_dark_theme_is_followed(page: Page, clip: Path, tmp_path: Path) -> None:
-    show(page, make_player(clip), tmp_path)
-    paper = f"getComputedStyle({ROOT}).backgroundColor"
-    light = page.value(paper)
-    page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
-    dark = page.value(paper)
-    page.value("document.body.dataset.jpThemeLight = 'true'")
-    assert page.value(paper) == light != dark, "JupyterLab's theme is stronger than the system's"
-    page.call("Emulation.setEmulatedMedia", features=[])
-    page.value("document.body.dataset.jpThemeLight = 'false'")
-    assert page.value(paper) == dark

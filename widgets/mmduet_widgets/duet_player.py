@@ -14,10 +14,11 @@ import numpy as np
 import traitlets as t
 
 from mmduet.errors import DuetError, VideoError
-from mmduet.policy import HEADS, POLICIES, ScoreSum, ScoreThreshold
+from mmduet.policy import HEADS, POLICIES, Policy, ScoreSum, ScoreThreshold
 from mmduet.trace import DuetTrace, Query, Response
 
 HERE = Path(__file__).parent
+ESM_PARTS = [f"duet_player{part}.js" for part in ("_common", "_timeline", "_transcript", "_live", "")]
 MAX_VIDEO_BYTES = 8_000_000
 BROWSER_MAGIC = ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"))  # MP4; WebM and Matroska: (offset, bytes)
 
@@ -67,6 +68,10 @@ widget.default.render({ model, el: document.getElementById("player") });
 """
 
 
+class SettingError(DuetError, t.TraitError):
+    """A trait cannot be this; as a TraitError it makes traitlets keep the old value."""
+
+
 class DuetPlayer(anywidget.AnyWidget):
     """Plays a clip over the curves of its finished trace, and replays the policy at any threshold.
 
@@ -81,16 +86,16 @@ class DuetPlayer(anywidget.AnyWidget):
     read only. Raises VideoError where there is no clip, DuetError where trace or spans are wrong.
     """
 
-    _esm = HERE / "duet_player.js"
-    _css = HERE / "duet_player.css"
+    _esm = "\n".join((HERE / part).read_text(encoding="utf-8") for part in ESM_PARTS)  # one module, without a bundler
+    _css = (HERE / "duet_player.css").read_text(encoding="utf-8")  # of a Path, anywidget would never let players go
 
     threshold = t.Float().tag(
         sync=True,
-        to_json=lambda value, _: _number(value),
+        to_json=lambda value, _: json_number(value),
         from_json=lambda value, _: float(value),
     )
     time = t.Float(0.0).tag(sync=True)
-    trace = t.Dict(read_only=True).tag(sync=True)
+    trace = t.Instance(DuetTrace, read_only=True).tag(sync=True, to_json=lambda trace, _: _trace_data(trace))
     policy = t.Dict(read_only=True).tag(sync=True)
     spans: t.List = t.List(read_only=True).tag(sync=True)
     title = t.Unicode(read_only=True).tag(sync=True)
@@ -106,10 +111,10 @@ class DuetPlayer(anywidget.AnyWidget):
         spans: Iterable[tuple[float, float, str]] = (),
         title: str = "",
     ):
-        clip, note = _clip(video)
+        clip, note = read_clip(video)
         state = {
-            "trace": _trace_data(trace),
-            "policy": _policy_data(policy),
+            "trace": trace,
+            "policy": policy_data(policy),
             "spans": [_span_data(span) for span in spans],
             "title": title,
             "video": clip,
@@ -120,16 +125,25 @@ class DuetPlayer(anywidget.AnyWidget):
             for name, value in state.items():
                 self.set_trait(name, value)
 
+    @t.default("trace")
+    def _no_trace(self) -> DuetTrace:
+        return DuetTrace.from_events([])
+
+    @t.validate("trace")
+    def _check_trace(self, proposal: Any) -> DuetTrace:
+        _trace_data(proposal["value"])
+        return proposal["value"]
+
     @t.validate("threshold")
     def _check_threshold(self, proposal: Any) -> float:
         if math.isnan(proposal["value"]):
-            raise DuetError("threshold=nan: a threshold is a number; use math.inf to never speak.")
+            raise SettingError("threshold=nan: a threshold is a number; use math.inf to never speak.")
         return proposal["value"]
 
     @t.validate("time")
     def _check_time(self, proposal: Any) -> float:
         if not 0 <= proposal["value"] < math.inf:
-            raise DuetError(f"time={proposal['value']}: give seconds from the clip's start, 0 or more.")
+            raise SettingError(f"time={proposal['value']}: give seconds from the clip's start, 0 or more.")
         return proposal["value"]
 
     def to_html(self) -> str:
@@ -147,17 +161,17 @@ class DuetPlayer(anywidget.AnyWidget):
     def _document(self) -> str:
         """The page within the frame."""
         state = self.get_state(["threshold", "time", "trace", "policy", "spans", "title", "note"])
-        data = {"esm": str(self._esm), "video": base64.b64encode(self.video).decode(), "state": state}
+        data = {"esm": self._esm, "video": base64.b64encode(self.video).decode(), "state": state}
         parts = {
             "TITLE": html.escape(self.title or "Duet player"),
-            "CSS": str(self._css),
+            "CSS": self._css,
             # no "<" is left in it, so no text can end the script element
             "DATA": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
         }
         return re.sub("@(TITLE|CSS|DATA)@", lambda match: parts[match[1]], FRAME)
 
 
-def _clip(video: str | Path | bytes) -> tuple[bytes, str]:
+def read_clip(video: str | Path | bytes) -> tuple[bytes, str]:
     """The clip's bytes and "", or none and a sentence that says why it is not shown."""
     name = "the clip" if isinstance(video, bytes) else str(video)
     size = len(video) if isinstance(video, bytes) else _file_size(Path(video))
@@ -209,14 +223,14 @@ def _turn_data(name: str, turns: Iterable[Query | Response]) -> list[dict[str, A
     return sorted(data, key=lambda turn: turn["time"])
 
 
-def _policy_data(policy: ScoreThreshold | ScoreSum) -> dict[str, Any]:
+def policy_data(policy: Policy) -> dict[str, Any]:
     for mode, kind in POLICIES.items():
         if isinstance(policy, kind):
-            return {"mode": mode, "threshold": _number(policy.threshold), "heads": list(policy.heads)}
+            return {"mode": mode, "threshold": json_number(policy.threshold), "heads": list(policy.heads)}
     raise DuetError(f"policy={policy!r}: the player replays ScoreThreshold and ScoreSum.")
 
 
-def _number(value: float) -> float | str:
+def json_number(value: float) -> float | str:
     """A number as JSON; infinity, which JSON lacks, as the text that JavaScript's Number and float read."""
     return float(value) if math.isfinite(value) else str(float(value)).replace("inf", "Infinity")
 

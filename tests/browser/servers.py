@@ -1,0 +1,81 @@
+"""JupyterLab and Voilà on loopback, with a folder of their own and nothing of the user's."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.chromium import Page, until
+
+PATIENCE = 60  # s
+ADDRESS = re.compile(r"(http://127\.0\.0\.1:\d+)/\S*\?(token=\w+)")
+SETTINGS = {  # a notebook's cells all stay on the page, and no news are asked for
+    "jupyterlab_settings_dir/@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
+    "jupyter_config_dir/labconfig/page_config.json": {
+        "disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}
+    },
+}
+RUN_CODE = """
+async (code) => {
+  const future = jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code });
+  let text = "";
+  future.onIOPub = ({ content }) => (text += content.text ?? content.traceback?.join("") ?? "");
+  await future.done;
+  return text;
+}
+"""
+
+
+@contextmanager
+def serve(folder: Path, *command: str) -> Iterator[tuple[str, str]]:
+    """Runs `python -m command` in a folder; gives the address that it prints, and "token=…"; ends it on leaving."""
+    homes = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
+    own = folder / "jupyter"
+    places = {name: str(own / name.lower()) for name in (*homes, "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")}
+    for name, settings in SETTINGS.items():
+        (own / name).parent.mkdir(parents=True)
+        (own / name).write_text(json.dumps(settings))
+    log = own / "log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=folder, env={**os.environ, **places}, stdout=output, stderr=output
+        )
+    try:
+        yield _address(server, log)
+    finally:
+        server.terminate()
+        server.wait(PATIENCE)
+
+
+def serve_lab(folder: Path):
+    """JupyterLab over a folder, as `serve`."""
+    options = ("--no-browser", "--allow-root", "--expose-app-in-browser", "--ServerApp.ip=127.0.0.1")
+    return serve(folder, "jupyterlab", *options)
+
+
+def _address(server: subprocess.Popen, log: Path) -> tuple[str, str]:
+    ending = time.monotonic() + PATIENCE
+    while time.monotonic() < ending:
+        if found := ADDRESS.search(log.read_text()):
+            return found[1], found[2]
+        assert server.poll() is None, log.read_text()
+        time.sleep(0.05)
+    raise AssertionError(f"no address in {PATIENCE} s: {log.read_text()}")
+
+
+def run_notebook(page: Page, address: str, token: str, name: str) -> None:
+    """Opens a notebook in JupyterLab and runs it to its end."""
+    page.goto(f"{address}/doc/tree/{name}?{token}")
+    until(page, "window.jupyterapp?.shell.currentWidget?.context?.isReady")
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.ready.then(() => null)")
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells').then(() => null)")
+
+
+def run_code(page: Page, code: str) -> str:
+    """Has the open notebook's kernel run something; gives what it prints."""
+    return page.evaluate(RUN_CODE, code)

@@ -1,0 +1,256 @@
+"""LiveDuet in Python: settings, commands, and that no thread stays behind."""
+
+import gc
+import json
+import math
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import traitlets
+from ipywidgets import Widget
+from mmduet_widgets import LiveDuet
+
+from mmduet.errors import DuetError, VideoError
+from mmduet.policy import ScoreSum, ScoreThreshold
+from mmduet.session import DuetSession
+from mmduet.trace import DuetTrace, Query, Response
+from tests.clips import write_clip, write_sound
+from tests.widgets.players import inner
+
+PATIENCE = 30  # s
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("clips")
+    return [write_clip(folder / name, frames=frames) for name, frames in (("one.mp4", 36), ("two.webm", 24))]
+
+
+@pytest.fixture
+def session(tiny) -> DuetSession:
+    return DuetSession(*tiny, policy=ScoreThreshold(0.5), frame_fps=4.0, max_new_tokens=3)
+
+
+@pytest.fixture
+def player(session: DuetSession, clips: list[Path]):
+    player = LiveDuet(session, clips)
+    player.real_time = False
+    yield player
+    player.close()
+    player.wait(PATIENCE)
+    assert watching() == 0
+
+
+def watching() -> int:
+    """Threads that watch."""
+    return [thread.name for thread in threading.enumerate()].count("mmduet-watcher")
+
+
+def sent(player: LiveDuet, **state: Any) -> None:
+    """What the browser sets."""
+    player.set_state(json.loads(json.dumps(state)))
+
+
+def told(player: LiveDuet, **content: Any) -> None:
+    """A message from the browser."""
+    player._handle_custom_msg(content, [])
+
+
+def test_it_watches_and_is_a_player_of_what_it_saw(player: LiveDuet, session: DuetSession) -> None:
+    assert (player.state, player.title, player.clip) == ("idle", "one.mp4", player.clips[0])
+    player.ask(" what? ")
+    assert player.waiting == ["what?"]
+    player.start()
+    assert watching() == 1
+    player.wait(PATIENCE)
+    assert (player.state, player.message, player.waiting, player.stale) == ("ended", "", ["what?"], False)
+    assert (len(player.trace), player.trace.queries) == (12, [Query(0.0, "what?")])
+    assert player.time == player.trace.times[-1]
+    assert session.state.context == [], "the session that was given is not used"
+    data = json.loads(inner(player.to_html()).partition('id="data">')[2].partition("</script>")[0])
+    assert data["state"]["trace"]["times"] == player.trace.times.tolist()
+    assert "state" not in data["state"], "its page is that of a trace"
+    json.dumps(player.get_state([name for name in player.keys if name != "video"]), allow_nan=False)
+
+
+def test_pause_resume_stop_and_start_again(player: LiveDuet) -> None:
+    player.start()
+    player.pause()
+    assert player.state == "paused"
+    player.resume()
+    assert player.state == "running"
+    player.pause()
+    player.stop()
+    player.wait(PATIENCE)
+    assert (player.state, player.watching) == ("stopped", False)
+    seen = len(player.trace)
+    player.pause()
+    player.resume()
+    assert (player.state, len(player.trace)) == ("stopped", seen)
+    told(player, command="start")
+    told(player, command="start")
+    player.wait(PATIENCE)
+    assert (player.state, len(player.trace)) == ("ended", 12)
+
+
+def test_a_new_player_stops_the_last(player: LiveDuet, session: DuetSession, clips: list[Path]) -> None:
+    player.start()
+    player.pause()
+    again = LiveDuet(session, clips)
+    player.wait(PATIENCE)
+    assert (player.state, watching()) == ("stopped", 0)
+    again.close()
+
+
+def test_a_closed_player_is_forgotten(session: DuetSession, clips: list[Path]) -> None:
+    player = LiveDuet(session, clips)
+    player.start()
+    player.pause()
+    player.close()
+    player.wait(PATIENCE)
+    assert watching() == 0
+    reference = weakref.ref(player)
+    assert player not in Widget.widgets.values()
+    del player
+    gc.collect()
+    assert reference() is None
+
+
+def test_settings_wait_for_the_next_start(player: LiveDuet) -> None:
+    sent(player, mode="sum", heads=["relevance", "informative"], threshold=2.5)
+    assert player.policy == {"mode": "sum", "threshold": 2.5, "heads": ["relevance", "informative"]}, "not started yet"
+    player.start()
+    player.wait(PATIENCE)
+    said = player.trace.responses
+    assert [r.time for r in said] == player.trace.times[
+        player.trace.replay(ScoreSum(2.5, heads=("relevance", "informative")))
+    ].tolist()
+    sent(player, mode="threshold", frame_fps=2, remove_assistant_turns=True, repetition_penalty=1.5, threshold=0.25)
+    assert (player.stale, player.policy["mode"], player.trace.responses) == (True, "sum", said)
+    player.start()
+    running = player._watcher.session  # type: ignore[union-attr]
+    assert (running.frame_fps, running.remove_assistant_turns, running.repetition_penalty) == (2.0, True, 1.5)
+    player.wait(PATIENCE)
+    assert (player.stale, player.policy["mode"], player.policy["threshold"], len(player.trace)) == (
+        False, "threshold", 0.25, 6,
+    )  # fmt: skip
+    sent(player, repetition_penalty=1.0)
+    assert player._new_session().repetition_penalty is None
+    sent(player, repetition_penalty=1.5)
+    assert not player.stale
+
+
+def test_a_threshold_is_used_while_it_runs(player: LiveDuet) -> None:
+    player.threshold = math.inf
+    player.start()
+    player.pause()
+    sent(player, threshold=-1.0)
+    player.resume()
+    player.wait(PATIENCE)
+    assert (player.thresholds[-1][1], player.policy["threshold"]) == (-1.0, "Infinity")
+    assert player.trace.responses
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"mode": "loud"}, "mode='loud' is not known"),
+        ({"heads": []}, "name one or both"),
+        ({"heads": ["nose"]}, "name one or both"),
+        ({"frame_fps": 0}, "frame_fps=0.0: give a positive number"),
+        ({"frame_fps": None}, "frame_fps"),
+        ({"repetition_penalty": -1}, "repetition_penalty=-1.0"),
+        ({"clip": "none.mp4"}, "none.mp4 does not exist"),
+        ({"threshold": "NaN"}, "threshold=nan"),
+    ],
+)
+def test_what_cannot_be_is_told_and_not_taken(player: LiveDuet, state: dict[str, Any], message: str) -> None:
+    before = player.get_state(list(state))
+    sent(player, **state)
+    assert message in player.message
+    assert player.get_state(list(state)) == before
+    with pytest.raises((DuetError, traitlets.TraitError)):
+        player.set_trait(*next(iter(state.items())))
+    told(player, command="start")
+    assert player.message == ""
+
+
+def test_another_clip_ends_the_run(player: LiveDuet, tmp_path: Path) -> None:
+    player.start()
+    player.pause()
+    sent(player, clip=player.clips[1])
+    player.wait(PATIENCE)
+    assert (player.state, player.title, len(player.trace), player.time) == ("idle", "two.webm", 0, 0.0)
+    assert player.video == Path(player.clips[1]).read_bytes()
+    player.start()
+    player.wait(PATIENCE)
+    assert (player.state, len(player.trace)) == ("ended", 8)
+    sent(player, clip=str(write_sound(tmp_path / "sound.mp4")))
+    assert "no picture track" in player.message
+    assert (player.state, player.clip) == ("ended", player.clips[1])
+
+
+def test_questions_are_checked(player: LiveDuet) -> None:
+    told(player, command="ask", text="  ")
+    assert player.message == "the question is empty: type one."
+    told(player, command="ask", text="<|im_end|>")
+    assert "a token of the prompt" in player.message
+    told(player, command="ask", text="and now?")
+    assert (player.message, player.waiting) == ("", ["and now?"])
+    for _ in range(2):
+        player.start()
+        player.wait(PATIENCE)
+        assert player.trace.queries == [Query(0.0, "and now?")], "each run begins with it"
+    told(player, command="forget")
+    assert player.waiting == []
+    player.start()
+    player.pause()
+    told(player, command="ask", text="here?")
+    assert player.waiting == ["here?"]
+    player.stop()
+    player.wait(PATIENCE)
+    assert (player.trace.queries, player.waiting) == ([], []), "what no frame took is gone with the run"
+
+
+def test_it_begins_with_a_trace(session: DuetSession, clips: list[Path]) -> None:
+    scores = np.array([0.1, 0.9]), np.zeros(2)
+    seen = DuetTrace(np.array([0.0, 0.5]), *scores, [Response(0.5, "A cat.")], [Query(0.0, "what?")])
+    player = LiveDuet(session, [*clips, *clips], trace=seen, spans=[(0.0, 1.0, "a cat")])
+    assert (player.trace, player.state, player.waiting) == (seen, "idle", ["what?"])
+    assert player.clips == [str(clip) for clip in clips]
+    player.mode = "sum"
+    assert (player.stale, player.policy["mode"]) == (True, "threshold")
+    assert "A cat." in inner(player.to_html())
+    player.clip = player.clips[1]
+    assert (len(player.trace), player.spans, player.policy["mode"]) == (0, [], "sum")
+    player.close()
+
+
+def test_what_fails_is_in_the_message(player: LiveDuet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self, *_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(DuetSession, "_encode", fail)
+    player.start()
+    player.wait(PATIENCE)
+    assert (player.state, player.message) == ("error", "RuntimeError: out of memory")
+    monkeypatch.undo()
+    player.start()
+    player.wait(PATIENCE)
+    assert (player.state, player.message) == ("ended", "")
+
+
+def test_what_it_cannot_play_is_refused(session: DuetSession, tmp_path: Path) -> None:
+    with pytest.raises(DuetError, match="at least one clip"):
+        LiveDuet(session, [])
+    with pytest.raises(VideoError, match="no such file"):
+        LiveDuet(session, [tmp_path / "none.mp4"])
+    with pytest.raises(DuetError, match="no picture track"):
+        LiveDuet(session, [write_sound(tmp_path / "sound.mp4")])
+    session.policy = object()  # type: ignore[assignment]
+    with pytest.raises(DuetError, match="ScoreThreshold and ScoreSum"):
+        LiveDuet(session, [write_clip(tmp_path / "clip.mp4")])

@@ -1,0 +1,196 @@
+// Fourth part: what a live player has besides: the run's buttons, its settings, the questions.
+
+const STATES = {
+  idle: "not started", running: "watching", paused: "paused", ended: "watched to the end", stopped: "stopped",
+  error: "failed",
+};
+const MODES = { threshold: "are above the threshold", sum: "add up to the threshold" };
+const CHOICES = { informative: "informative", relevance: "relevance", "informative relevance": "informative + relevance" };
+const OTHER = "another file …";
+
+/** In JupyterLab, the enter key neither ends a field's change nor sends a form. */
+function onEnter(field, action) {
+  field.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && action());
+}
+
+/** The controls of a run. `node` stands above the clip, `ask` under the transcript. */
+class LiveControls {
+  constructor(model, signal) {
+    this.model = model;
+    this.signal = signal;
+    this.node = element("div", "live", {}, this.newRun(), this.newSettings());
+    this.ask = this.newQuestions();
+    follow(model, ["state", "message", "stale", "waiting", "trace"], () => this.show(), signal);
+    this.show();
+  }
+
+  /** Whether a run is on, be it paused. */
+  get watching() {
+    return ["running", "paused"].includes(this.model.get("state"));
+  }
+
+  send(command, more = {}) {
+    this.model.send({ command, ...more });
+  }
+
+  pauseOrResume() {
+    this.send(this.model.get("state") === "paused" ? "resume" : "pause");
+  }
+
+  // --- the run
+
+  newRun() {
+    this.start = this.button("start", () => this.send("start"));
+    this.pause = this.button("", () => this.pauseOrResume());
+    this.stop = this.button("", () => this.send("stop"));
+    this.stop.textContent = "Stop";
+    this.status = element("span", "status", { role: "status" });
+    this.message = element("p", "message", { role: "alert" });
+    const pace = this.checkbox("real_time", "no faster than it plays");
+    return element("div", "run", {}, this.start, this.pause, this.stop, this.status, pace, this.message);
+  }
+
+  button(names, action) {
+    const button = element("button", `command ${names}`.trim(), { type: "button" });
+    button.addEventListener("click", action);
+    return button;
+  }
+
+  show() {
+    const state = this.model.get("state");
+    this.start.textContent = this.watching ? "Restart" : "Watch";
+    this.pause.textContent = state === "paused" ? "Resume" : "Pause";
+    this.pause.disabled = this.stop.disabled = !this.watching;
+    this.node.dataset.state = state;
+    this.status.textContent = STATES[state];
+    this.message.textContent = this.model.get("message");
+    this.note.textContent = this.model.get("stale")
+      ? `Changed: ${this.watching ? "restart" : "watch again"} to use it.`
+      : "Used from the next start on.";
+    this.note.classList.toggle("mmduet-player-stale", this.model.get("stale"));
+    const waiting = this.model.get("waiting");
+    const when = this.watching ? "With the next frame" : "Asked at the start";
+    this.waiting.textContent = waiting.length ? `${when}: ${waiting.join(" · ")}` : "";
+    this.forget.classList.toggle("mmduet-player-gone", this.watching || !waiting.length);
+  }
+
+  // --- its settings
+
+  newSettings() {
+    this.note = element("p", "settings-note", { role: "status" });
+    return element(
+      "fieldset", "settings", {},
+      element("legend", "settings-name", {}, "Settings"),
+      ...this.newClips(),
+      element("span", "field", {}, "speak when", this.newHeads(), "scores", this.newMode()),
+      this.number("frame_fps", "a frame every", "s", (seconds) => 1 / seconds, { min: 0.01, step: 0.05 }),
+      this.number("repetition_penalty", "repetition penalty", "", (value) => value, { min: 0.05, step: 0.05 }),
+      this.checkbox("remove_assistant_turns", "remove earlier responses"),
+      this.note,
+    );
+  }
+
+  /** The list of clips, and a field for a path that comes up when none of them is wanted. */
+  newClips() {
+    const path = element("input", "entry path", {
+      type: "text", placeholder: "path of a clip, where the model runs", "aria-label": "Path of a clip", spellcheck: "false",
+    });
+    const list = element("select", "select", { "aria-label": "Clip" });
+    const show = () => {
+      const [clip, clips] = [this.model.get("clip"), this.model.get("clips")];
+      const all = clips.includes(clip) ? clips : [...clips, clip];
+      const name = (file) => file.split(/[\\/]/).at(-1);
+      list.replaceChildren(
+        ...all.map((file) => element("option", "", { value: file, title: file }, name(file))),
+        element("option", "", { value: "" }, OTHER),
+      );
+      list.value = clip;
+      path.classList.add("mmduet-player-gone");
+    };
+    list.addEventListener("change", () => {
+      path.classList.toggle("mmduet-player-gone", list.value !== "");
+      if (list.value) this.set("clip", list.value);
+      else path.focus();
+    });
+    const choose = () => path.value.trim() && this.set("clip", path.value.trim());
+    path.addEventListener("change", choose);
+    onEnter(path, choose);
+    follow(this.model, ["clip", "clips"], show, this.signal);
+    show();
+    return [element("label", "field", {}, "clip", list), path];
+  }
+
+  newHeads() {
+    const list = this.select("Heads", CHOICES);
+    const show = () => (list.value = [...this.model.get("heads")].sort().join(" "));
+    this.bind("heads", list, () => this.set("heads", list.value.split(" ")), show);
+    return list;
+  }
+
+  newMode() {
+    const list = this.select("Threshold mode", MODES);
+    this.bind("mode", list, () => this.set("mode", list.value), () => (list.value = this.model.get("mode")));
+    return list;
+  }
+
+  /** choices: { value: name }. */
+  select(label, choices) {
+    const options = Object.entries(choices).map(([value, name]) => element("option", "", { value }, name));
+    return element("select", "select", { "aria-label": label }, ...options);
+  }
+
+  /** convert: a trait's value from the field's, and back. */
+  number(trait, label, unit, convert, attributes) {
+    const field = element("input", "number", { type: "number", ...attributes });
+    const show = () => (field.value = Number(convert(this.model.get(trait)).toPrecision(3)));
+    const change = () => (field.value > 0 ? this.set(trait, convert(Number(field.value))) : show());
+    this.bind(trait, field, change, show);
+    onEnter(field, change);
+    return element("label", "field", {}, label, field, unit);
+  }
+
+  checkbox(trait, label) {
+    const box = element("input", "box", { type: "checkbox" });
+    this.bind(trait, box, () => this.set(trait, box.checked), () => (box.checked = this.model.get(trait)));
+    return element("label", "field", {}, box, label);
+  }
+
+  /** Joins a field and a trait, both ways. */
+  bind(trait, field, change, show) {
+    field.addEventListener("change", change);
+    follow(this.model, [trait], show, this.signal);
+    show();
+  }
+
+  set(trait, value) {
+    this.model.set(trait, value);
+    this.model.save_changes();
+  }
+
+  // --- questions
+
+  newQuestions() {
+    this.waiting = element("p", "waiting", { role: "status" });
+    this.forget = this.button("forget", () => this.send("forget"));
+    this.forget.textContent = "Drop";
+    const waiting = element("div", "queue", {}, this.waiting, this.forget);
+    const field = element("input", "entry question", { type: "text", placeholder: "Ask now …", "aria-label": "Question" });
+    const ask = () => {
+      this.send("ask", { text: field.value });
+      field.value = "";
+    };
+    onEnter(field, ask);
+    const button = this.button("", ask);
+    button.textContent = "Ask";
+    const examples = this.model.get("examples").map((text) => {
+      const example = element("button", "example", { type: "button", title: "Take this question" }, text);
+      example.addEventListener("click", () => {
+        field.value = text;
+        field.focus();
+      });
+      return example;
+    });
+    const row = element("div", "ask", {}, field, button);
+    return element("div", "questions", {}, waiting, row, element("div", "examples", {}, ...examples));
+  }
+}

@@ -1,0 +1,353 @@
+// Second part: the timeline.
+
+// Pixels.
+const LEFT = 84;
+const RIGHT = 50;
+const ROW = 22;
+const SCORES = 132;
+const SUMS = 84;
+const AXIS = 22;
+const GAP = 8;
+const GRAB = 8; // half the height of what can be grabbed of the threshold's line
+const LETTER = 6.4; // the width of a letter, about
+const MOST_LANES = 3;
+
+/** Rows of marks over the score curves, all over one time axis. Pointing at it seeks or drags. */
+class Timeline {
+  /** actions: { seek(time), drag(threshold) }. signal: aborts what listens. */
+  constructor(actions, signal) {
+    this.actions = actions;
+    this.name = `mmduet-player-${Math.random().toString(36).slice(2)}`;
+    this.time = 0;
+    this.svg = shape("svg", "timeline", { role: "img" });
+    this.legend = element("div", "legend");
+    this.listen(signal);
+  }
+
+  /**
+   * What to show: { trace, policy, spans, thresholds, live, threshold, end }.
+   * thresholds: [time, threshold] of a live run, where it was moved. end: of the time axis, s.
+   */
+  set(data) {
+    Object.assign(this, data);
+    this.scale = thresholdScale(this.trace, this.policy, this.live);
+    this.lanes = lanesOf(this.spans);
+    this.replay();
+    this.fillLegend();
+    if (this.width) this.draw();
+  }
+
+  /** The names of the curves, with their values at the playhead or the pointer. */
+  fillLegend() {
+    this.values = {};
+    this.legend.replaceChildren();
+    const names = { informative: "informative", relevance: "relevance", ...(this.summed ? { sum: this.summed } : {}) };
+    for (const [kind, text] of Object.entries(names)) {
+      this.values[kind] = element("b", "value");
+      this.legend.append(element("span", `key ${kind}`, {}, text, this.values[kind]));
+    }
+    this.moment = element("span", "moment");
+    this.legend.append(this.moment);
+  }
+
+  /** What the third curve is called; none where the policy looks at one head's score alone. */
+  get summed() {
+    if (this.policy.mode === "sum") return "running sum";
+    return this.policy.heads.length > 1 ? "both together" : "";
+  }
+
+  resize(width) {
+    this.width = Math.max(width, LEFT + RIGHT + 80);
+    if (this.trace) this.draw();
+  }
+
+  x(time) {
+    return LEFT + (time / this.end) * (this.width - LEFT - RIGHT);
+  }
+
+  /** The y of a value in a panel; values beyond it stay at its edge. */
+  y(panel, value) {
+    return panel.y + panel.height * (1 - clamp(value / panel.top, 0, 1));
+  }
+
+  draw() {
+    this.svg.replaceChildren();
+    this.placeRows();
+    this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
+    this.svg.setAttribute("height", this.height);
+    this.drawSpans();
+    this.drawPanel(this.scores);
+    if (this.sums) this.drawPanel(this.sums);
+    this.drawAxis();
+    for (const head of HEADS) {
+      this.drawCurve(this.scores, this.trace[head], this.isCompared(head) ? `${head} compared` : head);
+    }
+    this.drawThresholds();
+    this.drawTurns("asked", this.trace.queries);
+    this.drawTurns("said", this.trace.responses);
+    this.rowName("would", "would speak");
+    this.overlay = this.svg.appendChild(shape("g"));
+    this.playhead = this.svg.appendChild(this.newPlayhead());
+    this.drawThreshold();
+    this.moveTo(this.time);
+  }
+
+  /** Where rows and panels begin, from the top. */
+  placeRows() {
+    let y = 2;
+    const place = (height) => (y += height) - height;
+    this.rows = {};
+    if (this.spans.length) this.rows.spans = place(ROW * (1 + Math.max(...this.lanes)));
+    if (this.live || this.trace.queries.length) this.rows.asked = place(ROW);
+    this.rows.said = place(ROW);
+    this.rows.would = place(ROW);
+    place(GAP);
+    const summing = this.policy.mode === "sum";
+    const top = summing ? roundTop(largest(HEADS.flatMap((head) => this.trace[head]))) : this.scale.top;
+    this.scores = { y: place(SCORES), height: SCORES, top, name: "score" };
+    if (summing) place(2 * GAP);
+    this.sums = summing ? { y: place(SUMS), height: SUMS, top: this.scale.top, name: "sum" } : null;
+    this.compared = this.sums ?? this.scores;
+    this.bottom = y;
+    this.height = y + AXIS;
+  }
+
+  /** Whether the policy holds this head's curve, as it is, against the threshold. */
+  isCompared(head) {
+    return !this.summed && this.policy.heads[0] === head;
+  }
+
+  rowName(row, name) {
+    this.svg.append(shape("text", "name", { x: LEFT - 14, y: this.rows[row] + ROW / 2 }, name));
+  }
+
+  drawSpans() {
+    if (this.spans.length) this.rowName("spans", "reference");
+    this.spans.forEach(({ start, end, label }, index) => {
+      const [left, right] = [this.x(start), Math.max(this.x(end), this.x(start) + 2)];
+      const top = this.rows.spans + this.lanes[index] * ROW;
+      const room = Math.floor((right - left - 10) / LETTER);
+      const short = label.length <= room ? label : room > 2 ? `${label.slice(0, room - 1).trimEnd()}…` : "";
+      this.svg.append(
+        shape("rect", "shade", { x: left, y: top, width: right - left, height: this.bottom - top }),
+        shape(
+          "g", "span", { "data-time": start },
+          shape("title", "", {}, `${label || "reference"}: ${clock(start)} to ${clock(end)}`),
+          shape("rect", "", { x: left + 0.5, y: top + 2, width: right - left - 1, height: ROW - 5, rx: 3 }),
+          shape("text", "", { x: left + 6, y: top + ROW / 2 }, short),
+        ),
+      );
+    });
+  }
+
+  drawPanel(panel) {
+    for (const part of [0, 0.5, 1]) {
+      const y = this.y(panel, part * panel.top);
+      this.svg.append(
+        shape("line", "grid", { x1: LEFT, x2: this.width - RIGHT, y1: y, y2: y }),
+        shape("text", "tick end", { x: LEFT - 8, y }, String(Number((part * panel.top).toPrecision(3)))),
+      );
+    }
+    const middle = panel.y + panel.height / 2;
+    this.svg.append(shape("text", "tick middle", { transform: `translate(12 ${middle}) rotate(-90)` }, panel.name));
+  }
+
+  drawAxis() {
+    const most = Math.max((this.width - LEFT - RIGHT) / 70, 1);
+    const steps = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+    const step = steps.find((step) => this.end / step <= most) ?? 7200;
+    for (let time = 0; time <= this.end + 1e-9; time += step) {
+      const x = this.x(time);
+      this.svg.append(
+        shape("line", "grid", { x1: x, x2: x, y1: this.bottom, y2: this.bottom + 4 }),
+        shape("text", "tick middle", { x, y: this.bottom + 13 }, clock(time, step < 1 ? 1 : 0)),
+      );
+    }
+  }
+
+  drawCurve(panel, values, names, parent = this.svg) {
+    let pen = "M";
+    const points = values.map((value, index) => {
+      if (value === null || Number.isNaN(value)) {
+        pen = "M";
+        return "";
+      }
+      const point = `${pen}${this.x(this.trace.times[index]).toFixed(1)} ${this.y(panel, value).toFixed(1)}`;
+      pen = "L";
+      return point;
+    });
+    // a lone point, too, is seen: its line is as long as its round cap
+    parent.append(shape("path", `curve ${names}`, { d: points.join("") + (points.length === 1 ? "h0" : "") }));
+  }
+
+  /** Which threshold held when, where it was moved during a live run. */
+  drawThresholds() {
+    if (this.thresholds.length < 2) return;
+    const last = this.trace.times.at(-1) ?? 0;
+    const steps = this.thresholds.map(([time, value], index) => {
+      const until = this.thresholds[index + 1]?.[0] ?? Math.max(time, last);
+      return `${index ? "V" : `M${LEFT} `}${this.y(this.compared, Number(value)).toFixed(1)}H${this.x(until).toFixed(1)}`;
+    });
+    this.svg.append(shape("path", "held", { d: steps.join("") }));
+  }
+
+  drawTurns(row, turns) {
+    if (!(row in this.rows)) return;
+    this.rowName(row, row);
+    const y = this.rows[row] + ROW / 2;
+    turns.forEach(({ time, text }, index) => {
+      const mark = shape(
+        "g", row, { "data-time": time, "data-turn": `${row} ${index}`, transform: `translate(${this.x(time)} ${y})` },
+        shape("title", "", {}, `${clock(time)} ${text}`),
+        shape("circle", "", { r: row === "asked" ? 8 : 6 }),
+      );
+      if (row === "asked") mark.append(shape("text", "", {}, "?"));
+      this.svg.append(mark);
+    });
+  }
+
+  newPlayhead() {
+    return shape(
+      "g", "playhead", {},
+      shape("line", "", { y1: 0, y2: this.bottom }),
+      shape("path", "", { d: `M-5 ${this.bottom + 7}h10v-3l-5 -6l-5 6z` }),
+    );
+  }
+
+  /** Everything that changes as the threshold is dragged. */
+  drawThreshold() {
+    const y = this.y(this.compared, this.threshold);
+    this.overlay.replaceChildren();
+    this.drawOver(this.held, y);
+    if (this.summed) this.drawCurve(this.compared, this.held, "sum compared", this.overlay);
+    this.drawWould();
+    this.drawLine(y);
+    this.svg.setAttribute("aria-label", this.description(this.picked.length));
+    this.showValues(this.time);
+  }
+
+  /** Tints what the compared curve has above the threshold. */
+  drawOver(compared, y) {
+    const { times } = this.trace;
+    const base = this.compared.y + this.compared.height;
+    const known = compared.flatMap((value, index) => (Number.isNaN(value) ? [] : [index]));
+    if (known.length < 2) return;
+    const at = (index) => this.x(times[index]).toFixed(1);
+    const points = known.map((index) => `L${at(index)} ${this.y(this.compared, compared[index]).toFixed(1)}`);
+    const path = `M${at(known[0])} ${base}${points.join("")}L${at(known.at(-1))} ${base}z`;
+    const above = shape("rect", "", { x: 0, y: 0, width: this.width, height: y });
+    const kind = this.summed ? "sum" : this.policy.heads[0];
+    this.overlay.append(
+      shape("clipPath", "", { id: this.name }, above),
+      shape("path", `over ${kind}`, { d: path, "clip-path": `url(#${this.name})` }),
+    );
+  }
+
+  /** Hollow marks where it would speak: one path, for there may be thousands. */
+  drawWould() {
+    const step = ((this.x(this.end) - LEFT) / Math.max(this.trace.times.length, 1)) * 0.46;
+    const r = clamp(step, 2.5, 6);
+    const y = this.rows.would + ROW / 2;
+    const mark = (time) => `M${(this.x(time) - r).toFixed(1)} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
+    const marks = this.picked.map((index) => mark(this.trace.times[index]));
+    this.overlay.append(shape("path", "would", { d: marks.join(""), "stroke-width": step < 4 ? 1.3 : 2 }));
+  }
+
+  drawLine(y) {
+    const right = this.width - RIGHT;
+    this.overlay.append(
+      shape(
+        "g", "threshold", {},
+        shape("line", "", { x1: LEFT, x2: right, y1: y, y2: y }),
+        shape("path", "", { d: `M${right} ${y}l6 -9h${RIGHT - 10}v18h-${RIGHT - 10}z` }),
+        shape("text", "", { x: right + RIGHT / 2, y }, number(this.threshold, this.scale.digits)),
+        shape("rect", "grab", { x: LEFT, y: y - GRAB, width: this.width - LEFT, height: 2 * GRAB }),
+      ),
+    );
+  }
+
+  description(count) {
+    const frames = this.trace.times.length;
+    return (
+      `Scores of ${frames} frames over ${clock(this.end)}. The model spoke ${this.trace.responses.length} times; ` +
+      `at the threshold ${number(this.threshold, this.scale.digits)} the policy would speak ${count} times.`
+    );
+  }
+
+  setThreshold(value) {
+    this.threshold = value;
+    this.replay();
+    if (this.width) this.drawThreshold();
+  }
+
+  /** What the policy would do with the threshold: `picked` and `held`, as in replay. */
+  replay() {
+    const { picked, compared } = replay(this.trace, this.policy, this.threshold);
+    Object.assign(this, { picked, held: compared });
+  }
+
+  moveTo(time) {
+    this.time = time;
+    this.playhead?.setAttribute("transform", `translate(${this.x(time)} 0)`);
+    this.showValues(time);
+  }
+
+  /** The legend's values, of the frame that is on at a time. */
+  showValues(time, hovered = false) {
+    const { trace } = this;
+    const index = frameAt(trace.times, time);
+    for (const head of HEADS) this.values[head].textContent = score(trace[head][index]);
+    if (this.values.sum) this.values.sum.textContent = score(this.held?.[index]);
+    const text = index < 0 ? "no frame yet" : `${hovered ? "pointing at" : "at"} ${clock(trace.times[index])}`;
+    this.moment.textContent = text;
+  }
+
+  // --- pointing
+
+  listen(signal) {
+    const on = (event, listener) => this.svg.addEventListener(event, listener, { signal });
+    on("pointerdown", (event) => this.press(event));
+    on("pointermove", (event) => this.move(event));
+    on("lostpointercapture", () => (this.holds = ""));
+    on("pointerleave", () => this.showValues(this.time));
+  }
+
+  press(event) {
+    if (event.button !== 0) return;
+    const grabbed = event.target.closest(".mmduet-player-threshold");
+    this.holds = grabbed ? "threshold" : "time";
+    this.svg.setPointerCapture(event.pointerId);
+    const mark = event.target.closest("[data-time]");
+    if (mark) this.actions.seek(Number(mark.dataset.time));
+    else if (event.target.closest(".mmduet-player-would")) this.actions.seek(this.pickedAt(this.timeAt(event)));
+    else if (!grabbed) this.move(event);
+  }
+
+  /** The time that is pointed at, s. */
+  timeAt({ clientX }) {
+    const { left, width } = this.svg.getBoundingClientRect();
+    const x = (clientX - left) * (this.width / width);
+    return clamp(((x - LEFT) / (this.width - LEFT - RIGHT)) * this.end, 0, this.end);
+  }
+
+  /** When it would speak, nearest to a time. */
+  pickedAt(time) {
+    const times = this.picked.map((index) => this.trace.times[index]);
+    return times.reduce((best, other) => (Math.abs(other - time) < Math.abs(best - time) ? other : best));
+  }
+
+  move(event) {
+    if (this.holds === "threshold") this.actions.drag(this.valueAt(event));
+    else if (this.holds === "time") this.actions.seek(this.timeAt(event));
+    else this.showValues(this.timeAt(event), true);
+  }
+
+  /** The threshold that is pointed at, in whole steps. */
+  valueAt({ clientY }) {
+    const { top, width } = this.svg.getBoundingClientRect();
+    const { top: most, step } = this.scale;
+    const y = (clientY - top) * (this.width / width) - this.compared.y;
+    const value = clamp(1 - y / this.compared.height, 0, 1) * most;
+    return Number((Math.round(value / step) * step).toPrecision(6));
+  }
+}

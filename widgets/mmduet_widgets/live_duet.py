@@ -1,0 +1,282 @@
+"""LiveDuet: the DuetPlayer of a clip that the model is watching right now."""
+
+import copy
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from threading import RLock
+from typing import Any, ClassVar
+from weakref import WeakSet
+
+import traitlets as t
+
+from mmduet.conversation import TextTurn
+from mmduet.errors import DuetError
+from mmduet.policy import ScoreSum, ScoreThreshold, make_policy
+from mmduet.session import DuetSession
+from mmduet.trace import DuetTrace
+from mmduet.video import read_metadata
+from mmduet_widgets.duet_player import DuetPlayer, SettingError, json_number, policy_data, read_clip
+from mmduet_widgets.watcher import Watcher
+
+EXAMPLES = (
+    "Tell me what is going on while you watch.",
+    "What can be seen right now?",
+    "Let me know when something new appears.",
+)
+COMMANDS = ("start", "pause", "resume", "stop", "ask", "forget")
+SETTINGS = ("mode", "heads", "frame_fps", "remove_assistant_turns", "repetition_penalty")  # of a run, from its start
+NOT_STARTED = {
+    "trace": DuetTrace.from_events([]),
+    "spans": [], "thresholds": [], "state": "idle", "message": "", "stale": False,
+}  # fmt: skip
+SEND_EVERY = 0.15  # s between two traces sent to the browser …
+FRAMES_SENT = 10_000  # … and frames a second: each time the whole trace is sent
+
+
+class LiveDuet(DuetPlayer):
+    """Watches a clip while one looks on: scores and words come up as the model has them, questions go in.
+
+    session: gives the model and the first settings; it is copied, not used. clips: paths to choose from; others can be
+    typed. trace: what it saw of the first of them already; runs begin with the same questions. spans: of that clip, as
+    for DuetPlayer. examples: questions to choose from.
+
+    `start`, `pause`, `resume`, `stop`, `ask` and `forget` do what the buttons do and return at once: a thread watches.
+    `state` is "idle", "running", "paused", "ended", "stopped" or "error"; `message` says what was wrong, `trace` what
+    was seen and said so far.
+
+    `threshold` holds from the next frame on, `real_time` (no faster than the clip plays) at once. `mode`, `heads`,
+    `frame_fps`, 1/s, `remove_assistant_turns` and `repetition_penalty`, 1 for none, hold from the next `start` on;
+    `stale` says that one differs. Another `clip` ends the run.
+
+    One player watches in a kernel: a new one stops all others, as `close` does. Raises DuetError for a clip that cannot
+    be read, for no clip, and for a policy other than ScoreThreshold and ScoreSum.
+    """
+
+    clips: t.List = t.List(t.Unicode(), read_only=True).tag(sync=True)
+    examples: t.List = t.List(t.Unicode(), read_only=True).tag(sync=True)
+    clip = t.Unicode().tag(sync=True)
+    mode = t.Unicode().tag(sync=True)
+    heads: t.List = t.List(t.Unicode()).tag(sync=True)
+    frame_fps = t.Float().tag(sync=True)
+    remove_assistant_turns = t.Bool().tag(sync=True)
+    repetition_penalty = t.Float().tag(sync=True)
+    real_time = t.Bool(True).tag(sync=True)
+    state = t.Unicode("idle", read_only=True).tag(sync=True)
+    message = t.Unicode(read_only=True).tag(sync=True)
+    waiting: t.List = t.List(t.Unicode(), read_only=True).tag(sync=True)
+    thresholds: t.List = t.List(read_only=True).tag(sync=True)
+    stale = t.Bool(read_only=True).tag(sync=True)
+
+    _players: ClassVar["WeakSet[LiveDuet]"] = WeakSet()
+    _watcher: Watcher | None = None
+
+    def __init__(
+        self,
+        session: DuetSession,
+        clips: Iterable[str | Path],
+        *,
+        trace: DuetTrace | None = None,
+        spans: Iterable[tuple[float, float, str]] = (),
+        examples: Iterable[str] = EXAMPLES,
+    ):
+        paths = list(dict.fromkeys(str(clip) for clip in clips))
+        if not paths:
+            raise DuetError("clips=[]: give the path of at least one clip.")
+        for player in list(self._players):
+            player.stop()
+        self._lock = RLock()  # the watcher's thread and the kernel's both set traits
+        self._session = session
+        self._used: dict[str, Any] = {}  # the settings of the run that is shown; none before there is one
+        self._opening = [query.text for query in trace.queries] if trace else []  # asked at the start of a run
+        self._sent = 0.0
+        policy: Any = session.policy  # others than the two it knows are refused
+        super().__init__(
+            paths[0], trace or DuetTrace.from_events([]), policy=policy, spans=spans, title=Path(paths[0]).name
+        )
+        self.set_trait("clips", paths)
+        self.set_trait("examples", list(examples))
+        self.set_trait("waiting", list(self._opening))
+        with self.hold_trait_notifications():
+            self.clip = paths[0]
+            self.mode, self.heads = self.policy["mode"], self.policy["heads"]
+            self.frame_fps, self.repetition_penalty = session.frame_fps, session.repetition_penalty or 1.0
+            self.remove_assistant_turns = session.remove_assistant_turns
+        self._used = self._settings() if trace else {}
+        self.on_msg(self._obey)
+        self._players.add(self)
+
+    # commands
+
+    def start(self) -> None:
+        """Watch the clip from its start, with the settings as they are; a run that is on is stopped."""
+        self.stop()
+        session = self._new_session()
+        watcher = Watcher(session, self.clip, real_time=self.real_time, after=self._watcher, changed=self._follow)
+        for text in self._opening:
+            watcher.ask(text)
+        with self._lock:
+            self._watcher, self._used = watcher, self._settings()
+            self.set_trait("policy", policy_data(session.policy))
+            self.set_trait("stale", False)
+            self.set_trait("message", "")
+            self._show(watcher)
+        watcher.start()
+
+    def pause(self) -> None:
+        """After the frame that the model is at."""
+        if self._watcher and self.watching:
+            self._watcher.pause()
+            self._follow(self._watcher)
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        if self._watcher and self.watching:
+            self._watcher.resume()
+            self._follow(self._watcher)
+
+    def stop(self) -> None:
+        """End the run, even within a response; what was seen stays, the model's memory of it is freed."""
+        if self._watcher:
+            self._watcher.stop()
+
+    def ask(self, text: str) -> None:
+        """Ask at the current time; where the clip is not being watched, at the start of each run to come.
+
+        Raises DuetError for an empty text, and one that holds a token of the prompt.
+        """
+        text = TextTurn("user", text.strip()).text
+        if not text:
+            raise DuetError("the question is empty: type one.")
+        if self._watcher and self.watching:
+            self._watcher.ask(text)
+            self._follow(self._watcher, at_once=True)
+        else:
+            self._opening.append(text)
+            self.set_trait("waiting", list(self._opening))
+
+    def forget(self) -> None:
+        """Ask nothing at the start of the next run."""
+        self._opening = []
+        if not self.watching:
+            self.set_trait("waiting", [])
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Until the run is over, s at most."""
+        if self._watcher:
+            self._watcher.join(timeout)
+
+    def close(self) -> None:
+        """Stop, and take the player off every page."""
+        self.stop()
+        super().close()
+
+    @property
+    def watching(self) -> bool:
+        """Whether a run is on, be it paused."""
+        return bool(self._used) and self._watcher is not None and self._watcher.state in ("running", "paused")
+
+    # settings
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: copy.copy(getattr(self, name)) for name in SETTINGS}
+
+    def _new_policy(self) -> ScoreThreshold | ScoreSum:
+        return make_policy(self.mode, self.threshold, heads=self.heads)
+
+    def _new_session(self) -> DuetSession:
+        session = copy.copy(self._session)
+        session.policy = self._new_policy()
+        session.frame_fps = self.frame_fps
+        session.remove_assistant_turns = self.remove_assistant_turns
+        session.repetition_penalty = None if self.repetition_penalty == 1 else self.repetition_penalty
+        return session
+
+    @t.validate("clip", "mode", "heads", "frame_fps", "repetition_penalty")
+    def _check_setting(self, proposal: Any) -> Any:
+        name, value = proposal["trait"].name, proposal["value"]
+        try:
+            match name:
+                case "clip":
+                    read_metadata(value)
+                case "mode":
+                    make_policy(value, 0.0)
+                case "heads":
+                    make_policy("threshold", 0.0, heads=value)
+                case _:
+                    DuetSession(self._session.model, self._session.processor, **{name: value})
+        except DuetError as error:
+            raise SettingError(str(error)) from error
+        return value
+
+    @t.observe("threshold", *SETTINGS)
+    def _use_setting(self, change: Any) -> None:
+        if self._used:
+            self.set_trait("stale", self._settings() != self._used)
+        elif self.mode:
+            self.set_trait("policy", policy_data(self._new_policy()))
+        if self._watcher and change["name"] == "threshold":
+            self._watcher.threshold = change["new"]
+
+    @t.observe("real_time")
+    def _use_pace(self, change: Any) -> None:
+        if self._watcher:
+            self._watcher.set_real_time(change["new"])
+
+    @t.observe("clip")
+    def _use_clip(self, change: Any) -> None:
+        if not change["old"]:
+            return  # the first one is there
+        self.stop()
+        video, note = read_clip(change["new"])
+        title = Path(change["new"]).name
+        with self._lock:
+            self._used = {}
+            self.time = 0.0
+            shown = {"title": title, "note": note, "video": video, "policy": policy_data(self._new_policy())}
+            for name, value in {**shown, **NOT_STARTED}.items():
+                self.set_trait(name, value)
+
+    # from the browser
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """What the browser sets. What cannot be is told in `message`, and the browser gets the old value back."""
+        with self._lock:
+            try:
+                super().set_state(sync_data)
+            except (DuetError, t.TraitError) as error:
+                self.set_trait("message", str(error))
+                self.send_state([name for name in sync_data if name in self.keys])
+
+    def _obey(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        """A command, {"command": name} and for ask its "text"."""
+        command = content.get("command")
+        if command not in COMMANDS:
+            raise DuetError(f"command {command!r} is not known; known are {COMMANDS}.")
+        self.set_trait("message", "")
+        try:
+            getattr(self, command)(*([content["text"]] if command == "ask" else []))
+        except DuetError as error:
+            self.set_trait("message", str(error))
+
+    # to the browser
+
+    def _follow(self, watcher: Watcher, *, at_once: bool = False) -> None:
+        """Show what is new of a run; called from its thread, too."""
+        with self._lock:
+            pause = max(SEND_EVERY, len(self.trace) / FRAMES_SENT)
+            due = watcher.state != self.state or self.state != "running" or time.monotonic() - self._sent >= pause
+            if watcher is self._watcher and self._used and (due or at_once):
+                self._show(watcher)
+
+    def _show(self, watcher: Watcher) -> None:
+        trace, more = watcher.trace, len(self.trace)
+        self.set_trait("trace", trace)
+        self.set_trait("waiting", watcher.waiting if self.watching else list(self._opening))
+        self.set_trait("thresholds", [[at, json_number(value)] for at, value in list(watcher.thresholds.items())])
+        if watcher.error:
+            self.set_trait("message", watcher.error)
+        if len(trace) != more:  # else the time is where the user wants it
+            self.time = float(trace.times[-1]) if len(trace) else 0.0
+        self.set_trait("state", watcher.state)
+        self._sent = time.monotonic()

@@ -1,0 +1,152 @@
+"""Watcher: a session on its way through a clip, in a thread of its own. It knows no widgets."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Condition, Thread
+from typing import Literal, cast
+
+from mmduet.conversation import TextTurn
+from mmduet.errors import DuetError
+from mmduet.policy import ScoreSum, ScoreThreshold
+from mmduet.session import DuetSession, Event, Interrupted
+from mmduet.trace import DuetTrace, Query
+from mmduet.video import iter_frames
+
+WatcherState = Literal["running", "paused", "ended", "stopped", "error"]
+
+
+class Watcher:
+    """Watches one clip from its start; each frame is read, encoded and scored when its turn has come.
+
+    session: this watcher's alone; its policy has a `threshold`. clip: any file that decord opens. real_time: no
+    frame comes sooner after the one before than in the clip. after: an earlier watcher, told to stop; this one begins
+    when that one's memory is free. changed: called in the watcher's thread after each event and each change of state.
+
+    At the end, however it comes, the session has forgotten the video and the file is closed.
+    """
+
+    def __init__(
+        self,
+        session: DuetSession,
+        clip: str | Path,
+        *,
+        real_time: bool = True,
+        after: "Watcher | None" = None,
+        changed: Callable[["Watcher"], None] = lambda watcher: None,
+    ):
+        session.reset()
+        self.session, self.clip, self.real_time, self.changed = session, clip, real_time, changed
+        self._policy = cast(ScoreThreshold | ScoreSum, session.policy)
+        self.threshold = self._policy.threshold
+        self.thresholds = {0.0: self.threshold}  # by time, s: of the frames from then on
+        self.error = ""
+        self._events: list[Event] = []
+        self._asked: list[str] = []
+        self._context_length = 0
+        self._paused = self._stopped = False
+        self._end: WatcherState | None = None
+        self._condition = Condition()
+        self._thread = Thread(target=self._run, args=(after,), name="mmduet-watcher", daemon=True)
+
+    @property
+    def state(self) -> WatcherState:
+        return self._end or ("paused" if self._paused else "running")
+
+    @property
+    def trace(self) -> DuetTrace:
+        """What was seen and said so far."""
+        return DuetTrace.from_events(list(self._events), context_length=self._context_length)
+
+    @property
+    def waiting(self) -> list[str]:
+        """Questions that no frame has taken yet; a frame takes one."""
+        return self._asked[sum(isinstance(event, Query) for event in list(self._events)) :]
+
+    # commands, from any thread; none of them waits for the model
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def pause(self) -> None:
+        """After the frame it is at, with its response."""
+        self._paused = True
+
+    def resume(self) -> None:
+        with self._condition:
+            self._paused = False
+            self._condition.notify_all()
+
+    def stop(self) -> None:
+        """Before the model's next step; forever."""
+        with self._condition:
+            self._stopped = True
+            self.session.interrupt()
+            self._condition.notify_all()
+
+    def set_real_time(self, real_time: bool) -> None:
+        with self._condition:
+            self.real_time = real_time
+            self._condition.notify_all()
+
+    def ask(self, text: str) -> None:
+        """A query with the next frame. Raises DuetError when it holds one of the prompt's own tokens."""
+        self._asked.append(TextTurn("user", text).text)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end, s at most."""
+        self._thread.join(timeout)
+
+    # in the thread
+
+    def _run(self, after: "Watcher | None") -> None:
+        try:
+            if after:
+                after.join()
+            self._watch()
+            end: WatcherState = "ended"
+        except Interrupted:
+            end = "stopped"
+        except Exception as error:
+            end, self.error = "error", _told(error)
+        self.session.reset()
+        self._end = end
+        self.changed(self)
+
+    def _watch(self) -> None:
+        session, given, due = self.session, 0, 0.0
+        for batch in iter_frames(self.clip, fps=session.frame_fps, size=session.processor.frame.size, batch_size=1):
+            self._wait(due)
+            due = time.monotonic() + 1 / session.frame_fps
+            for text in self._asked[given:]:
+                session.ask(text)
+                given += 1
+            self._use_threshold()
+            for event in session.feed(batch.frames):
+                self._events.append(event)
+                self._context_length = len(session.state.context)
+                self.changed(self)
+
+    def _wait(self, due: float) -> None:
+        """For the next frame's turn. due: of `time.monotonic`. Raises Interrupted once it is stopped."""
+        with self._condition:
+            while not self._stopped:
+                left = due - time.monotonic() if self.real_time else 0.0
+                if not self._paused and left <= 0:
+                    return
+                self._condition.wait(None if self._paused else left)
+        raise Interrupted
+
+    def _use_threshold(self) -> None:
+        if self.threshold != self._policy.threshold:
+            self._policy.threshold = self.threshold
+            self.thresholds[self.session.time] = self.threshold
+
+
+def _told(error: Exception) -> str:
+    """The error in a sentence; what is not the user's to mend goes to the log with its stack, too."""
+    if isinstance(error, DuetError):
+        return str(error)
+    logging.getLogger(__name__).error("watching failed", exc_info=error)
+    return f"{type(error).__name__}: {error}"
