@@ -1,0 +1,49 @@
+"""Notebooks and suites to try on, and what holds for every page."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+HOSTILE = "<img src=x onerror=boom()></script><!--<script>boom()</script>\u2028 & <b>"
+PARAMETERS = """\
+threshold: float = 0.5  # speak where the score passes this
+steps: int = 3
+adapter: str | None = None  # a folder
+heads: list[str] = ["informative"]
+where = "here"
+"""
+
+
+def write_notebook(path: Path, *sources: str, parameters: str = PARAMETERS) -> Path:
+    """A notebook with a title, a `parameters` cell and the code cells `sources`, without kernel metadata."""
+    declaring = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    cells = [new_markdown_cell(f"# About {path.stem}\n\n## Part"), declaring, *map(new_code_cell, sources)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=cells), path)
+    return path
+
+
+def write_suite(root: Path, runs: str, **head: str) -> Path:
+    """A suite in root/suites, beside root/notebooks."""
+    (root / "suites").mkdir(parents=True, exist_ok=True)
+    (root / "notebooks").mkdir(exist_ok=True)
+    keys = {"name": "try", "title": "A try", **head}
+    path = root / "suites" / "try.yaml"
+    path.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in keys.items()) + f"runs:\n{runs}")
+    return path
+
+
+def assert_offline(page: str) -> None:
+    """No script, style, font or picture of the page is fetched."""
+    soup = BeautifulSoup(page, "html.parser")
+    assert not soup.find_all("link")
+    assert not [tag for tag in soup.find_all(src=True) if not tag["src"].startswith("data:")]
+    style = "".join(tag.get_text() for tag in soup.find_all("style"))
+    assert not re.search(r"@import|url\(|https?:", style)
+    policy = soup.find("meta", {"http-equiv": "Content-Security-Policy"})
+    assert policy is not None
+    assert str(policy["content"]).startswith("default-src 'none'")
