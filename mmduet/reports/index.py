@@ -17,7 +17,7 @@ from mmduet.reports.prose import Prose
 from mmduet.reports.records import RunRecord, format_duration
 from mmduet.reports.suite import Run, Suite
 
-STRIPS = 150_000  # characters of frames in one page; where there are more, thumbnails show their curves alone
+DRAWN = 180_000  # characters of thumbnails in one page, at most
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,6 @@ class Group:
         names = dict.fromkeys(name for row in self.rows for name in row.metrics)
         return [Column(name, [row.metrics[name] for row in self.rows if name in row.metrics]) for name in names]
 
-    @cached_property
-    def pictured(self) -> bool:
-        return any(row.record and row.record.thumbnail for row in self.rows)
-
 
 def write_index(suite: Suite, folder: Path, templates: Path, command: str) -> Path:
     """Write `folder`/index.html, and history/index.html where there are earlier reports, from what lies there.
@@ -118,7 +114,6 @@ def _page(templates: Path, content: dict[str, Any]) -> str:
     """A page of `groups`. Everything in it is escaped; the template can reach no undefined name."""
     rows = [row for group in content["groups"] for row in group.rows]
     records = [row.record for row in rows if row.record]
-    strips = sum(len(record.thumbnail.strip) for record in records if record.thumbnail)
     loader = jinja2.FileSystemLoader(templates)
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.get_template("suite/index.html.j2").render(
@@ -126,10 +121,20 @@ def _page(templates: Path, content: dict[str, Any]) -> str:
         total=format_duration(sum(record.seconds for record in records)),
         description=Prose().render(content["suite"].description),
         latest=max(records, key=lambda record: record.started, default=None),
-        strips=strips <= STRIPS,
+        drawings=_drawings(rows),
         style=Markup((templates / "page.css").read_text(encoding="utf-8")),
         **content,
     )
+
+
+def _drawings(rows: list[Row]) -> dict[str, Markup]:
+    """The thumbnails, by their report: with frames, or if that is too much, the curves alone, or none at all."""
+    pictures = {row.page: row.record.thumbnail for row in rows if row.record and row.record.thumbnail}
+    for frames in (True, False):
+        drawn = {page: picture.svg(frames=frames) for page, picture in pictures.items() if frames or picture.curves}
+        if sum(map(len, drawn.values())) <= DRAWN:
+            return drawn
+    return {}
 
 
 def _current(suite: Suite, rows: list[Row]) -> dict[str, Any]:

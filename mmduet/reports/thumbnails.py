@@ -15,7 +15,7 @@ from mmduet.errors import DuetError
 MIMETYPE = "application/vnd.mmduet.thumbnail+json"
 FRAMES = 5  # at most, side by side
 STRIP = (480, 72)  # of all frames together, pixels: twice what is shown, for fine screens
-POINTS = 120  # of a curve, at most
+POINTS = 80  # of a curve, at most
 HEADS = {"informative": "var(--informative, #1283C8)", "relevance": "var(--relevance, #D55E00)"}
 FIRST, GREY = "var(--said, #00805F)", "var(--faint, #787d85)"  # of other curves: the first, and the rest
 WIDTH, HEIGHT, GAP = 240, 48, 4  # of the drawing, its curves, and what is between them and the strip

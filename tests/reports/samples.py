@@ -2,11 +2,16 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from mmduet.reports.files import Slot
+from mmduet.reports.records import Provenance, RunRecord
 
 HOSTILE = "<img src=x onerror=boom()></script><!--<script>boom()</script>\u2028 & <b>"
 PARAMETERS = """\
@@ -35,6 +40,23 @@ def write_suite(root: Path, runs: str, **head: str) -> Path:
     path = root / "suites" / "try.yaml"
     path.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in keys.items()) + f"runs:\n{runs}")
     return path
+
+
+MADE = Provenance(versions={"torch": "2"}, commit="abc", decoder="d", device="none", system="s", command="c")
+
+
+def leave_report(folder: Path, name: str, *, page: str = "a page", **changes: Any) -> None:
+    """The files of run `name`, as one that ran would leave them, with `changes` to its record."""
+    told: dict[str, Any] = {
+        "suite": "A try", "run": name, "title": "About n", "notebook": "notebooks/n.ipynb", "parameters": {},
+        "status": "done", "started": datetime(2026, 3, 1, tzinfo=UTC), "seconds": 1.0, "metrics": [],
+        "provenance": MADE, "fingerprint": "", "page": "",
+    }  # fmt: skip
+    slot = Slot(folder, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    slot.page.write_text(page)
+    slot.notebook.write_text(nbformat.writes(nbformat.v4.new_notebook()))
+    slot.json.write_text(RunRecord(**told | changes).model_dump_json())
 
 
 def assert_offline(page: str) -> None:

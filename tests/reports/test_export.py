@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from plotly.offline import get_plotlyjs
 
-from mmduet.reports import export_html, metrics
+from mmduet.reports import export_html, metrics, thumbnails
 from tests.reports.samples import HOSTILE, assert_offline, write_notebook
 
 
@@ -72,3 +72,22 @@ def test_a_page_tells_parameters_contents_and_folds_code(tmp_path: Path) -> None
     assert given.get_text(" ", strip=True) == "steps 8 default 3"
     assert [link["href"] for link in soup.select("nav a")] == ["#part"]
     assert [fold.get_text(" ", strip=True) for fold in soup.select("details.code")] == ["code 1 + 1"]
+
+
+def test_what_needs_a_kernel_or_is_for_the_index_is_left_out() -> None:
+    progress = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "Loading: 0%"}
+    page_of_a_widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "2"}, "text/html": "<p>its page</p>"}
+    thumbnail = {thumbnails.MIMETYPE: {}, "text/html": "<svg></svg>"}
+    outputs = [new_output("display_data", data=data) for data in (progress, page_of_a_widget, thumbnail)]
+    soup = BeautifulSoup(export_html(new_notebook(cells=[new_code_cell("x", outputs=outputs)])), "html.parser")
+    assert [shown.get_text(strip=True) for shown in soup.select(".displayed, .printed")] == ["its page"]
+
+
+def test_contents_lead_to_headings_of_their_own() -> None:
+    prose = ["# T\n\n## A *b*\n\n### `c`", "## A b\n\n#### deep", f"## {HOSTILE}", "## ßü"]
+    soup = BeautifulSoup(export_html(new_notebook(cells=list(map(new_markdown_cell, prose)))), "html.parser")
+    links = soup.select("nav a")
+    assert [link.get_text() for link in links[:3]] == ["A b", "c", "A b"]
+    targets = [soup.find(id=str(link["href"])[1:]) for link in links]
+    assert [target and target.get_text().split() for target in targets] == [link.get_text().split() for link in links]
+    assert len({link["href"] for link in links}) == len(links) == 5

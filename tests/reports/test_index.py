@@ -3,36 +3,16 @@
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import nbformat
 import pytest
 from bs4 import BeautifulSoup, Tag
 
 from mmduet.reports import check_suite, run_suite
 from mmduet.reports.export import template_folder
-from mmduet.reports.files import Slot
-from mmduet.reports.index import STRIPS, Column, write_index
+from mmduet.reports.index import Column, write_index
 from mmduet.reports.metrics import Metric
-from mmduet.reports.records import Provenance, RunRecord
-from mmduet.reports.thumbnails import Curve, Thumbnail
-from tests.reports.samples import HOSTILE, assert_offline, write_notebook, write_suite
-
-MADE = Provenance(versions={"torch": "2"}, commit="abc", decoder="d", device="none", system="s", command="c")
-
-
-def leave_report(folder: Path, name: str, **changes: Any) -> None:
-    """A report of run `name`, as one that ran would leave it."""
-    told: dict[str, Any] = {
-        "suite": "A try", "run": name, "title": "About n", "notebook": "notebooks/n.ipynb", "parameters": {},
-        "status": "done", "started": datetime(2026, 3, 1, tzinfo=UTC), "seconds": 1.0, "metrics": [],
-        "provenance": MADE, "fingerprint": "", "page": "",
-    }  # fmt: skip
-    slot = Slot(folder, name)
-    folder.mkdir(parents=True, exist_ok=True)
-    slot.page.write_text("page")
-    slot.notebook.write_text(nbformat.writes(nbformat.v4.new_notebook()))
-    slot.json.write_text(RunRecord(**told | changes).model_dump_json())
+from mmduet.reports.thumbnails import POINTS, Curve, Thumbnail
+from tests.reports.samples import HOSTILE, assert_offline, leave_report, write_notebook, write_suite
 
 
 @pytest.fixture
@@ -120,14 +100,22 @@ def test_text_of_others_is_text(tmp_path: Path) -> None:
         assert soup.get_text().count("onerror=boom()") >= 6
 
 
-def test_many_pictures_leave_their_frames_away(suite: Path) -> None:
-    folder = check_suite(suite)[1]
-    frames = "data:image/webp;base64," + "A" * (STRIPS // 3)
-    for name in ("a-threshold=0.25", "a-threshold=0.75", "b"):
-        leave_report(folder, name, thumbnail=Thumbnail(strip=frames, curves=[Curve(name="informative", heights=[0.5])]))
-    soup = index_of(suite)
-    assert len(soup.select(".picture path")) == 6
-    assert not soup.select(".picture image")
+@pytest.mark.parametrize(("runs", "frames", "curves"), [(3, 3, 3), (100, 0, 100), (200, 0, 0)])
+def test_the_index_stays_small_however_many_pictures_there_are(
+    tmp_path: Path, runs: int, frames: int, curves: int
+) -> None:
+    write_notebook(tmp_path / "notebooks" / "n.ipynb")
+    matrix = f"matrix: {{steps: {list(range(runs))}}}"
+    path = write_suite(tmp_path, f"  - {{name: a, notebook: notebooks/n.ipynb, {matrix}}}\n")
+    strip = "data:image/webp;base64," + "A" * 20_000
+    picture = Thumbnail(strip=strip, curves=[Curve(name="informative", heights=[0.123] * POINTS)])
+    folder = check_suite(path)[1]
+    for steps in range(runs):
+        leave_report(folder, f"a-steps={steps}", thumbnail=picture, metrics=[Metric("F1", steps / 7, 0.1, 30.0)])
+    soup = index_of(path)
+    assert len(soup.select(".runs tbody tr")) == runs
+    assert len(soup.select(".picture image")) == frames
+    assert len(soup.select(".picture")) == curves
 
 
 def test_the_history_compares_what_stood_before_with_what_stands_now(suite: Path) -> None:

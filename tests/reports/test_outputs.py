@@ -41,3 +41,6 @@ def test_pandas_numbers_stand_right_and_texts_left() -> None:
     html = pd.DataFrame({"n": [1.5], "text": ["a"]}).to_html()
     soup = BeautifulSoup(outputs.inert_html(html, ""), "html.parser")
     assert [cell.get("class") for cell in soup.select("td")] == [["number"], None]
+    source = "<style scoped>.dataframe thead th { text-align: right; }</style><style>p { color: red }</style>"
+    styled = BeautifulSoup(outputs.inert_html(source, ""), "html.parser")
+    assert [style.get_text() for style in styled.find_all("style")] == ["p { color: red }"], "it would hold everywhere"

@@ -1,0 +1,60 @@
+"""Headless Chromium through Playwright: the system's own, nothing is downloaded."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright")
+from playwright.sync_api import Browser, Frame, Page, sync_playwright
+
+PATIENCE = 30  # s
+FLAGS = ["--no-sandbox", "--mute-audio", "--autoplay-policy=no-user-gesture-required"]
+
+
+@dataclass
+class Record:
+    """What a page did so far. requests: addresses. errors: uncaught exceptions, and what it wrote as an error."""
+
+    requests: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def find_chromium() -> str:
+    """Its path; skips the test where there is none."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not found:
+        pytest.skip("there is no chromium on this machine")
+    return found
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """A browser, ended on leaving."""
+    path = find_chromium()
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def record(page: Page) -> Record:
+    """Begins to note what a page does."""
+    seen = Record()
+    page.on("request", lambda request: seen.requests.append(request.url))
+    page.on("pageerror", lambda error: seen.errors.append(str(error)))
+    page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
+    return seen
+
+
+def until(page: Page | Frame, expression: str) -> Any:
+    """Waits for a JavaScript expression to come true; its value. Playwright's own way is eval: pages forbid it."""
+    ending = time.monotonic() + PATIENCE
+    while not (value := page.evaluate(expression)):
+        assert time.monotonic() < ending, f"never came true: {expression}"
+        page.wait_for_timeout(20)
+    return value
