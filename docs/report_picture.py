@@ -18,8 +18,8 @@ def main() -> None:
     result = run_suite(SUITE)
     if result.failed:
         raise SystemExit(f"{', '.join(result.failed)} failed: see {result.index}")
-    photograph(result.index.read_text(encoding="utf-8"), FOLDER / "index.png", 640)
-    photograph(result.outcomes[0].page.read_text(encoding="utf-8"), FOLDER / "report.png", 1180)
+    photograph(result.index.read_text(encoding="utf-8"), FOLDER / "index.png", 760)
+    photograph(result.outcomes[0].page.read_text(encoding="utf-8"), FOLDER / "report.png", 1560)
 
 
 if __name__ == "__main__":
