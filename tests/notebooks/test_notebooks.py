@@ -40,7 +40,9 @@ def test_every_notebook_is_tested():
 def test_notebook_runs(name, workspace):
     done = execute(FOLDER / name, workspace / name, SMALL[name], folder=workspace)
     assert done.error == ""
-    assert "</html>" in export_html(done.notebook)
+    page = export_html(done.notebook)
+    assert "</html>" in page
+    assert len(page) < 10_000_000, "a report can be mailed"
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
