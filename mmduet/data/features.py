@@ -28,7 +28,8 @@ GB = 1e9  # bytes
 class FeatureStore:
     """Vision features of a video's sampled frames, [N, cells, D] in the tower's own precision, one file a video.
 
-    Kept is what the pooling reads (`FramePool.cells`), before the projector, which is trained. The key is the video
+    Kept is what the pooling reads (`FramePool.cells`), before the projector: that is trained, and not linear, so the
+    pooling behind it cannot be done before. The key is the video
     file (path, size, time of change), the rate, the tower's weights and the frame settings. A file is written aside
     and renamed, so processes may share the folder; only the frames that are asked for are read from it.
 

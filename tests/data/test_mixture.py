@@ -151,9 +151,27 @@ def test_a_video_without_metadata_is_named(mixture):
         MixtureDataset(mixture(metadata={"a.mp4": {"duration": 8.0}}))
 
 
-def test_a_time_past_the_end_is_named(mixture):
-    with pytest.raises(AnnotationError, match=r"narration\.json: entry a\.mp4/0, narration 0 time 2\.0 s lies past"):
-        MixtureDataset(mixture(metadata={"a.mp4": {"duration": 1.0}, "b.mp4": {"duration": 6.0}}))
+def test_what_begins_past_the_end_is_named_or_left_out(mixture):
+    late = {"a.mp4": {"0": [{"text": "a cat", "time": 2.0, "timespan": [1.8, 2.0]}]}}
+    path = mixture(narration=late, metadata={"a.mp4": {"duration": 1.0}, "b.mp4": {"duration": 6.0}})
+    with pytest.raises(AnnotationError, match=r"narration\.json: entry a\.mp4/0, narration 0 start 1\.8 s lies past"):
+        MixtureDataset(path)
+    assert len(MixtureDataset(path, broken=BrokenVideos("skip", limit=1))) == 1
+
+
+def test_what_ends_past_the_end_is_clipped(mixture):
+    """As published; DiDeMo counts in chunks of 5 s that the last seconds of a video do not fill."""
+    dataset = MixtureDataset(mixture(metadata={"a.mp4": {"duration": 1.0}, "b.mp4": {"duration": 2.5}}))
+    assert dataset[1].conversation.turns[1].relevance == (0, 0, 1, 1, 1)
+    assert dataset[0].conversation.frames == 2
+
+
+def test_a_text_that_holds_a_token_of_the_prompt_is_named(mixture):
+    dataset = MixtureDataset(mixture(grounding=[{"video_uid": "b.mp4", "query": "<image>", "timestamps": [[1, 3]]}]))
+    with pytest.raises(
+        AnnotationError, match=r"mixture\.json: entry grounding\.json:0 \(b\.mp4\): user text .*<image>"
+    ):
+        dataset[1]
 
 
 def test_a_duration_that_is_no_number_is_named(mixture):

@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -90,6 +91,15 @@ def test_training_from_video_is_training_from_the_cache(short, bf16):
     stored, decoded = short("stored", bf16=bf16), short("decoded", bf16=bf16, features=None)
     assert losses(decoded) == pytest.approx(losses(stored), abs=1e-6)
     assert decoded.alignment == pytest.approx(stored.alignment, abs=1e-6)
+
+
+def test_a_frozen_part_in_bfloat16_needs_bf16(setting, tmp_path):
+    model, processor, train_set, val_set, _ = setting
+    model, features = model.bfloat16(), FeatureStore(tmp_path / "features", model.bfloat16(), processor)
+    fit = partial(train, model, processor, train_set, val_set, features, output=tmp_path / "out", base="tiny", **SHORT)
+    with pytest.raises(DuetError, match=r"the model is torch\.bfloat16, .* set bf16"):
+        fit()
+    assert all(math.isfinite(loss) for loss in losses(fit(bf16=True)))
 
 
 def test_gradient_checkpointing_and_workers_change_nothing(short):
