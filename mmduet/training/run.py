@@ -163,6 +163,8 @@ def _check_data(sets: Sequence[MixtureDataset], features: FeatureStore | None, b
             dataset.leave_out(broken.found)
         if not len(dataset):
             raise DuetError(f"{dataset.path} holds no conversation that can be used: give one that does.")
+    if broken.found and PartialState().is_main_process:
+        print(f"{len(broken.found)} videos left out; listed in {broken.report}", file=sys.stderr)
 
 
 def _identity(settings: Recipe, base: str, train_set: MixtureDataset, processes: int) -> dict[str, Any]:
