@@ -93,12 +93,16 @@ def test_a_path_outside_the_set_is_refused(mixture, tmp_path):
 
 
 def test_the_published_form_starts_from_its_root(mixture, tmp_path):
-    """Paths from the folder that holds datasets/, the mixture somewhere else."""
-    good = json.loads(mixture().read_text())
+    """Paths from the folder that holds datasets/, the mixture somewhere else; rate and length where they are not 2
+    frames a second and 128 frames.
+    """
+    first, second = json.loads(mixture().read_text())
+    del first["frame_fps"], first["max_num_frames"]
     moved = tmp_path / "configs" / "mixture.json"
     moved.parent.mkdir()
-    moved.write_text(json.dumps(good))
-    assert len(MixtureDataset(moved, root=tmp_path)) == 2
+    moved.write_text(json.dumps([first, second | {"frame_fps": 0.333, "max_num_frames": 120}]))
+    sources = MixtureDataset(moved, root=tmp_path).sources
+    assert [(source.fps, source.max_frames) for source in sources] == [(2.0, 128), (0.333, 120)]
 
 
 def test_a_missing_video_is_named_or_left_out(mixture, tmp_path):
