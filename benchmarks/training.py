@@ -1,7 +1,7 @@
 """What a training step of `mini` costs from stored vision features, beside the same step straight from video.
 
     python benchmarks/training.py
-    python benchmarks/training.py --full     # then the whole run of mmduet/configs/scenes_mini.yaml, too
+    python benchmarks/training.py --full     # then the whole run of the config, too
 
 Both ways train on the same conversations in the same order, in turns; a step is all from one step's end to the next's,
 loading included. The first step of each turn warms up and is left out.
@@ -21,7 +21,7 @@ from mmduet.data.features import FeatureStore
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.scenes import make_scenes
 from mmduet.training import TrainingResult, train
-from mmduet.training.config import read_config, run_config
+from mmduet.training.config import TrainingConfig, read_config, run_config
 
 TURNS = 2  # of each way
 
@@ -40,9 +40,10 @@ class Clock(TrainerCallback):
         return np.diff(self.ends)
 
 
-def turn(data: Path, clips: int, steps: int, *, stored: bool, output: Path) -> tuple[np.ndarray, list[float]]:
-    """Seconds of each step, and its loss; a fresh model, the recipe of scenes_mini."""
-    config = read_config("scenes_mini")
+def turn(
+    config: TrainingConfig, data: Path, clips: int, steps: int, *, stored: bool, output: Path
+) -> tuple[np.ndarray, list[float]]:
+    """Seconds of each step, and its loss; a fresh model, the config's recipe."""
     model, processor = load_duet(config.model.base)
     dataset = MixtureDataset(data / "scenes/annotations/train_mixture.json", videos=clips)
     features = FeatureStore(data / "features", model, processor) if stored else None
@@ -59,49 +60,49 @@ def turn(data: Path, clips: int, steps: int, *, stored: bool, output: Path) -> t
     return clock.seconds(), [row["loss"] for row in result.history if "loss" in row]
 
 
-def compare(data: Path, clips: int, steps: int) -> dict[str, np.ndarray]:
+def compare(config: TrainingConfig, data: Path, clips: int, steps: int) -> dict[str, np.ndarray]:
     """Seconds of all steps, from the cache and from video."""
     seconds: dict[str, list[np.ndarray]] = {"cache": [], "video": []}
     losses = {}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(TURNS):
             for way, found in seconds.items():
-                took, losses[way] = turn(data, clips, steps, stored=way == "cache", output=Path(folder) / way)
+                took, losses[way] = turn(config, data, clips, steps, stored=way == "cache", output=Path(folder) / way)
                 found.append(took)
     print(f"largest difference between the two ways' losses: {np.abs(np.subtract(*losses.values())).max():.1e}")
     return {way: np.concatenate(found) for way, found in seconds.items()}
 
 
 def main(
+    name: Annotated[str, typer.Option("--config", help="Whose model and recipe.")] = "scenes_mini",
     clips: Annotated[int, typer.Option(help="Training clips of scenes to draw from.")] = 24,
     steps: Annotated[int, typer.Option(help="Steps of each turn that count.")] = 8,
     data: Annotated[Path, typer.Option(help="Folder that holds scenes/, or gets it.")] = Path("datasets"),
     full: Annotated[
-        bool, typer.Option(help="Run scenes_mini from scratch to its end as well (about half an hour).")
+        bool, typer.Option(help="Run the config from scratch to its end as well (about half an hour).")
     ] = False,
 ) -> None:
     """Print a table."""
     make_scenes(data, train=clips, val=0, test=0)
-    seconds = compare(data, clips, steps)
+    config = read_config(name)
+    seconds = compare(config, data, clips, steps)
     medians = {way: float(np.median(took)) for way, took in seconds.items()}
     print("| a step of 4 conversations | median | quartiles |\n| --- | --- | --- |")
     for way, took in seconds.items():
         low, high = np.percentile(took, [25, 75])
         print(f"| from {way} | {medians[way]:.2f} s | {low:.2f} to {high:.2f} s |")
     print(f"\nfrom the cache a step costs {medians['cache'] / medians['video']:.0%} of one from video")
-    config = read_config("scenes_mini")
     total = config.recipe.steps or 0
     print(
         f"{total} steps from the cache: {total * medians['cache'] / 60:.1f} minutes, without alignment and evaluation"
     )
     if full:
-        print(whole_run(data).summary())
+        print(whole_run(config, data).summary())
 
 
-def whole_run(data: Path) -> TrainingResult:
-    """scenes_mini from scratch, into a folder that is new, its features stored anew."""
+def whole_run(config: TrainingConfig, data: Path) -> TrainingResult:
+    """The config from scratch, into a folder that is new, its features stored anew."""
     make_scenes(data, train=240, val=24, test=0)
-    config = read_config("scenes_mini")
     folder = Path(tempfile.mkdtemp(prefix="scenes_mini-"))
     changed = {"output": folder / "run"}
     if config.features is not None:

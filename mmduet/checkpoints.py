@@ -214,7 +214,7 @@ def save_adapter(
     """
     wrapped.peft_config["default"].base_model_name_or_path = base
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as name:
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
         aside = Path(name)
         # embedding layers: else PEFT asks a hub
         wrapped.save_pretrained(str(aside), save_embedding_layers=False, state_dict=state_dict)

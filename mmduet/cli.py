@@ -276,17 +276,28 @@ def train(
 ) -> None:
     """Train an adapter: LoRA, projector and both heads, as a config says.
 
-    Configs that ship: scenes_mini, the adapter of `mini` on two cores; mmduet_7b, the published run. A config has
-    output, model, data, features and recipe; mmduet.training.Recipe says what each hyperparameter is. Paths are as
-    seen from the working directory.
+    Configs that ship: scenes_mini, the adapter of `mini` on two cores;
+    mmduet_7b, the published run. One of your own, as small as it can be:
 
-    OUTPUT gets adapter/ (the best by recipe.best_by, or the last), checkpoint-STEPS/, run.json, and with
-    recipe.tensorboard event files. The same command again goes on from the newest whole checkpoint, with the losses
-    of a run that was never interrupted; with another recipe it refuses. SIGTERM ends the run after the step, with a
-    checkpoint and exit status 143. A loss that is no number ends it with the names of the conversations it came from.
+    output: runs/mine
+    model: {base: mini-base}
+    data: {train: mixture.json, validation: validation_mixture.json}
+    features: {folder: datasets/features}
+    recipe: {steps: 300, save_every: 50}
 
-    For several processes: accelerate launch -m mmduet train CONFIG. Each takes a share of every step, so that
-    batch_size x processes conversations are seen at once.
+    A field that is not known is refused with those that are; what each does
+    stands in mmduet/training/recipe.py and config.py. Paths are as seen from
+    the working directory.
+
+    OUTPUT gets adapter/ (the best by recipe.best_by, or the last),
+    checkpoint-STEPS/, run.json, and with recipe.tensorboard event files.
+    The same command goes on from the newest whole checkpoint, with the losses
+    of a run that was never interrupted; with another recipe it refuses.
+    SIGTERM ends the run after the step, with a checkpoint and status 143.
+    A loss that is no number ends it, and names the conversations it came from.
+
+    For several processes: accelerate launch -m mmduet train CONFIG. Each takes
+    a share of every step: batch_size x processes conversations at once.
     """
     from accelerate import PartialState
 
@@ -305,13 +316,14 @@ def train(
 @app.command()
 def scan(
     folder: Annotated[Path, typer.Argument(help="Folder of videos, of any depth.")],
-    output: Annotated[Path | None, typer.Option(help="Metadata file [default: FOLDER_metadata.json].")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes [default: one a core].")] = None,
+    output: Annotated[Path | None, typer.Option(help="Metadata file; by default FOLDER_metadata.json.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
 ) -> None:
-    """Read every video's duration and rate into a metadata file, as a mixture's metadata_path names it.
+    """Read every video's duration and rate into a metadata file, a mixture's metadata_path.
 
-    A scan that was killed goes on where it stopped; later only files that changed are opened again. What cannot be
-    read is listed, with the reason, in the .broken.json beside the file.
+    A scan that was killed goes on where it stopped; later only files that
+    changed are opened again. What cannot be read is listed, with the reason,
+    in the .broken.json beside the file.
     """
     from mmduet.data.metadata import scan_videos
 

@@ -28,7 +28,8 @@ GB = 1e9  # bytes
 class FeatureStore:
     """Vision features of a video's sampled frames, [N, cells, D] in the tower's own precision, one file a video.
 
-    Kept is what the pooling reads (`FramePool.cells`), before the projector, which is trained. The key is the video
+    Kept is what the pooling reads (`FramePool.cells`), before the projector: that is trained, and not linear, so the
+    pooling behind it cannot be done before. The key is the video
     file (path, size, time of change), the rate, the tower's weights and the frame settings. A file is written aside
     and renamed, so processes may share the folder; only the frames that are asked for are read from it.
 
@@ -159,15 +160,20 @@ class FeatureStore:
         needed = self.estimate(missing)
         used = sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
         free = shutil.disk_usage(self.folder).free
-        tqdm.write(f"vision features: {needed / GB:.2f} GB to compute, {used / GB:.2f} GB are in {self.folder}")
+        tqdm.write(f"vision features: {_size(needed)} to compute, {_size(used)} are in {self.folder}")
         room, what = free, "the disk has left"
         if self.limit_gb is not None and self.limit_gb * GB - used < free:
             room, what = int(self.limit_gb * GB) - used, f"limit_gb={self.limit_gb:g} leaves"
         if needed > room:
             raise DuetError(
-                f"the vision features would take {needed / GB:.2f} GB more in {self.folder}, {what} "
-                f"{max(room, 0) / GB:.2f} GB: raise the limit, choose another folder, or train straight from video."
+                f"the vision features would take {_size(needed)} more in {self.folder}, {what} {_size(max(room, 0))}: "
+                "raise the limit, choose another folder, or train straight from video."
             )
+
+
+def _size(amount: int) -> str:
+    """Bytes as one reads them."""
+    return f"{amount / GB:.1f} GB" if amount >= GB else f"{amount / 1e6:.1f} MB"
 
 
 @torch.no_grad()

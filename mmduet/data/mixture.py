@@ -31,7 +31,7 @@ from mmduet.data.conversations import (
 )
 from mmduet.data.metadata import Metadata, inside, load_metadata
 from mmduet.data.templates import Templates
-from mmduet.errors import AnnotationError
+from mmduet.errors import AnnotationError, DuetError
 
 KINDS = {
     "DenseVideoCaptioningStreamDataset": "narration",
@@ -86,9 +86,9 @@ class MixtureDataset(Dataset):
     videos: keep the first so many videos, None for all. root: what relative paths of the mixture start from and may
     not leave (the published mixture's: the folder that holds datasets/); None: they start from the mixture's folder
     and stay in the one above, as in NAME/annotations beside NAME/videos. broken: what is done about a video that
-    the metadata does not list.
+    the metadata does not list, or whose annotations begin past its end.
 
-    Raises AnnotationError for a broken file, a path that leaves its root, or a time past a video's end.
+    Raises AnnotationError for a broken file, a path that leaves its root, or what `broken` stops at.
     """
 
     def __init__(
@@ -118,7 +118,10 @@ class MixtureDataset(Dataset):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         source = self.sources[index]
         rng = Random(f"{self.seed}/{epoch}/{index}")
-        conversation = _converse(source, Clock(source.fps, source.duration), rng, self.templates)
+        try:
+            conversation = _converse(source, Clock(source.fps, source.duration), rng, self.templates)
+        except DuetError as error:
+            raise AnnotationError(f"{self.path}: entry {source.entry}: {error}") from error
         return Example(source.kind, source.video, source.fps, conversation, source.entry)
 
     def lengths(self) -> list[int]:
@@ -193,7 +196,11 @@ def _read_sources(entry: MixtureEntry, paths: _EntryPaths, broken: BrokenVideos)
             broken.add(video, _unlisted(path, key, name, paths.metadata_path, metadata))
             continue
         duration = metadata.videos[name].duration
-        check_times(path, key, _times(annotation), duration)
+        try:
+            check_times(path, key, _starts(annotation), duration)
+        except AnnotationError as error:
+            broken.add(video, error)
+            continue
         sources.append(
             Source(kind, video, duration, entry.frame_fps, entry.max_num_frames, annotation, f"{path.name}:{key}")
         )
@@ -220,11 +227,13 @@ def _entries(kind: str, annotations):
             yield item.video_uid, f"{index} ({item.video_uid})", item
 
 
-def _times(annotation) -> dict[str, float]:
+def _starts(annotation) -> dict[str, float]:
+    """When each thing begins that an annotation speaks of; what ends past the video's end is clipped, as published."""
     match annotation:
         case MagqaItem():
-            return {f"turn {i} time": turn.time for i, turn in enumerate(annotation.conversation)}
+            turns = enumerate(annotation.conversation)
+            return {f"turn {i} start": turn.timespan[0] if turn.timespan else turn.time for i, turn in turns}
         case GroundingItem():
-            return {f"timestamps[{i}] end": end for i, (_, end) in enumerate(annotation.timestamps)}
+            return {f"timestamps[{i}] start": start for i, (start, _) in enumerate(annotation.timestamps)}
         case _:
-            return {f"narration {i} time": item.time for i, item in enumerate(annotation)}
+            return {f"narration {i} start": item.timespan[0] for i, item in enumerate(annotation)}

@@ -73,7 +73,8 @@ def find_start(output: Path, identity: dict[str, Any], *, resume: bool) -> Path 
 
     Raises DuetError when there are checkpoints that are not to be gone on from, or that another run left.
     """
-    shutil.rmtree(output / ASIDE, ignore_errors=True)  # of a run that was killed while it wrote
+    for aside in (output / ASIDE, *output.glob(".adapter-*")):  # of a run that was killed while it wrote
+        shutil.rmtree(aside, ignore_errors=True)
     found = checkpoints(output)
     if not found:
         return None

@@ -24,7 +24,7 @@ class ModelPart(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     base: str
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["float32", "bfloat16"] = "float32"
     attn_implementation: str | None = None
 
 

@@ -117,6 +117,8 @@ def train(
     settings, state = make_recipe(**recipe), PartialState(cpu=model.device.type == "cpu")
     sets = [train_set] if val_set is None else [train_set, val_set]
     _check_data(sets, features, broken or BrokenVideos())
+    if model.dtype != torch.float32 and not settings.bf16:
+        raise DuetError(f"the model is {model.dtype}, what is trained is float32: load it as float32, or set bf16.")
     if settings.best_by is not None and val_set is None:
         raise DuetError(f"best_by={settings.best_by!r} needs a validation set: give one, or leave best_by out.")
     total = settings.total_steps(len(train_set), state.num_processes)
@@ -161,6 +163,8 @@ def _check_data(sets: Sequence[MixtureDataset], features: FeatureStore | None, b
             dataset.leave_out(broken.found)
         if not len(dataset):
             raise DuetError(f"{dataset.path} holds no conversation that can be used: give one that does.")
+    if broken.found and PartialState().is_main_process:
+        print(f"{len(broken.found)} videos left out; listed in {broken.report}", file=sys.stderr)
 
 
 def _identity(settings: Recipe, base: str, train_set: MixtureDataset, processes: int) -> dict[str, Any]:
@@ -236,4 +240,5 @@ def _peak_gb(device: torch.device) -> float:
     """The most memory that was in use so far: the device's, or the process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

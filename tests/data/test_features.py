@@ -54,7 +54,9 @@ def test_the_estimate_is_what_the_files_take(store, clip):
 
 def test_what_would_not_fit_is_refused_before_it_starts(tiny, tmp_path, clip):
     store = FeatureStore(tmp_path, *tiny, limit_gb=1e-6)
-    with pytest.raises(DuetError, match=r"would take 0\.00 GB more .*, limit_gb=1e-06 leaves .*: raise the limit"):
+    with pytest.raises(
+        DuetError, match=r"would take \d\.\d MB more .*, limit_gb=1e-06 leaves 0\.0 MB: raise the limit"
+    ):
         store.prepare([source(clip)])
     assert not list(tmp_path.iterdir())
 

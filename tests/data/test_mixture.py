@@ -93,12 +93,16 @@ def test_a_path_outside_the_set_is_refused(mixture, tmp_path):
 
 
 def test_the_published_form_starts_from_its_root(mixture, tmp_path):
-    """Paths from the folder that holds datasets/, the mixture somewhere else."""
-    good = json.loads(mixture().read_text())
+    """Paths from the folder that holds datasets/, the mixture somewhere else; rate and length where they are not 2
+    frames a second and 128 frames.
+    """
+    first, second = json.loads(mixture().read_text())
+    del first["frame_fps"], first["max_num_frames"]
     moved = tmp_path / "configs" / "mixture.json"
     moved.parent.mkdir()
-    moved.write_text(json.dumps(good))
-    assert len(MixtureDataset(moved, root=tmp_path)) == 2
+    moved.write_text(json.dumps([first, second | {"frame_fps": 0.333, "max_num_frames": 120}]))
+    sources = MixtureDataset(moved, root=tmp_path).sources
+    assert [(source.fps, source.max_frames) for source in sources] == [(2.0, 128), (0.333, 120)]
 
 
 def test_a_missing_video_is_named_or_left_out(mixture, tmp_path):
@@ -151,9 +155,27 @@ def test_a_video_without_metadata_is_named(mixture):
         MixtureDataset(mixture(metadata={"a.mp4": {"duration": 8.0}}))
 
 
-def test_a_time_past_the_end_is_named(mixture):
-    with pytest.raises(AnnotationError, match=r"narration\.json: entry a\.mp4/0, narration 0 time 2\.0 s lies past"):
-        MixtureDataset(mixture(metadata={"a.mp4": {"duration": 1.0}, "b.mp4": {"duration": 6.0}}))
+def test_what_begins_past_the_end_is_named_or_left_out(mixture):
+    late = {"a.mp4": {"0": [{"text": "a cat", "time": 2.0, "timespan": [1.8, 2.0]}]}}
+    path = mixture(narration=late, metadata={"a.mp4": {"duration": 1.0}, "b.mp4": {"duration": 6.0}})
+    with pytest.raises(AnnotationError, match=r"narration\.json: entry a\.mp4/0, narration 0 start 1\.8 s lies past"):
+        MixtureDataset(path)
+    assert len(MixtureDataset(path, broken=BrokenVideos("skip", limit=1))) == 1
+
+
+def test_what_ends_past_the_end_is_clipped(mixture):
+    """As published; DiDeMo counts in chunks of 5 s that the last seconds of a video do not fill."""
+    dataset = MixtureDataset(mixture(metadata={"a.mp4": {"duration": 1.0}, "b.mp4": {"duration": 2.5}}))
+    assert dataset[1].conversation.turns[1].relevance == (0, 0, 1, 1, 1)
+    assert dataset[0].conversation.frames == 2
+
+
+def test_a_text_that_holds_a_token_of_the_prompt_is_named(mixture):
+    dataset = MixtureDataset(mixture(grounding=[{"video_uid": "b.mp4", "query": "<image>", "timestamps": [[1, 3]]}]))
+    with pytest.raises(
+        AnnotationError, match=r"mixture\.json: entry grounding\.json:0 \(b\.mp4\): user text .*<image>"
+    ):
+        dataset[1]
 
 
 def test_a_duration_that_is_no_number_is_named(mixture):

@@ -1,6 +1,10 @@
 """A small `scenes` and the `tiny` model."""
 
+import os
+import signal
+
 import pytest
+from transformers import TrainerCallback
 
 from mmduet.checkpoints import build_tiny
 from mmduet.data.features import FeatureStore
@@ -53,3 +57,11 @@ def short(setting, tmp_path):
 def losses(result) -> list[float]:
     """Of each logged step."""
     return [row["loss"] for row in result.history if "loss" in row]
+
+
+class Terminate(TrainerCallback):
+    """The process gets SIGTERM in the middle of a step."""
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)

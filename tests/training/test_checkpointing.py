@@ -6,15 +6,18 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from mmduet.cli import app
 from mmduet.errors import CheckpointError, DuetError
-from mmduet.training import checkpointing
+from mmduet.training import checkpointing, train
 from mmduet.training.checkpointing import checkpoints, keep_newest, publish, step_of
 from mmduet.training.config import read_config, run_config
-from tests.training.conftest import SHORT, losses
+from tests.training.conftest import SHORT, Terminate, losses
 
 
 def write_checkpoint(output, step, content="weights"):
@@ -146,6 +149,19 @@ def test_sigkill_at_any_moment(write_config, tmp_path):
     assert 0 < done < 40, "else nothing was interrupted"
     went_on = run_config(read_config(config))
     assert losses(went_on) == pytest.approx(losses(whole), abs=1e-5)
+
+
+def test_the_command_stops_when_asked_and_goes_on(write_config, monkeypatch):
+    config = str(write_config("run"))
+    with monkeypatch.context() as patch:
+        patch.setattr("mmduet.training.config.train", partial(train, callbacks=[Terminate()]))
+        stopped = CliRunner().invoke(app, ["train", config])
+    assert stopped.exit_code == 143, stopped.output
+    assert "4 of 6 steps" in stopped.output
+    assert "stopped after step 4, as asked; the same command goes on" in stopped.output
+    done = CliRunner().invoke(app, ["train", config])
+    assert done.exit_code == 0, done.output
+    assert "6 of 6 steps" in done.output
 
 
 def test_two_processes_do_what_one_does(write_config, tmp_path):

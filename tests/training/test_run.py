@@ -1,21 +1,22 @@
 """The whole of training, on a small `scenes` and the `tiny` model."""
 
+import json
 import math
-import os
 import signal
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from transformers import TrainerCallback
 
 from mmduet.checkpoints import build_tiny, load_adapter
+from mmduet.data.broken import BrokenVideos
 from mmduet.data.collator import Collator, model_inputs
 from mmduet.data.features import FeatureStore
-from mmduet.data.mixture import MixtureDataset
-from mmduet.errors import AnnotationError, DuetError
+from mmduet.errors import AnnotationError, DuetError, VideoError
 from mmduet.training import add_lora, teacher_force, train
-from tests.training.conftest import SHORT, losses
+from tests.training.conftest import SHORT, Terminate, losses
 
 
 def test_one_step_changes_lora_projector_and_heads_and_nothing_else(setting):
@@ -92,6 +93,15 @@ def test_training_from_video_is_training_from_the_cache(short, bf16):
     assert decoded.alignment == pytest.approx(stored.alignment, abs=1e-6)
 
 
+def test_a_frozen_part_in_bfloat16_needs_bf16(setting, tmp_path):
+    model, processor, train_set, val_set, _ = setting
+    model, features = model.bfloat16(), FeatureStore(tmp_path / "features", model.bfloat16(), processor)
+    fit = partial(train, model, processor, train_set, val_set, features, output=tmp_path / "out", base="tiny", **SHORT)
+    with pytest.raises(DuetError, match=r"the model is torch\.bfloat16, .* set bf16"):
+        fit()
+    assert all(math.isfinite(loss) for loss in losses(fit(bf16=True)))
+
+
 def test_gradient_checkpointing_and_workers_change_nothing(short):
     plain = short("plain", val_set=None)
     saving = short("saving", val_set=None, gradient_checkpointing=True, workers=2)
@@ -151,14 +161,6 @@ def test_what_is_no_number_stops_with_its_conversations(setting, tmp_path, head,
               **SHORT | {"align_iterations": 0})  # fmt: skip
 
 
-class Terminate(TrainerCallback):
-    """The process gets SIGTERM in the middle of a step."""
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 def test_sigterm_ends_the_step_and_the_same_run_goes_on(short):
     before = signal.getsignal(signal.SIGTERM)
     whole = short("whole", log_every=2)
@@ -172,23 +174,27 @@ def test_sigterm_ends_the_step_and_the_same_run_goes_on(short):
 
 def test_a_missing_video_is_named(short, mixtures, tmp_path):
     train_set = mixtures[0]
-    train_set.sources[1] = type(train_set.sources[1])(
-        **{name: getattr(train_set.sources[1], name) for name in train_set.sources[1].__slots__}
-        | {"video": tmp_path / "gone.mp4"}
-    )
+    train_set.sources[1] = replace(train_set.sources[1], video=tmp_path / "gone.mp4")
     entry = train_set.sources[1].entry
     with pytest.raises(AnnotationError, match=rf"entry {entry} is about .*gone\.mp4, which does not exist"):
         short(train_set=train_set)
 
 
+def test_broken_videos_are_left_out_and_listed(short, mixtures, tmp_path):
+    train_set, report = mixtures[0], tmp_path / "broken.json"
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(b"no video")
+    first = train_set.sources[0].video
+    train_set.sources = [replace(s, video=damaged) if s.video == first else s for s in train_set.sources]
+    with pytest.raises(VideoError, match=r"damaged\.mp4"):
+        short("stopped", train_set=train_set)
+    result = short(train_set=train_set, broken=BrokenVideos("skip", limit=1, report=report))
+    assert result.steps == 6
+    assert list(json.loads(report.read_text())) == [str(damaged)]
+    assert damaged not in {source.video for source in train_set.sources}
+    assert first not in {source.video for source in train_set.sources}, "nothing takes its place"
+
+
 def test_too_few_conversations_are_refused(short):
     with pytest.raises(DuetError, match=r"fill no batch of 64 in each of 1 processes"):
         short(batch_size=64)
-
-
-def test_a_cache_that_would_be_too_large_is_refused(setting, tmp_path):
-    model, processor, train_set, *_ = setting
-    features = FeatureStore(tmp_path / "features", model, processor, limit_gb=1e-6)
-    with pytest.raises(DuetError, match=r"would take 0\.00 GB more .* raise the limit"):
-        features.prepare(train_set.sources)
-    assert isinstance(train_set, MixtureDataset)
