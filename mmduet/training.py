@@ -190,7 +190,8 @@ class DuetTrainer(Trainer):
         return GroupedSampler(dataset.lengths(), self.args.per_device_train_batch_size, seed=self.args.seed)
 
     def create_optimizer(self, *args, **kwargs):
-        groups: dict[float, list[nn.Parameter]] = {}
+        # LoRA's group stands first: its rate is the one that Trainer logs
+        groups: dict[float, list[nn.Parameter]] = {self.args.learning_rate: []}
         for name, parameter in cast(nn.Module, self.model).named_parameters():
             if parameter.requires_grad:
                 rate = self.head_learning_rate if "_head." in name else self.args.learning_rate
@@ -344,6 +345,7 @@ def train(
     eval_every: int = 100,
     bf16: bool = False,
     seed: int = 0,
+    callbacks: Iterable[TrainerCallback] = (),
 ) -> TrainingResult:
     """Train an adapter and write it to `output`/adapter.
 
@@ -351,7 +353,7 @@ def train(
     lora: r, alpha, dropout. learning_rate: of LoRA; the projector's is lower, so that its alignment lasts, the
     heads', which start at random, higher. warmup: share of the steps; then a cosine to 0. eval_every: steps
     between looks at the validation set.
-    bf16: compute in bfloat16 where that is safe (the trained weights stay float32).
+    bf16: compute in bfloat16 where that is safe (the trained weights stay float32). callbacks: more for the Trainer.
 
     Raises DuetError when the loss is no number any more, or a batch has no label.
     """
@@ -376,7 +378,8 @@ def train(
     )  # fmt: skip
     trainer = DuetTrainer(
         model=wrapped, args=arguments, train_dataset=train_set, eval_dataset=val_set,
-        data_collator=Collator(processor, features), callbacks=[_DrawAnew(train_set), _Progress(), _ReturnMemory()],
+        data_collator=Collator(processor, features),
+        callbacks=[_DrawAnew(train_set), _Progress(), _ReturnMemory(), *callbacks],
         projector_learning_rate=projector_learning_rate, head_learning_rate=head_learning_rate,
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
