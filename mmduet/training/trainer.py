@@ -107,7 +107,8 @@ class DuetTrainer(Trainer):
 
     def create_optimizer(self, model=None):
         rates = {"projector.": self.recipe.projector_learning_rate, "_head.": self.recipe.head_learning_rate}
-        groups: dict[float, list[nn.Parameter]] = {}
+        # LoRA's group stands first: its rate is the one that Trainer logs
+        groups: dict[float, list[nn.Parameter]] = {self.args.learning_rate: []}
         for name, parameter in cast(nn.Module, model or self.model).named_parameters():
             if parameter.requires_grad:
                 rate = next((rate for part, rate in rates.items() if part in name), self.args.learning_rate)
