@@ -1,4 +1,4 @@
-"""StreamSource: frames of a video that is still being made, as they come; PyAV reads it, since decord wants whole files.
+"""StreamSource: frames of a video that is still being made, through PyAV: decord wants whole files.
 
 A file that grows, a webcam, an RTSP or HTTP address: whatever FFmpeg opens.
 """
