@@ -67,6 +67,11 @@ class StreamCache(Cache):
         """Tokens held."""
         return self.get_seq_length()
 
+    @property
+    def bytes(self) -> int:
+        """Memory that the buffers take."""
+        return sum(buffer.nbytes for layer in self.layers for buffer in layer.buffers)
+
     def cut(self, length: int) -> None:
         """Keep the first `length` tokens."""
         if length < self.length:

@@ -7,6 +7,7 @@ from mmduet.plots.benchmarks import curves_figure, sweep_figure
 from mmduet.plots.distribution import distribution_figure
 from mmduet.plots.labels import label_figure
 from mmduet.plots.learning import auc_figure, training_figure
+from mmduet.plots.performance import stages_figure
 from mmduet.plots.scores import responses_table, score_figure
 from mmduet.plots.strip import film_strip
 from mmduet.plots.timeline import Span
@@ -20,6 +21,7 @@ __all__ = [
     "label_figure",
     "responses_table",
     "score_figure",
+    "stages_figure",
     "sweep_figure",
     "training_figure",
 ]
