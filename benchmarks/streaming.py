@@ -17,6 +17,7 @@ is no dependency of the project: `pip install opencv-python-headless` before `de
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -35,7 +36,6 @@ from mmduet.baseline import PublishedLoop
 from mmduet.checkpoints import build_tiny
 from mmduet.conversation import StreamTurn, TextTurn, Turn, render
 from mmduet.performance import EveryNth, latencies, peak_memory, take_turns, watch
-from mmduet.policy import ScoreThreshold
 from mmduet.processing import FrameSettings
 from mmduet.reports.provenance import device as machine
 from mmduet.state import Said, StreamState
@@ -191,14 +191,14 @@ def clip(
     model: Model = "mini",
     seconds: Annotated[int, typer.Option(help="Length of the clip, 720p at 30 frames a second.")] = 60,
     rounds: Rounds = 5,
-    look_ahead: Annotated[int, typer.Option(help="Frames to score at once; 0: as many as pay.")] = 0,
 ) -> None:
     """From an mp4 file to its scores, sampled at 2 fps, no response; and where the time goes."""
     duet, processor = build(model)
-    session = DuetSession(duet, processor, policy=EveryNth(0), look_ahead=look_ahead or None)
+    session = DuetSession(duet, processor, policy=EveryNth(0))
     with TemporaryDirectory() as folder:
         path = write_clip(Path(folder) / "clip.mp4", seconds)
-        speeds = [watch(session, iter_frames(path, fps=2, size=processor.frame.size)) for _ in range(rounds + 1)][1:]
+        reading = partial(iter_frames, path, fps=2, size=processor.frame.size, batch_size=session.look_ahead.limit)
+        speeds = [watch(session, reading()) for _ in range(rounds + 1)][1:]
     middle = sorted(speeds, key=lambda speed: speed.seconds)[len(speeds) // 2]
     print(f"{model}, {len(middle.trace)} frames of a 720p clip; median of {rounds}; {machine()}")
     print(f"  end to end {middle.frames_per_second:8.1f} frames/s")
@@ -267,12 +267,13 @@ def memory_of_decoding(path: Path, size: int) -> float:
 def endless(
     frames: Frames = 72_000,
     context_frames: Annotated[int, typer.Option(help="Frames the context holds.")] = 240,
+    every: Every = 50,
     batch: Annotated[int, typer.Option(help="Frames that come at once.")] = 16,
     checks: Annotated[int, typer.Option(help="Frames whose scores are held against a fresh session's.")] = 50,
 ) -> None:
     """`tiny` through hours of video: memory, time a frame, and scores against those of the kept turns alone."""
     duet, processor = build_tiny()
-    session = DuetSession(duet, processor, policy=ScoreThreshold(0.75), max_new_tokens=8, context_frames=context_frames)
+    session = DuetSession(duet, processor, policy=EveryNth(every), max_new_tokens=8, context_frames=context_frames)
     chosen = set(Random(0).sample(range(frames), checks))
     clock, memory, worst, said, number = [perf_counter()], 0.0, 0.0, 0, 0
     events = session.stream(batches(frames, batch), [Query(0.0, "What happens?")])

@@ -49,7 +49,8 @@ class StreamSource:
 
     def __iter__(self) -> Iterator[FrameBatch]:
         self._frames: deque[tuple[int, torch.Tensor]] = deque()
-        self._changed, self._over, self._error = Condition(), False, None
+        self._changed, self._over = Condition(), False
+        self._error: VideoError | None = None
         self.dropped = 0
         Thread(target=self._read, daemon=True).start()
         try:

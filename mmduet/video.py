@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,10 +121,10 @@ def fit_frames(frames: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _resize(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    how = {"size": size, "mode": "bilinear", "align_corners": False, "antialias": True}
+    resize = partial(F.interpolate, size=size, mode="bilinear", align_corners=False, antialias=True)
     if frames.device.type == "cpu":  # in whole numbers, at a twentieth of the time; at most 1 of 255 off the other way
-        return F.interpolate(frames.contiguous(memory_format=torch.channels_last), **how).contiguous()
-    return F.interpolate(frames.float(), **how).round_().clamp_(0, 255).byte()
+        return resize(frames.contiguous(memory_format=torch.channels_last)).contiguous()
+    return resize(frames.float()).round_().clamp_(0, 255).byte()
 
 
 def check_positive(**values: float) -> None:
