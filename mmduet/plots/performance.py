@@ -18,7 +18,7 @@ def stages_figure(runs: Mapping[str, Mapping[str, float]], *, title: str = "") -
             y=[plain(name) for name in runs], x=[stages[stage] for stages in runs.values()], name=plain(stage),
             orientation="h", hovertemplate="%{x:.2f} ms<extra>" + plain(stage) + "</extra>",
         )  # fmt: skip
-    fig.update_layout(barmode="stack")
+    fig.update_layout(barmode="stack", legend_traceorder="normal")
     fig.update_xaxes(title="ms a frame")
     fig.update_yaxes(autorange="reversed")
     return finished(fig, title, height=110 + 50 * len(runs))
