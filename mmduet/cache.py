@@ -1,6 +1,6 @@
 """StreamCache: the keys and values of a stream that grows at its end, and is cut there again."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import Cache, PreTrainedConfig
@@ -19,6 +19,10 @@ class GrowingLayer(DynamicLayer):
 
     Appending copies what is new, not what is there; cutting copies nothing.
     """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    buffers: tuple[torch.Tensor, torch.Tensor]
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         super().lazy_initialization(key_states, value_states)
@@ -62,10 +66,18 @@ class StreamCache(Cache):
                 "a response or a frame again; use one with full or sliding attention."
             )
 
+    def _grown(self) -> list[GrowingLayer]:
+        return cast(list[GrowingLayer], self.layers)
+
     @property
     def length(self) -> int:
         """Tokens held."""
         return self.get_seq_length()
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the buffers take."""
+        return sum(buffer.nbytes for layer in self._grown() for buffer in layer.buffers)
 
     def cut(self, length: int) -> None:
         """Keep the first `length` tokens."""
@@ -74,9 +86,9 @@ class StreamCache(Cache):
 
     def tail(self, start: int) -> Tail:
         """A copy of what stands from `start` on, to be put back by `extend`."""
-        return [(layer.keys[..., start:, :].clone(), layer.values[..., start:, :].clone()) for layer in self.layers]
+        return [(layer.keys[..., start:, :].clone(), layer.values[..., start:, :].clone()) for layer in self._grown()]
 
     def extend(self, tail: Tail) -> None:
         """Put a tail back, at the position it was taken from."""
-        for layer, (keys, values) in zip(self.layers, tail, strict=True):
+        for layer, (keys, values) in zip(self._grown(), tail, strict=True):
             layer.update(keys, values)

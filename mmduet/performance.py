@@ -80,6 +80,31 @@ def latencies(session: DuetSession, frames: torch.Tensor) -> np.ndarray:
     return np.array(waits)
 
 
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What a stream costs, part by part. frames: seen by the part's end. milliseconds: a frame, in the part.
+    megabytes: of keys and values.
+    """
+
+    frames: list[int]
+    milliseconds: list[float]
+    megabytes: list[float]
+
+
+def growth(session: DuetSession, frames: torch.Tensor, count: int, *, parts: int = 10) -> Growth:
+    """Watch `count` frames, those given over and over, in so many parts. frames: uint8 [N, 3, H, W]."""
+    session.reset()
+    result, seen = Growth([], [], []), 0
+    for part in np.array_split(np.arange(count), parts):
+        start = perf_counter()
+        list(session.feed(frames[torch.from_numpy(part) % len(frames)]))
+        seen += len(part)
+        result.frames.append(seen)
+        result.milliseconds.append(1000 * (perf_counter() - start) / len(part))
+        result.megabytes.append(session.state.cache.bytes / 1e6)
+    return result
+
+
 def take_turns(sides: Mapping[str, Callable[[], T]], rounds: int) -> tuple[dict[str, float], dict[str, T]]:
     """Median seconds and last result of each; they run in turn, `rounds` times, after one that does not count."""
     results = {name: action() for name, action in sides.items()}

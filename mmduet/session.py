@@ -5,6 +5,7 @@ It knows no files, no plots, no widgets, and not when to speak: that is the poli
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 
 import torch
 from tqdm import tqdm
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from mmduet.cache import StreamCache
 from mmduet.conversation import TextTurn
 from mmduet.errors import DuetError
+from mmduet.generation import draft, next_token
 from mmduet.lookahead import LookAhead
 from mmduet.model import DuetForConditionalGeneration
 from mmduet.policy import FrameScores, Policy, ScoreThreshold
@@ -62,7 +64,7 @@ class DuetSession:
         look_ahead: int | None = None,
         context_frames: int | None = None,
     ):
-        if not (frame_fps > 0 and math.isfinite(frame_fps)):
+        if not 0 < frame_fps < math.inf:
             raise DuetError(f"frame_fps={frame_fps}: give a positive number of frames a second.")
         if protocol not in PROTOCOLS:
             raise DuetError(f"protocol={protocol!r} is not known; known are {sorted(PROTOCOLS)}.")
@@ -75,12 +77,10 @@ class DuetSession:
         if context_frames is not None and context_frames < 2:
             raise DuetError(f"context_frames={context_frames}: a context holds at least 2 frames; None: all of them.")
         self.model, self.processor = model.eval(), processor
-        self.policy = policy if policy is not None else ScoreThreshold(0.5)
-        self.frame_fps = frame_fps
+        self.policy, self.frame_fps = policy if policy is not None else ScoreThreshold(0.5), frame_fps
         self.protocol: ContextProtocol = PROTOCOLS[protocol](processor)
         self.remove_assistant_turns = remove_assistant_turns
-        self.repetition_penalty = repetition_penalty
-        self.max_new_tokens = max_new_tokens
+        self.repetition_penalty, self.max_new_tokens = repetition_penalty, max_new_tokens
         self.look_ahead = LookAhead(look_ahead, tokens=processor.frame.tokens)
         self.context_frames = context_frames
         self.reset()
@@ -123,8 +123,7 @@ class DuetSession:
 
     def ask(self, text: str) -> Query:
         """A query now: it enters before the next frame."""
-        query = Query(self.time, text)
-        self._queue(query)
+        self._queue(query := Query(self.time, text))
         return query
 
     def interrupt(self) -> None:
@@ -151,16 +150,15 @@ class DuetSession:
             if isinstance(batch, FrameBatch):
                 self.state.frames = max(self.state.frames, round(float(batch.times[0]) * self.frame_fps))
                 batch = batch.frames
-            for first in range(0, len(batch), self.look_ahead.limit):
-                yield from self._watch(self._encode(batch[first : first + self.look_ahead.limit]))
+            step = max(self.look_ahead.limit, ENCODE_BATCH)
+            for first in range(0, len(batch), step):
+                yield from self._watch(self._encode(batch[first : first + step]))
 
     def _encode(self, frames: torch.Tensor) -> torch.Tensor:
         """uint8 [n, 3, H, W] -> [n, T, H] input embeddings."""
         with stage("vision"):
-            return torch.cat([self._encode_some(some.to(self.model.device)) for some in frames.split(ENCODE_BATCH)])
-
-    def _encode_some(self, frames: torch.Tensor) -> torch.Tensor:
-        return self.model.encode_frames(self.processor.pixel_values(frames).to(self.model.dtype))
+            pixels = (self.processor.pixel_values(some.to(self.model.device)) for some in frames.split(ENCODE_BATCH))
+            return torch.cat([self.model.encode_frames(values.to(self.model.dtype)) for values in pixels])
 
     # what is at hand
 
@@ -168,8 +166,7 @@ class DuetSession:
         """Frames, [n, T, H]: their events."""
         while len(frame_embeds):
             if self._query_is_due():
-                query = self.state.pending.pop(0)
-                self._enter_query(query)
+                self._enter_query(query := self.state.pending.pop(0))
                 yield query
             self._make_room()
             seen = 0
@@ -195,7 +192,9 @@ class DuetSession:
         the first response that stays in the context.
         """
         self._enter(self.protocol.frame(self.state))
-        for index, (informative, relevance) in enumerate(self._score(frame_embeds)):
+        hidden = self._forward(frame_embeds.flatten(0, 1))[-frame_embeds[..., 0].numel() :]
+        ends = hidden.unflatten(0, frame_embeds.shape[:2])[:, -1]
+        for index, (informative, relevance) in enumerate(self.model.score_frames(ends).tolist()):
             if index and self._query_is_due():
                 return
             scores = FrameScores(self.time, informative, relevance)
@@ -208,12 +207,6 @@ class DuetSession:
                 yield self._respond(scores.time, stays=stays)
                 if stays:
                     return
-
-    def _score(self, frame_embeds: torch.Tensor) -> list[list[float]]:
-        """[n, T, H] -> n times (informative, relevance), each frame scored behind those before it."""
-        hidden = self._forward(frame_embeds.flatten(0, 1))
-        ends = hidden[-frame_embeds.shape[0] * frame_embeds.shape[1] :].unflatten(0, frame_embeds.shape[:2])[:, -1]
-        return self.model.score_frames(ends).tolist()
 
     def _respond(self, time: float, *, stays: bool) -> Response:
         state, start = self.state, len(self.state.context)
@@ -234,23 +227,23 @@ class DuetSession:
         """Enter the response's header, then speak greedily until the closing token, which is part of what is
         returned, or `max_new_tokens`. The last token said is not in the context yet.
         """
-        said: list[int] = []
-        self._enter(header)
+        state, said, entering = self.state, list[int](), list(header)
+        start = len(state.context) + len(header)
         while True:
-            said.append(self._next_token(self.model.vocabulary_logits(self._forward()[-1]).float()))
-            if said[-1] == self.processor.end_id:
+            guess = draft(state.said_before, said)[: self.max_new_tokens - len(said) - 1]
+            self._enter([*entering, *guess])
+            hidden = self._forward()[-len(guess) - 1 :]
+            for logits, guessed in zip(self.model.vocabulary_logits(hidden).float(), [*guess, None], strict=True):
+                said.append(next_token(logits, state.generated, self.repetition_penalty))
+                if said[-1] != self.processor.end_id:
+                    state.generated.add(said[-1])
+                if said[-1] != guessed or said[-1] == self.processor.end_id:
+                    break
+            state.crop(start + len(said) - 1)  # what was guessed wrong
+            if said[-1] == self.processor.end_id or len(said) == self.max_new_tokens:
+                state.said_before = said
                 return said
-            self.state.generated.add(said[-1])
-            if len(said) == self.max_new_tokens:
-                return said
-            self._enter(said[-1:])
-
-    def _next_token(self, logits: torch.Tensor) -> int:
-        if self.repetition_penalty is not None and self.state.generated:
-            index = torch.tensor(sorted(self.state.generated), device=logits.device)
-            seen = logits[index]
-            logits[index] = torch.where(seen < 0, seen * self.repetition_penalty, seen / self.repetition_penalty)
-        return int(logits.argmax())
+            entering = said[-1:]
 
     # the context
 
@@ -285,11 +278,8 @@ class DuetSession:
         """What a response leaves in the context from `start` on; what generating put there stays where it agrees."""
         state = self.state
         wanted = self.protocol.kept(state, list(said.token_ids), said.text)
-        common = 0
-        for there, here in zip(state.context[start:], wanted, strict=False):
-            if there != here:
-                break
-            common += 1
+        there = zip(state.context[start:], wanted, strict=False)
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], there))
         state.crop(start + common)
         self._enter(wanted[common:])
         state.stream_open, state.last = False, "response"

@@ -1,4 +1,4 @@
-"""StreamSource: frames of a video that is still being made, as they come; PyAV reads it, since decord wants whole files.
+"""StreamSource: frames of a video that is still being made, through PyAV: decord wants whole files.
 
 A file that grows, a webcam, an RTSP or HTTP address: whatever FFmpeg opens.
 """
@@ -49,7 +49,8 @@ class StreamSource:
 
     def __iter__(self) -> Iterator[FrameBatch]:
         self._frames: deque[tuple[int, torch.Tensor]] = deque()
-        self._changed, self._over, self._error = Condition(), False, None
+        self._changed, self._over = Condition(), False
+        self._error: VideoError | None = None
         self.dropped = 0
         Thread(target=self._read, daemon=True).start()
         try:

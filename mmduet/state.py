@@ -28,7 +28,8 @@ class StreamState:
     cache: holds the context's first tokens; `waiting`, input embeddings [n, H], are the rest, which enter with the
     next forward. While frames are looked ahead at, the cache holds more than the context.
     turns: what the context was made of after the system turn, kept only where frames are to leave again.
-    generated: the different tokens said so far (for the repetition penalty). pending: queries whose time has not come.
+    generated: the different tokens said so far (for the repetition penalty). said_before: the last response's.
+    pending: queries whose time has not come.
     stream_open: whether the context ends inside a stream turn. last: what came last. carry: a token that waits for
     the next frame. frames: the next frame's number, counted from the video's start. interrupted: nothing more is fed.
     """
@@ -38,6 +39,7 @@ class StreamState:
     waiting: list[torch.Tensor] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     generated: set[int] = field(default_factory=set)
+    said_before: list[int] = field(default_factory=list)
     pending: list[Query] = field(default_factory=list)
     stream_open: bool = False
     last: Literal["", "query", "frame", "response"] = ""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmduet.performance import EveryNth, frame_flops, latencies, matmul_speed, peak_memory, take_turns, watch
+from mmduet.performance import EveryNth, frame_flops, growth, latencies, matmul_speed, peak_memory, take_turns, watch
 from mmduet.session import DuetSession
 from mmduet.stages import STAGES, StageClock, count_stages, stage
 from mmduet.video import iter_frames
@@ -45,6 +45,15 @@ def test_a_latency_for_each_frame(session, frames):
     waits = latencies(session, frames)
     assert waits.shape == (12,)
     assert (waits > 0).all()
+
+
+def test_what_is_held_grows_with_the_stream_unless_it_is_bounded(tiny, frames):
+    endless = growth(DuetSession(*tiny, policy=EveryNth(0)), frames, 200, parts=4)
+    bounded = growth(DuetSession(*tiny, policy=EveryNth(0), context_frames=20), frames, 200, parts=4)
+    assert endless.frames == [50, 100, 150, 200]
+    assert endless.megabytes[-1] > endless.megabytes[0]
+    assert bounded.megabytes[-1] == bounded.megabytes[0]
+    assert all(value > 0 for value in endless.milliseconds)
 
 
 def test_sides_take_turns():

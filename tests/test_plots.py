@@ -559,6 +559,15 @@ def test_the_table_numbers_responses_as_the_figure_does_and_names_their_spans():
     assert list(plots.responses_table(make_trace()).columns) == ["number", "time", "text", "span"]
 
 
+def test_stages_are_stacked_a_bar_a_run():
+    fig = plots.stages_figure({"a": {"decode": 1.0, "vision": 2.0}, "b": {"decode": 3.0, "vision": 4.0}})
+    assert [bar.name for bar in fig.data] == ["decode", "vision"]
+    assert [list(bar.x) for bar in fig.data] == [[1.0, 3.0], [2.0, 4.0]]
+    assert fig.layout.barmode == "stack"
+    with pytest.raises(DuetError, match="no runs"):
+        plots.stages_figure({})
+
+
 def test_the_template_is_see_through_and_no_default_changes():
     template = pio.templates["mmduet"]
     assert template.layout.paper_bgcolor == template.layout.plot_bgcolor == "rgba(0,0,0,0)"

@@ -7,9 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmduet import generation
 from mmduet.checkpoints import build_tiny
 from mmduet.conversation import StreamTurn, TextTurn, render
 from mmduet.errors import DuetError
+from mmduet.performance import EveryNth
 from mmduet.policy import FrameScores, ScoreSum, ScoreThreshold, make_policy
 from mmduet.protocol import PROTOCOLS
 from mmduet.session import DuetSession, Interrupted
@@ -91,20 +93,9 @@ def test_any_look_ahead_gives_the_same_trace(
         assert_same(trace, traces[0])
 
 
-class Moody:
-    """A policy with a memory of its own: speaks every third frame it is asked about."""
-
-    def reset(self):
-        self.asked = 0
-
-    def need(self, scores):
-        self.asked += 1
-        return self.asked % 3 == 0
-
-
 @pytest.mark.parametrize("remove", [False, True])
 def test_a_policy_is_asked_once_a_frame_in_order(tiny, frames, remove):
-    session = DuetSession(*tiny, policy=Moody(), remove_assistant_turns=remove, max_new_tokens=2)
+    session = DuetSession(*tiny, policy=EveryNth(3), remove_assistant_turns=remove, max_new_tokens=2)
     trace = session.run(frames)
     assert [response.time for response in trace.responses] == trace.times[2::3].tolist()
 
@@ -242,15 +233,36 @@ def test_one_query_a_frame(tiny, frames):
     ]  # fmt: skip
 
 
-def test_repetition_penalty_is_hugging_faces(tiny):
-    from transformers import RepetitionPenaltyLogitsProcessor
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 3), st.integers(0, 3), st.booleans(), st.sampled_from([None, 1.5]))
+def test_what_is_guessed_never_changes_what_is_said(seed, video, remove, penalty):
+    model, processor = small_model(seed)
+    traces = []
+    for guess in (lambda before, said: [], lambda before, said: [5, 1, 200], generation.draft):
+        session = DuetSession(
+            model, processor, policy=EveryNth(3), remove_assistant_turns=remove, repetition_penalty=penalty,
+            max_new_tokens=6,
+        )  # fmt: skip
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mmduet.session.draft", guess)
+            traces.append(session.run(random_frames(video)))
+    assert traces[0].responses
+    for trace in traces[1:]:
+        assert_same(trace, traces[0])
 
-    session = DuetSession(*tiny, repetition_penalty=1.3)
-    session.state.generated = {3, 7}
-    logits = torch.randn(259, generator=torch.Generator().manual_seed(0))
-    wanted = RepetitionPenaltyLogitsProcessor(1.3)(torch.tensor([[3, 7, 7]]), logits[None].clone())[0]
-    assert session._next_token(logits) == int(wanted.argmax())
-    torch.testing.assert_close(logits, wanted)
+
+def test_a_repeated_response_takes_one_forward(tiny, frames, monkeypatch):
+    model, processor = tiny
+    session = DuetSession(model, processor, policy=EveryNth(1), remove_assistant_turns=True, max_new_tokens=8)
+    _, again = session.run(frames[:1].repeat(2, 1, 1, 1)).responses
+    session.reset()
+    list(session.feed(frames[:1]))
+    session.state.said_before = list(again.token_ids)
+    calls, hidden_states = [], model.hidden_states
+    monkeypatch.setattr(model, "hidden_states", lambda x, **kwargs: calls.append(x) or hidden_states(x, **kwargs))
+    said = next(event for event in session.feed(frames[:1]) if isinstance(event, Response))
+    assert said.token_ids == again.token_ids
+    assert len(calls) == 2, "the frame, and the response"
 
 
 def test_a_response_is_cut_at_max_new_tokens(tiny, frames):

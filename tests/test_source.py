@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmduet.errors import VideoError
-from mmduet.policy import FrameScores, ScoreThreshold
+from mmduet.policy import ScoreThreshold
 from mmduet.session import DuetSession
 from mmduet.source import StreamSource
 from mmduet.video import iter_frames, read_frames
@@ -62,10 +62,9 @@ def test_nothing_is_lost_without_drop_late(clip):
 
 
 def test_a_session_watches_a_source(tiny, clip):
-    events = list(DuetSession(*tiny, frame_fps=3, policy=ScoreThreshold(9)).stream(StreamSource(clip, fps=3, size=32, patience=0.2)))
-    wanted = list(DuetSession(*tiny, frame_fps=3, policy=ScoreThreshold(9)).stream(iter_frames(clip, fps=3, size=32)))
-    times = [event.time for event in events if isinstance(event, FrameScores)]
-    assert times == [event.time for event in wanted if isinstance(event, FrameScores)]
+    session = DuetSession(*tiny, frame_fps=3, policy=ScoreThreshold(9))
+    trace = session.run(StreamSource(clip, fps=3, size=32, patience=0.2))
+    assert trace.times.tolist() == session.run(iter_frames(clip, fps=3, size=32)).times.tolist()
 
 
 @pytest.mark.parametrize("make", [lambda path: path, lambda path: path.write_text("no") and path, write_sound])
