@@ -200,7 +200,7 @@ def main(
     print("| what | here, s | plain, s | ratio |")
     print("| --- | --- | --- | --- |")
     for name, ours, plain in rows:
-        beside = "| |" if plain is None else f"| {plain:.2f} | {plain / ours:.0f} |"
+        beside = "| | |" if plain is None else f"| {plain:.2f} | {plain / ours:.0f} |"
         print(f"| {name} | {ours:.2f} {beside}")
 
 

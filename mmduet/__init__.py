@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from mmduet.policy import FrameScores, ScoreSum, ScoreThreshold
     from mmduet.processing import DuetProcessor
     from mmduet.session import DuetSession
+    from mmduet.source import StreamSource
     from mmduet.trace import DuetTrace, Query, Response
-    from mmduet.video import read_frames, read_metadata
+    from mmduet.video import iter_frames, read_frames, read_metadata
 
 __version__ = "0.1.0"
 
@@ -30,6 +31,8 @@ _MODULES = {
     "Response": "trace",
     "ScoreSum": "policy",
     "ScoreThreshold": "policy",
+    "StreamSource": "source",
+    "iter_frames": "video",
     "load_duet": "checkpoints",
     "load_processor": "checkpoints",
     "read_frames": "video",
@@ -48,6 +51,8 @@ __all__ = [
     "Response",
     "ScoreSum",
     "ScoreThreshold",
+    "StreamSource",
+    "iter_frames",
     "load_duet",
     "load_processor",
     "read_frames",

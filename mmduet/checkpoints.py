@@ -9,7 +9,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +26,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     SiglipVisionConfig,
 )
+from transformers.utils import logging as transformers_logging
 
 from mmduet.conversation import IM_END, IM_START, IMAGE
 from mmduet.errors import CheckpointError
@@ -95,7 +96,8 @@ def load_duet(
 def _load_base(folder: Path, **loading) -> tuple[DuetForConditionalGeneration, DuetProcessor, list[str]]:
     """Model, processor, and the parameters that no file had."""
     if not is_published(json.loads((folder / "config.json").read_text())):
-        model = DuetForConditionalGeneration.from_pretrained(folder, **loading)
+        with _no_bar() if (folder / "model.safetensors").is_file() else nullcontext():
+            model = DuetForConditionalGeneration.from_pretrained(folder, **loading)
         return model, DuetProcessor.from_pretrained(folder), []
     model, processor, report = load_published(folder, **loading)
     if report.unused:
@@ -105,6 +107,18 @@ def _load_base(folder: Path, **loading) -> tuple[DuetForConditionalGeneration, D
         told = "; ".join(f"{', '.join(tensors)} ({reason})" for reason, tensors in reasons.items())
         warnings.warn(f"{folder}: not used: {told}", stacklevel=3)
     return model, processor, report.missing
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """Without transformers' progress bar: weights of one file are there in a second."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def load_processor(name: str | Path) -> DuetProcessor:
@@ -136,7 +150,9 @@ def load_adapter(
     tensors = {
         _adapter_name(name): value for name, value in read_tensors(tensor_files(folder, "adapter_model")).items()
     }
-    wrapped = PeftModel(model, _adapter_config(folder, tensors))
+    with warnings.catch_warnings():  # PEFT asks transformers for a name that it gives up
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        wrapped = PeftModel(model, _adapter_config(folder, tensors))
     expected = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
     for name in sorted(expected.keys() | tensors.keys()):
         sizes = [tuple(found[name].shape) if name in found else None for found in (tensors, expected)]
@@ -183,17 +199,29 @@ def save_checkpoint(model: DuetForConditionalGeneration, processor: DuetProcesso
         processor.save_pretrained(aside)
 
 
-def save_adapter(wrapped: PeftModel, folder: Path, *, base: str, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Write LoRA, projector and heads, aside first and then renamed into place.
+def save_adapter(
+    wrapped: PeftModel,
+    folder: Path,
+    *,
+    base: str,
+    dtype: torch.dtype = torch.bfloat16,
+    state_dict: Mapping[str, torch.Tensor] | None = None,
+) -> None:
+    """Write LoRA, projector and heads, aside first; then each of the two files takes an earlier one's place.
 
-    base: the name `load_duet` finds the base by; dtype: of the file (bfloat16 halves it).
+    base: the name `load_duet` finds the base by; dtype: of the file (bfloat16 halves it); state_dict: the weights,
+    where the model has only a share of them.
     """
     wrapped.peft_config["default"].base_model_name_or_path = base
-    with _replacing(folder) as aside:
-        wrapped.save_pretrained(str(aside), save_embedding_layers=False)  # else PEFT asks a hub
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
+        aside = Path(name)
+        # embedding layers: else PEFT asks a hub
+        wrapped.save_pretrained(str(aside), save_embedding_layers=False, state_dict=state_dict)
         weights = aside / "adapter_model.safetensors"
         save_file({name: value.to(dtype).contiguous() for name, value in load_file(weights).items()}, weights)
-        (aside / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+        for file in ("adapter_config.json", weights.name):  # and not PEFT's empty model card
+            (aside / file).replace(folder / file)
 
 
 @contextmanager

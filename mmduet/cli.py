@@ -271,6 +271,71 @@ def predict(
 
 
 @app.command()
+def train(
+    config: Annotated[str, typer.Argument(help="A training config (YAML), or the name of one that ships.")],
+) -> None:
+    """Train an adapter: LoRA, projector and both heads, as a config says.
+
+    Configs that ship: scenes_mini, the adapter of `mini` on two cores;
+    mmduet_7b, the published run. One of your own, as small as it can be:
+
+    output: runs/mine
+    model: {base: mini-base}
+    data: {train: mixture.json, validation: validation_mixture.json}
+    features: {folder: datasets/features}
+    recipe: {steps: 300, save_every: 50}
+
+    A field that is not known is refused with those that are; what each does
+    stands in mmduet/training/recipe.py and config.py. Paths are as seen from
+    the working directory.
+
+    OUTPUT gets adapter/ (the best by recipe.best_by, or the last),
+    checkpoint-STEPS/, run.json, and with recipe.tensorboard event files.
+    The same command goes on from the newest whole checkpoint, with the losses
+    of a run that was never interrupted; with another recipe it refuses.
+    SIGTERM ends the run after the step, with a checkpoint and status 143.
+    A loss that is no number ends it, and names the conversations it came from.
+
+    For several processes: accelerate launch -m mmduet train CONFIG. Each takes
+    a share of every step: batch_size x processes conversations at once.
+    """
+    from accelerate import PartialState
+
+    from mmduet.training.config import read_config, run_config
+
+    result = run_config(read_config(config))
+    if PartialState().is_main_process:
+        typer.echo(result.summary())
+        if result.stopped:
+            typer.secho(
+                f"stopped after step {result.steps}, as asked; the same command goes on from there", fg="yellow"
+            )
+    raise typer.Exit(143 if result.stopped else 0)
+
+
+@app.command()
+def scan(
+    folder: Annotated[Path, typer.Argument(help="Folder of videos, of any depth.")],
+    output: Annotated[Path | None, typer.Option(help="Metadata file; by default FOLDER_metadata.json.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
+) -> None:
+    """Read every video's duration and rate into a metadata file, a mixture's metadata_path.
+
+    A scan that was killed goes on where it stopped; later only files that
+    changed are opened again. What cannot be read is listed, with the reason,
+    in the .broken.json beside the file.
+    """
+    from mmduet.data.metadata import scan_videos
+
+    output = output or folder.with_name(f"{folder.resolve().name}_metadata.json")
+    found = scan_videos(folder, output, workers=workers)
+    hours = sum(info.duration for info in found.videos.values()) / 3600
+    typer.echo(f"{output}: {len(found.videos)} videos, {hours:.1f} hours; {len(found.broken)} cannot be read")
+    for name, error in list(found.broken.items())[:10]:
+        typer.secho(f"  {name}: {error}", fg="red", err=True)
+
+
+@app.command()
 def convert(
     base: Annotated[str, typer.Argument(help="Preset, folder or hub id of the base model.")],
     output: Annotated[Path, typer.Argument(help="Folder for the whole model in this project's own layout.")],

@@ -138,11 +138,21 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def get_output_embeddings(self) -> nn.Module:
         return self.language_model.get_output_embeddings()
 
+    def train(self, mode: bool = True):
+        """The vision tower is frozen, so it stays in evaluation mode: no part of it is dropped at random."""
+        super().train(mode)
+        self.vision_tower.eval()
+        return self
+
     # frames -> embeddings
 
     def vision_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """[N, 3, S, S] normalised pixels -> [N, cells, D]: the frozen part, the cells pooling reads."""
-        features = self.vision_tower(pixel_values)
+        """[N, 3, S, S] normalised pixels -> [N, cells, D]: the frozen part, the cells pooling reads.
+
+        In the tower's own precision, also under autocast: the same whether stored or computed anew.
+        """
+        with torch.autocast(pixel_values.device.type, enabled=False):
+            features = self.vision_tower(pixel_values.to(next(self.vision_tower.parameters()).dtype))
         return features[:, self.pool.cells.to(features.device)]
 
     def project_features(self, features: torch.Tensor) -> torch.Tensor:
@@ -209,6 +219,8 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         labels: torch.Tensor | None = None,
         informative_labels: torch.Tensor | None = None,
         relevance_labels: torch.Tensor | None = None,
+        lm_items: torch.Tensor | None = None,
+        video_items: torch.Tensor | None = None,
         past_key_values: Cache | None = None,
     ) -> DuetOutput:
         """One pass over whole conversations.
@@ -216,10 +228,12 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         input_ids, attention_mask: [B, L]. pixel_values: [N, 3, S, S], or vision_features: [N, cells, D]
         (stored earlier), the batch's frames in order. labels: [B, L], token ids or -100, unshifted as
         everywhere in transformers. informative_labels, relevance_labels: [B, L], 0 or 1 at the last token
-        of a labelled frame, else -100.
+        of a labelled frame, else -100. lm_items, video_items: [B], see below.
 
         lm_loss: next-token cross-entropy, mean over labelled tokens. video_loss: one cross-entropy, mean
         over the labelled frames of both heads together (MMDuet, arXiv 2411.17991, section 3).
+        Where a batch is only a share of what a mean is over, lm_items and video_items say for each row what its sum
+        is divided by; the losses are then sums of these, 0 where nothing is labelled.
         """
         frame_embeds = None
         if pixel_values is not None:
@@ -234,8 +248,9 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
         ends = self.frame_positions(input_ids)
         informative, relevance = self.head_logits(hidden[ends])
-        logits, lm_loss = self._lm_loss(hidden, labels)
-        video_loss = _video_loss([(informative, informative_labels), (relevance, relevance_labels)], ends)
+        logits, lm_loss = self._lm_loss(hidden, labels, lm_items)
+        heads = [(informative, informative_labels), (relevance, relevance_labels)]
+        video_loss = _video_loss(heads, ends, video_items)
         losses = [loss for loss in (lm_loss, video_loss) if loss is not None]
         return DuetOutput(
             loss=sum(losses[1:], losses[0]) if losses else None,
@@ -248,28 +263,34 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
             past_key_values=past_key_values,
         )
 
-    def _lm_loss(self, hidden, labels):
+    def _lm_loss(self, hidden, labels, items):
         if labels is None:
             return None, None
         targets = labels[:, 1:]
         labelled = targets != IGNORE
         logits = self.vocabulary_logits(hidden[:, :-1][labelled])
-        if not len(logits):  # an example without assistant text has no language-model loss
-            return logits, None
-        return logits, F.cross_entropy(logits.float(), targets[labelled])
+        return logits, _cross_entropy(logits, targets[labelled], labelled.nonzero()[:, 0], items)
 
 
-def _video_loss(heads, ends: torch.Tensor) -> torch.Tensor | None:
-    """heads: (logits [frames, 2], labels [B, L] or None) of each; ends: bool [B, L]."""
-    logits, targets = [], []
+def _video_loss(heads, ends: torch.Tensor, items: torch.Tensor | None) -> torch.Tensor | None:
+    """heads: (logits [frames, 2], labels [B, L] or None) of each; ends: bool [B, L]; items: [B] or None."""
+    logits, targets, rows = [], [], []
     for head_logits, labels in heads:
         if labels is None:
             continue
         if bool((labels.ne(IGNORE) & ~ends).any()):
             raise DuetError("a frame label stands where no frame ends: labels belong on each frame's last token.")
-        frame_labels = labels[ends]
-        logits.append(head_logits[frame_labels != IGNORE])
-        targets.append(frame_labels[frame_labels != IGNORE])
-    if not sum(len(part) for part in targets):
-        return None
-    return F.cross_entropy(torch.cat(logits).float(), torch.cat(targets))
+        labelled = labels[ends] != IGNORE
+        logits.append(head_logits[labelled])
+        targets.append(labels[ends][labelled])
+        rows.append(ends.nonzero()[:, 0][labelled])
+    return _cross_entropy(torch.cat(logits), torch.cat(targets), torch.cat(rows), items) if targets else None
+
+
+def _cross_entropy(
+    logits: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor, items: torch.Tensor | None
+) -> torch.Tensor | None:
+    """The mean over targets [n], None without any; or, with items [B], the sum of each one's over its row's items."""
+    if items is None:
+        return F.cross_entropy(logits.float(), targets) if len(targets) else None
+    return (F.cross_entropy(logits.float(), targets, reduction="none") / items[rows]).sum()

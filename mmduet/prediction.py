@@ -28,7 +28,7 @@ from mmduet.policy import make_policy
 from mmduet.processing import DuetProcessor
 from mmduet.session import DuetSession
 from mmduet.trace import Query
-from mmduet.video import read_frames, read_metadata
+from mmduet.video import iter_frames, read_frames, read_metadata
 
 PACKAGES = ("torch", "transformers", "peft", "decord", "mmduet-workbench")
 
@@ -173,16 +173,18 @@ def _ask(session: DuetSession, question: Question, videos: Path, settings: Setti
     try:
         duration = read_metadata(path).duration
         session.frame_fps = settings.frame_fps or settings.max_frames / duration
-        frames = read_frames(
+        frames = iter_frames(
             path,
             fps=session.frame_fps,
             size=session.processor.frame.size,
             max_frames=settings.max_frames,
             rounding="ceil",
-        ).frames
+            batch_size=session.look_ahead.limit,
+        )
+        trace = session.run(frames, question.queries)
     except VideoError as error:
         return {"question_id": question.question_id, "error": str(error)}
-    return session.run(frames, question.queries).to_prediction(question.question_id, duration)
+    return trace.to_prediction(question.question_id, duration)
 
 
 def frames_of(prediction: Prediction, video: str | Path, *, size: int = 96) -> torch.Tensor | None:

@@ -4,41 +4,11 @@ A protocol is asked before each thing is fed, and says what to feed first. It ch
 `StreamState.carry`; the engine does the rest.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
-
-from transformers import DynamicCache
+from typing import Protocol
 
 from mmduet.conversation import IM_END, JOIN, open_turn
 from mmduet.processing import DuetProcessor
-from mmduet.trace import Query
-
-
-@dataclass(slots=True)
-class StreamState:
-    """Everything a session remembers of the video it watches.
-
-    context: the ids in the cache, in order, an image token for each feature of a frame. generated: tokens said
-    so far (for the repetition penalty). pending: queries whose time has not come. stream_open: whether the
-    context ends inside a stream turn. last: what was fed last. carry: a token that waits for the next frame.
-    frames: frames seen. interrupted: nothing more may be fed.
-    """
-
-    cache: DynamicCache
-    context: list[int] = field(default_factory=list)
-    generated: list[int] = field(default_factory=list)
-    pending: list[Query] = field(default_factory=list)
-    stream_open: bool = False
-    last: Literal["", "query", "frame", "response"] = ""
-    carry: list[int] = field(default_factory=list)
-    frames: int = 0
-    interrupted: bool = False
-
-    def crop(self, length: int) -> None:
-        """Forget the context from position `length` on."""
-        if length < len(self.context):
-            self.cache.crop(length - len(self.context))  # negative: that many tokens off the end
-            del self.context[length:]
+from mmduet.state import StreamState
 
 
 class ContextProtocol(Protocol):
@@ -49,15 +19,15 @@ class ContextProtocol(Protocol):
         ...
 
     def frame(self, state: StreamState) -> list[int]:
-        """The ids to feed before a frame's."""
+        """The ids to feed before a frame's. None stand between two frames that follow one another."""
         ...
 
     def response(self, state: StreamState) -> list[int]:
         """The ids to feed before the first word of a response."""
         ...
 
-    def kept(self, state: StreamState, start: int, said: list[int], text: str) -> list[int]:
-        """What the context shall be from `start`, where the response's header begins, once it is given.
+    def kept(self, state: StreamState, said: list[int], text: str) -> list[int]:
+        """What a response leaves in the context, its header included.
 
         said: the tokens, with the closing one if it was said.
         """
@@ -84,7 +54,7 @@ class TrainingProtocol:
     def response(self, state: StreamState) -> list[int]:
         return self.ids(self._next_turn(state) + open_turn("assistant"))
 
-    def kept(self, state: StreamState, start: int, said: list[int], text: str) -> list[int]:
+    def kept(self, state: StreamState, said: list[int], text: str) -> list[int]:
         return self.ids(IM_END + JOIN + open_turn("assistant") + text + IM_END)
 
     def _next_turn(self, state: StreamState) -> str:
@@ -121,9 +91,9 @@ class UpstreamProtocol:
     def response(self, state: StreamState) -> list[int]:
         return self.ids(IM_END + JOIN + open_turn("assistant"))
 
-    def kept(self, state: StreamState, start: int, said: list[int], text: str) -> list[int]:
+    def kept(self, state: StreamState, said: list[int], text: str) -> list[int]:
         state.carry = said[-1:]
-        return state.context[start:]
+        return self.response(state) + said[:-1]
 
 
 PROTOCOLS: dict[str, type[TrainingProtocol] | type[UpstreamProtocol]] = {

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +13,10 @@ import torch
 import torch.nn.functional as F
 
 from mmduet.errors import VideoError
+from mmduet.stages import stage
 
 TOLERANCE = 1e-3  # s: decord's timestamps are float32
-FIT_AT_ONCE = 4  # frames: resizing takes 4 bytes a value, at source resolution
+DECODE_AT_ONCE = 4  # frames at source resolution; with 32 the memory alone makes decord half as fast
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # what mkv and webm open with
 Rounding = Literal["floor", "ceil"]
 
@@ -54,11 +56,11 @@ def sample_indices(
     ceil), never fewer than 1, never more than `max_frames`; past the last source frame nothing is made up.
     Returns int64 [n].
     """
-    _check_positive(fps=fps)
+    check_positive(fps=fps)
     wanted = duration * fps
     count = max(1, math.floor(wanted + TOLERANCE) if rounding == "floor" else math.ceil(wanted - TOLERANCE))
     if max_frames is not None:
-        _check_positive(max_frames=max_frames)
+        check_positive(max_frames=max_frames)
         count = min(count, max_frames)
     indices = np.searchsorted(starts, np.arange(count) / fps - TOLERANCE)
     return indices[indices < len(starts)]
@@ -73,19 +75,28 @@ def iter_frames(
     rounding: Rounding = "floor",
     batch_size: int = 32,
 ) -> Iterator[FrameBatch]:
-    """Sampled frames, `batch_size` at a time, so that only so many are in memory at source resolution.
+    """Sampled frames, `batch_size` at a time; only a few at once are in memory at source resolution.
 
     Each is resized to fit size x size, centred, padded with black (`fit_frames`).
     Raises VideoError as `read_metadata` does, and when frames in the middle cannot be decoded.
     """
-    _check_positive(fps=fps, size=size, batch_size=batch_size)
-    reader = _open(path)
-    spans = _timestamps(path, reader)
+    check_positive(fps=fps, size=size, batch_size=batch_size)
+    with stage("decode"):
+        reader = _open(path)
+        spans = _timestamps(path, reader)
     indices = sample_indices(spans[:, 0], fps, duration=spans[-1, 1], max_frames=max_frames, rounding=rounding)
     for first in range(0, len(indices), batch_size):
         chunk = indices[first : first + batch_size]
-        frames = torch.from_numpy(_decode(path, reader, chunk)).permute(0, 3, 1, 2)
-        yield FrameBatch((first + np.arange(len(chunk))) / fps, fit_frames(frames, size))
+        parts = [chunk[at : at + DECODE_AT_ONCE] for at in range(0, len(chunk), DECODE_AT_ONCE)]
+        frames = torch.cat([_fitted(path, reader, part, size) for part in parts])
+        yield FrameBatch((first + np.arange(len(chunk))) / fps, frames)
+
+
+def _fitted(path: str | Path, reader: Any, indices: np.ndarray, size: int) -> torch.Tensor:
+    with stage("decode"):
+        frames = torch.from_numpy(_decode(path, reader, indices)).permute(0, 3, 1, 2)
+    with stage("resize"):
+        return fit_frames(frames, size)
 
 
 def read_frames(
@@ -104,17 +115,20 @@ def fit_frames(frames: torch.Tensor, size: int) -> torch.Tensor:
     scale = size / max(height, width)
     inner = (max(1, round(height * scale)), max(1, round(width * scale)))
     if inner != (height, width):
-        frames = torch.cat([_resize(some, inner) for some in frames.split(FIT_AT_ONCE)])
+        frames = _resize(frames, inner)
     top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
     return F.pad(frames, (left, size - inner[1] - left, top, size - inner[0] - top))
 
 
 def _resize(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    resized = F.interpolate(frames.float(), size, mode="bilinear", align_corners=False, antialias=True)
-    return resized.round_().clamp_(0, 255).byte()
+    resize = partial(F.interpolate, size=size, mode="bilinear", align_corners=False, antialias=True)
+    if frames.device.type == "cpu":  # in whole numbers, at a twentieth of the time; at most 1 of 255 off the other way
+        return resize(frames.contiguous(memory_format=torch.channels_last)).contiguous()
+    return resize(frames.float()).round_().clamp_(0, 255).byte()
 
 
-def _check_positive(**values: float) -> None:
+def check_positive(**values: float) -> None:
+    """Raises VideoError for the first value that is not a positive number."""
     for name, value in values.items():
         if not (value > 0 and math.isfinite(value)):
             raise VideoError(f"{name}={value}: give a positive number.")

@@ -14,7 +14,7 @@ from mmduet.doctor import DECORD_STALE_TAG
 runner = CliRunner()
 
 
-COMMANDS = ["", "report", "scenes", "predict", "convert", "doctor", "evaluate"]
+COMMANDS = ["", "report", "scenes", "predict", "train", "scan", "convert", "doctor", "evaluate"]
 BENCHMARKS = ["scenes", "charades_sta", "qvhighlights", "youcook2", "magqa"]
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
@@ -19,6 +20,7 @@ from mmduet import plots
 from mmduet.errors import DuetError
 from mmduet.plots import Span
 from mmduet.plots.labels import CELL_KINDS
+from mmduet.plots.slider import move
 from mmduet.plots.strip import thumbnail
 from mmduet.plots.style import HEAD_COLORS, INK
 from mmduet.policy import HEADS, FrameScores, ScoreSum, ScoreThreshold
@@ -121,6 +123,15 @@ def test_the_slider_spans_always_to_never_speaking():
         spoken = [len(drawn(step.args[0]["y"][0])) for step in steps]
         assert spoken[0] > 20
         assert spoken[-1] == 0
+
+
+def test_without_a_slider_the_changes_are_told():
+    trace, policy = make_trace(40), ScoreSum(1.7)
+    fig, still = plots.score_figure(trace, ScoreSum(2.4), slider=False), plots.score_figure(trace, policy)
+    assert not fig.layout.sliders
+    move(fig, plots.score_changes(fig, trace, policy))
+    for name in ("would speak", "threshold", "running sum"):
+        assert list(named(fig, name).y) == list(named(still, name).y)
 
 
 def test_narrow_scores_get_a_fine_slider():
@@ -227,6 +238,87 @@ def test_a_long_video_stays_small(policy):
     assert len(plots.score_figure(trace, policy).to_json()) < 1_000_000
 
 
+# --- threshold_figure ---------------------------------------------------------------------------------
+
+
+def examples_and_table(policy, texts=("a cat", "a dog")):
+    """Two examples of different length, and two figures over three thresholds."""
+    traces = [make_trace(12, [Response(2.0, texts[0])]), make_trace(20)]
+    examples = [plots.ReplayedExample(text, t, [(1.0, 3.0, text)]) for text, t in zip(texts, traces, strict=True)]
+    index = [0.2, policy.threshold, 0.9]
+    table = pd.DataFrame({"a minute": [9.0, 3.0, 0.0], "a rate": [0.2, 0.4, math.nan]}, index=index)
+    return examples, table
+
+
+def test_figures_over_thresholds_stand_at_the_policys_and_the_slider_replays_every_example():
+    policy = ScoreThreshold(0.5)
+    examples, table = examples_and_table(policy)
+    fig = plots.threshold_figure(table, examples, policy)
+    assert [t.name for t in fig.data if t.meta] == ["a minute 3.00", "a rate 0.40", "threshold 0.5", "threshold 0.5",
+        f"would speak {sum(len(e.trace.replay(policy)) for e in examples)}×"]  # fmt: skip
+    assert fig.layout.yaxis2.domain[1] < fig.layout.yaxis.domain[0], "what exceeds 1 has a panel of its own"
+    slider = fig.layout.sliders[0]
+    assert slider.active == 1
+    for step, threshold in zip(slider.steps, table.index, strict=True):
+        change, indices = step.args
+        assert [fig.data[i].meta is not None for i in indices] == [True] * 5
+        assert change["x"][0] == [threshold]
+        expected = [
+            (example.trace.times[index], row + 0.5)
+            for row, example in enumerate(examples)
+            for index in example.trace.replay(ScoreThreshold(threshold))
+        ]
+        assert list(zip(change["x"][-1], change["y"][-1], strict=True)) == expected
+
+
+def test_between_thresholds_figures_are_interpolated_and_beyond_them_unknown():
+    policy = ScoreThreshold(0.5)
+    examples, table = examples_and_table(policy)
+    fig = plots.threshold_figure(table, examples, policy, slider=False)
+    changes = plots.threshold_changes(fig, table, examples, ScoreThreshold(0.35))
+    assert changes["name"][0] == "a minute 6.00"
+    changes = plots.threshold_changes(fig, table, examples, ScoreThreshold(math.inf))
+    assert changes["x"][0] == [None]
+    assert changes["name"][0] == "a minute nan"
+    assert changes["name"][-1] == "would speak 0×"
+
+
+def test_intervals_are_bands_around_their_curves():
+    policy = ScoreThreshold(0.5)
+    examples, table = examples_and_table(policy)
+    fig = plots.threshold_figure(table, examples, policy, intervals=(table * 0.9, table * 1.1))
+    bands = [t for t in fig.data if t.type == "scatter" and t.fill == "toself"]
+    np.testing.assert_allclose(bands[0].y, [8.1, 2.7, 0, 0, 3.3, 9.9])
+    assert len(bands[1].x) == 4, "where a figure is not known there is no band"
+
+
+# --- paged_figure -------------------------------------------------------------------------------------
+
+
+def test_pages_show_one_figure_at_a_time():
+    trace = make_trace(6, queries=[Query(0.0, "now?")])
+    pages = [
+        ("first", plots.label_figure(trace.times, frames=pictures(6), title="one")),
+        ("<b>", plots.label_figure(trace.times, turns=trace.queries, title="two")),
+    ]
+    fig = plots.paged_figure(pages, shown=1)
+    assert fig.layout.title.text == "two"
+    menu = fig.layout.updatemenus[0]
+    assert (menu.active, menu.buttons[1].label) == (1, "&lt;b&gt;")
+    for number, button in enumerate(menu.buttons):
+        visible, layout = button.args
+        kept = [t for t, v in zip(fig.data, visible["visible"], strict=True) if v]
+        assert [t.name for t in kept] == [t.name for t in pages[number][1].data]
+        assert len(layout["images"]) == len(pages[number][1].layout.images)
+        assert len(layout["shapes"]) == len(pages[number][1].layout.shapes)
+    assert [t.visible for t in fig.data] == list(menu.buttons[1].args[0]["visible"])
+
+
+def test_one_page_needs_no_buttons():
+    fig = plots.label_figure(make_trace(3).times)
+    assert plots.paged_figure([("alone", fig)]) is fig
+
+
 # --- text ---------------------------------------------------------------------------------------------
 
 
@@ -239,6 +331,12 @@ def test_text_of_models_and_annotations_is_never_markup(text):
         plots.training_figure([], title=text),
         plots.auc_figure([0, 1], [0.1, 0.9], "relevance", title=text),
         plots.distribution_figure([1.0, 2.0], text, text),
+        plots.threshold_figure(
+            pd.DataFrame({text: [0.1, 0.2]}, index=[0.3, 0.5]),
+            [plots.ReplayedExample("an example", trace, [(0.0, 2.0, text)])],
+            ScoreThreshold(0.5),
+            title=text,
+        ),
     ]
     for fig in figures:
         found = [s for s in strings(fig.to_plotly_json()) if "alert" in s or "bold" in s or "i&" in s]
@@ -249,6 +347,14 @@ def test_text_of_models_and_annotations_is_never_markup(text):
             assert "$" not in body, "between dollars plotly sets TeX"
             assert text in " ".join(html.unescape(body).split())
         assert "</script><script>" not in fig.to_html(include_plotlyjs=False)
+
+
+def test_names_of_examples_are_never_markup():
+    examples, table = examples_and_table(ScoreThreshold(0.5), texts=("<b>$x$", "<i>" * 100))
+    ticks = plots.threshold_figure(table, examples, ScoreThreshold(0.5)).layout.yaxis3.ticktext
+    assert ticks[0] == "&lt;b&gt;&#36;x&#36;"
+    assert "<" not in ticks[1]
+    assert len(html.unescape(ticks[1])) == 24
 
 
 def test_long_text_is_wrapped_on_hover_and_cut_beside_the_mark():
@@ -380,6 +486,18 @@ def test_training_without_aucs_is_one_panel_and_without_rows_says_so():
     assert note.text == "nothing logged yet"
 
 
+def test_rates_of_a_run_get_panels_where_they_were_logged():
+    rows = [{"step": s, "loss": 1.0, "learning_rate": s * 1e-5, "samples_per_second": 3.0} for s in (1, 2, 3)]
+    fig = plots.training_figure(rows)
+    assert list(named(fig, "learning rate").y) == [row["learning_rate"] for row in rows]
+    assert list(named(fig, "samples per second").y) == [3.0, 3.0, 3.0]
+    assert (named(fig, "learning rate").yaxis, named(fig, "samples per second").yaxis) == ("y2", "y3")
+    assert fig.layout.yaxis3.domain[0] == 0.0
+    taller = plots.training_figure([*rows, {"step": 3, "eval_informative_auc": 0.7}])
+    assert taller.layout.height > fig.layout.height
+    assert taller.layout.yaxis2.title.text == "AUC"
+
+
 def test_auc_leaves_unlabelled_frames_out():
     labels, scores = [0, 0, 1, 1, -100, -100], [0.1, 0.4, 0.35, 0.8, 0.99, 0.0]
     fig = plots.auc_figure(labels, scores, "relevance")
@@ -439,6 +557,15 @@ def test_the_table_numbers_responses_as_the_figure_does_and_names_their_spans():
         "span": ["boil", "boil; pour & stir", ""],
     }
     assert list(plots.responses_table(make_trace()).columns) == ["number", "time", "text", "span"]
+
+
+def test_stages_are_stacked_a_bar_a_run():
+    fig = plots.stages_figure({"a": {"decode": 1.0, "vision": 2.0}, "b": {"decode": 3.0, "vision": 4.0}})
+    assert [bar.name for bar in fig.data] == ["decode", "vision"]
+    assert [list(bar.x) for bar in fig.data] == [[1.0, 3.0], [2.0, 4.0]]
+    assert fig.layout.barmode == "stack"
+    with pytest.raises(DuetError, match="no runs"):
+        plots.stages_figure({})
 
 
 def test_the_template_is_see_through_and_no_default_changes():

@@ -1,15 +1,22 @@
+import functools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmduet import generation
+from mmduet.checkpoints import build_tiny
 from mmduet.conversation import StreamTurn, TextTurn, render
 from mmduet.errors import DuetError
-from mmduet.policy import FrameScores, ScoreSum, ScoreThreshold
+from mmduet.performance import EveryNth
+from mmduet.policy import FrameScores, ScoreSum, ScoreThreshold, make_policy
+from mmduet.protocol import PROTOCOLS
 from mmduet.session import DuetSession, Interrupted
-from mmduet.trace import Query, Response
+from mmduet.trace import DuetTrace, Query, Response
+from mmduet.video import FrameBatch
 
 NEVER = ScoreThreshold(math.inf)
 
@@ -35,8 +42,6 @@ queries = st.lists(st.builds(Query, st.floats(0, 5), st.sampled_from(["hi", "wha
 @settings(max_examples=40, deadline=None)
 @given(queries, st.floats(0, 1), st.booleans(), st.integers(1, 6), st.sampled_from(["informative", "relevance"]))
 def test_context_is_always_the_training_prompt(queries, threshold, remove, max_new_tokens, head):
-    from mmduet.checkpoints import build_tiny
-
     model, processor = build_tiny()
     session = DuetSession(
         model, processor, policy=ScoreThreshold(threshold, heads=(head,)),
@@ -49,7 +54,135 @@ def test_context_is_always_the_training_prompt(queries, threshold, remove, max_n
         turns = conversation_of(processor, events, keep=not remove)
         text = render(turns, tokens_per_frame=processor.frame.tokens, close=not session.state.stream_open)
         assert session.state.context == processor.ids(text)
-        assert session.state.cache.get_seq_length() == len(session.state.context)
+
+
+def random_frames(seed, count=14):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
+
+
+small_model = functools.cache(lambda seed: build_tiny(seed=seed))
+
+
+def assert_same(trace, wanted):
+    """The scores to 1e-5, all else exactly."""
+    for name in ("responses", "queries", "context_length"):
+        assert getattr(trace, name) == getattr(wanted, name)
+    assert trace.times.tolist() == wanted.times.tolist()
+    for head in ("informative", "relevance"):
+        assert abs(getattr(trace, head) - getattr(wanted, head)).max() < 1e-5
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.integers(0, 3), st.integers(0, 5), queries, st.sampled_from(["threshold", "sum"]), st.floats(0.3, 3),
+    st.sampled_from(sorted(PROTOCOLS)), st.booleans(), st.sampled_from([None, 1.3]), st.sampled_from([None, 5]),
+)  # fmt: skip
+def test_any_look_ahead_gives_the_same_trace(
+    seed, video, queries, mode, threshold, protocol, remove, penalty, context_frames
+):
+    frames, traces = random_frames(video), []
+    for look_ahead in (1, 2, 3, 8, len(frames), None):
+        session = DuetSession(
+            *small_model(seed), policy=make_policy(mode, threshold, heads=("informative", "relevance")),
+            protocol=protocol, remove_assistant_turns=remove, repetition_penalty=penalty, max_new_tokens=3,
+            look_ahead=look_ahead, context_frames=context_frames,
+        )  # fmt: skip
+        traces.append(session.run(frames, queries))
+    for trace in traces[1:]:
+        assert_same(trace, traces[0])
+
+
+@pytest.mark.parametrize("remove", [False, True])
+def test_a_policy_is_asked_once_a_frame_in_order(tiny, frames, remove):
+    session = DuetSession(*tiny, policy=EveryNth(3), remove_assistant_turns=remove, max_new_tokens=2)
+    trace = session.run(frames)
+    assert [response.time for response in trace.responses] == trace.times[2::3].tolist()
+
+
+def test_one_forward_for_many_frames(tiny, frames, monkeypatch):
+    model, processor = tiny
+    calls, hidden_states = [], model.hidden_states
+    monkeypatch.setattr(model, "hidden_states", lambda x, **kwargs: calls.append(x) or hidden_states(x, **kwargs))
+    DuetSession(model, processor, policy=NEVER).run(frames)
+    assert len(calls) == 1
+    calls.clear()
+    DuetSession(model, processor, policy=NEVER, look_ahead=1).run(frames)
+    assert len(calls) == len(frames)
+
+
+def test_a_question_in_the_middle_of_a_look_ahead_enters_at_once(tiny, frames):
+    """And frames that come after the caller left in the middle follow what was seen, not what was looked ahead at."""
+    traces = []
+    for look_ahead in (1, None):
+        session = DuetSession(*tiny, policy=ScoreThreshold(0.6), max_new_tokens=3, look_ahead=look_ahead)
+        events = []
+        for event in session.feed(frames):
+            events.append(event)
+            if isinstance(event, FrameScores) and event.time == 2.0:
+                session.ask("what now?")
+            if isinstance(event, FrameScores) and event.time == 3.0:
+                break
+        events += session.feed(frames[:5])
+        traces.append(DuetTrace.from_events(events, len(session.state.context)))
+    assert [query.time for query in traces[0].queries] == [2.5]
+    assert_same(traces[1], traces[0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(queries, st.floats(0.3, 0.9), st.booleans(), st.integers(2, 9), st.integers(0, 3))
+def test_a_full_context_begins_anew_with_what_is_kept(queries, threshold, remove, context_frames, video):
+    """Each score is that of one pass over the conversation of the kept turns."""
+    model, processor = small_model(0)
+    frames = random_frames(video, 24)
+    session = DuetSession(
+        model, processor, policy=ScoreThreshold(threshold), remove_assistant_turns=remove, max_new_tokens=3,
+        context_frames=context_frames,
+    )  # fmt: skip
+    events, seen = [], 0
+    for event in session.stream(frames, queries):
+        if isinstance(event, FrameScores) and sum(isinstance(kept, FrameScores) for kept in events) == context_frames:
+            events = last_turns(events, context_frames // 2)
+        if not (remove and isinstance(event, Response)):
+            events.append(event)
+        if isinstance(event, FrameScores):
+            seen += 1
+            held = sum(isinstance(kept, FrameScores) for kept in events)
+            text = render(conversation_of(processor, events), tokens_per_frame=processor.frame.tokens, close=False)
+            ids = processor.ids(text)
+            assert session.state.context == ids
+            with torch.no_grad():
+                pixel_values = processor.pixel_values(frames[seen - held : seen])
+                out = model(torch.tensor([ids]), pixel_values=pixel_values)
+            assert abs(out.informative_logits.softmax(-1)[-1, 1].item() - event.informative) < 1e-5
+    assert session.state.cache.length <= len(session.state.context)
+
+
+def last_turns(events, frames):
+    """The last frames, all since the first of them, and the question before it."""
+    start = [place for place, event in enumerate(events) if isinstance(event, FrameScores)][-frames]
+    return [event for event in events[:start] if isinstance(event, Query)][-1:] + events[start:]
+
+
+def test_a_full_context_begins_anew_upstream(tiny, frames):
+    """As a fresh session would, shown the question and the frames that are left."""
+    query, fps = Query(0.0, "what?"), 2.0
+    session = DuetSession(*tiny, policy=NEVER, protocol="upstream", context_frames=6)
+    trace = session.run(frames, [query])
+    for index in (6, 8, 9, 11):
+        first = 3 * ((index - 3) // 3)
+        fresh = DuetSession(*tiny, policy=NEVER, protocol="upstream", frame_fps=fps).run(
+            frames[first : index + 1], [query]
+        )
+        assert fresh.relevance[-1] == pytest.approx(trace.relevance[index], abs=1e-5)
+
+
+def test_lost_frames_move_the_clock(tiny, frames):
+    session = DuetSession(*tiny, policy=NEVER)
+    batches = [FrameBatch(np.array([0.0, 0.5]), frames[:2]), FrameBatch(np.array([3.0, 3.5]), frames[2:4])]
+    events = list(session.stream(batches, [Query(1.0, "what?")]))
+    assert [event.time for event in events if isinstance(event, FrameScores)] == [0.0, 0.5, 3.0, 3.5]
+    assert isinstance(events[2], Query)
 
 
 def test_streamed_scores_equal_one_pass_over_the_conversation(tiny, frames):
@@ -100,15 +233,36 @@ def test_one_query_a_frame(tiny, frames):
     ]  # fmt: skip
 
 
-def test_repetition_penalty_is_hugging_faces(tiny):
-    from transformers import RepetitionPenaltyLogitsProcessor
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 3), st.integers(0, 3), st.booleans(), st.sampled_from([None, 1.5]))
+def test_what_is_guessed_never_changes_what_is_said(seed, video, remove, penalty):
+    model, processor = small_model(seed)
+    traces = []
+    for guess in (lambda before, said: [], lambda before, said: [5, 1, 200], generation.draft):
+        session = DuetSession(
+            model, processor, policy=EveryNth(3), remove_assistant_turns=remove, repetition_penalty=penalty,
+            max_new_tokens=6,
+        )  # fmt: skip
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mmduet.session.draft", guess)
+            traces.append(session.run(random_frames(video)))
+    assert traces[0].responses
+    for trace in traces[1:]:
+        assert_same(trace, traces[0])
 
-    session = DuetSession(*tiny, repetition_penalty=1.3)
-    session.state.generated = [3, 7, 7]
-    logits = torch.randn(259, generator=torch.Generator().manual_seed(0))
-    wanted = RepetitionPenaltyLogitsProcessor(1.3)(torch.tensor([[3, 7, 7]]), logits[None].clone())[0]
-    assert session._next_token(logits) == int(wanted.argmax())
-    torch.testing.assert_close(logits, wanted)
+
+def test_a_repeated_response_takes_one_forward(tiny, frames, monkeypatch):
+    model, processor = tiny
+    session = DuetSession(model, processor, policy=EveryNth(1), remove_assistant_turns=True, max_new_tokens=8)
+    _, again = session.run(frames[:1].repeat(2, 1, 1, 1)).responses
+    session.reset()
+    list(session.feed(frames[:1]))
+    session.state.said_before = list(again.token_ids)
+    calls, hidden_states = [], model.hidden_states
+    monkeypatch.setattr(model, "hidden_states", lambda x, **kwargs: calls.append(x) or hidden_states(x, **kwargs))
+    said = next(event for event in session.feed(frames[:1]) if isinstance(event, Response))
+    assert said.token_ids == again.token_ids
+    assert len(calls) == 2, "the frame, and the response"
 
 
 def test_a_response_is_cut_at_max_new_tokens(tiny, frames):
@@ -124,7 +278,14 @@ def test_run_starts_afresh(tiny, frames):
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("frame_fps", 0.0), ("protocol", "nope"), ("repetition_penalty", 0.0), ("max_new_tokens", 0)],
+    [
+        ("frame_fps", 0.0),
+        ("protocol", "nope"),
+        ("repetition_penalty", 0.0),
+        ("max_new_tokens", 0),
+        ("look_ahead", 0),
+        ("context_frames", 1),
+    ],
 )
 def test_settings_are_checked(tiny, setting, value):
     with pytest.raises(DuetError, match=setting):

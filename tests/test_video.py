@@ -159,3 +159,13 @@ def test_sound_alone_is_no_video(tmp_path):
 def test_numbers_are_checked(clip, setting):
     with pytest.raises(VideoError, match=next(iter(setting))):
         read_frames(clip, **{"fps": 2, "size": 16, **setting})
+
+
+def test_resizing_in_whole_numbers_is_resizing():
+    frames = torch.randint(0, 256, (2, 3, 90, 160), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    wanted = torch.nn.functional.interpolate(
+        frames.float(), (18, 32), mode="bilinear", align_corners=False, antialias=True
+    )
+    fitted = fit_frames(frames, 32)
+    assert (fitted[:, :, 7:25].float() - wanted).abs().max() <= 1
+    assert not fitted[:, :, :7].any()

@@ -28,11 +28,12 @@ Span = Annotated[tuple[Seconds, Seconds], AfterValidator(_ordered)]
 
 
 class Narration(BaseModel):
-    """One caption. time: when it is said. timespan: what it is about."""
+    """One caption. time: when it is said. timespan: what it is about. learn: whether it is a training target."""
 
     text: str
     time: Seconds
     timespan: Span
+    learn: bool = True
 
 
 class MagqaTurn(BaseModel):

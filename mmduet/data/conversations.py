@@ -19,6 +19,12 @@ NARRATION_INSTRUCTIONS = (
     "Describe each new scene in a sentence when it appears.",
     "Keep me posted on what the video shows.",
     "Give a short running commentary.",
+    "Whenever the picture changes, tell me briefly to what.",
+    "I cannot look at the screen: speak up when there is something to know.",
+    "Watch along and put what happens into a few words.",
+    "Call out each event as soon as it is clear.",
+    "Comment on this live, one short sentence at a time.",
+    "What is going on? Keep your answers brief and current.",
 )
 GROUNDING_TEMPLATES = (
     "{query}",
@@ -27,6 +33,14 @@ GROUNDING_TEMPLATES = (
     "Find the moments with {query}.",
     "When can one see {query}?",
     "Mark the frames that show {query}.",
+    "Look out for this: {query}",
+    "I am only interested in '{query}'.",
+    "Tell apart the frames with '{query}' from the rest.",
+    "During which stretches does '{query}' hold?",
+    "Keep an eye open for '{query}'.",
+    "From when to when: {query}?",
+    "Is '{query}' on screen?",
+    "Pick out every passage about '{query}'.",
 )
 MAX_LEAD_IN = 20  # frames before a first question, at most
 EPSILON = 1e-6  # frames: less than this is rounding noise
@@ -83,7 +97,7 @@ def narration_conversation(
         frames = clock.frames(time - now)
         middle = clock.ceil(sum(narration.timespan) / 2)
         turns += _labelled_stream(frames, clock.frames(time - middle) + 1)
-        turns.append(TextTurn("assistant", narration.text))
+        turns.append(TextTurn("assistant", narration.text, learn=narration.learn))
         now, said = time, narration.text
     return Conversation(truncate(turns, max_frames))
 
@@ -116,7 +130,7 @@ def grounding_conversation(item: GroundingItem, clock: Clock, *, template: str, 
         first = math.floor(clock.clip(start) * clock.fps + EPSILON)
         last = math.floor(clock.clip(end) * clock.fps + EPSILON)
         relevance[first:last] = [1] * (last - first)
-    query = TextTurn("user", template.format(query=item.query))
+    query = TextTurn("user", template.replace("{query}", item.query))
     return Conversation(truncate([query, StreamTurn(count, relevance=tuple(relevance))], max_frames))
 
 

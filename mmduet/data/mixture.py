@@ -1,9 +1,10 @@
 """The mixture: a JSON list of annotated video folders -> a dataset of training conversations.
 
 Each entry is `{dataset_cls, video_root, anno_file, metadata_path, frame_fps?, max_num_frames?}`, as
-published. Relative paths are taken from the mixture file's folder.
+published. A metadata file that is missing is made by a scan of the videos.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -20,22 +21,24 @@ from mmduet.data.annotations import (
     read_json,
     validated,
 )
+from mmduet.data.broken import BrokenVideos
 from mmduet.data.conversations import (
-    GROUNDING_TEMPLATES,
-    NARRATION_INSTRUCTIONS,
     Clock,
     Conversation,
     grounding_conversation,
     magqa_conversation,
     narration_conversation,
 )
-from mmduet.errors import AnnotationError
+from mmduet.data.metadata import Metadata, inside, load_metadata
+from mmduet.data.templates import Templates
+from mmduet.errors import AnnotationError, DuetError
 
 KINDS = {
     "DenseVideoCaptioningStreamDataset": "narration",
     "MAGQAStreamDataset": "magqa",
     "GroundingStreamDataset": "grounding",
 }
+ANY_FOLDER = "_"  # stands for the mixture's own folder where a path may go up by one
 
 
 class MixtureEntry(BaseModel):
@@ -48,15 +51,6 @@ class MixtureEntry(BaseModel):
     metadata_path: str
     frame_fps: float = Field(2.0, gt=0)
     max_num_frames: int = Field(128, gt=0)
-
-
-class VideoInfo(BaseModel):
-    """What the cached metadata JSON holds of a video. duration: s."""
-
-    duration: float = Field(gt=0)
-    path: str | None = None
-    fps: float | None = None
-    frame_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +78,35 @@ class Example:
 
 
 class MixtureDataset(Dataset):
-    """Training conversations of a mixture file.
+    """Training conversations of a mixture file, built when they are asked for.
 
-    The wording and the frames before a question are drawn from (seed, epoch, index): the same on any
-    number of workers. Set `epoch` for the next draw. videos: keep the first so many videos, None for all.
+    `dataset[index]` is a conversation as drawn in epoch 0, `dataset[epoch, index]` in another: the wording and the
+    frames before a question are drawn from (seed, epoch, index) alone, so any number of workers draws the same.
 
-    Raises AnnotationError for a broken file, a video without metadata, or a time past a video's end.
+    videos: keep the first so many videos, None for all. root: what relative paths of the mixture start from and may
+    not leave (the published mixture's: the folder that holds datasets/); None: they start from the mixture's folder
+    and stay in the one above, as in NAME/annotations beside NAME/videos. broken: what is done about a video that
+    the metadata does not list, or whose annotations begin past its end.
+
+    Raises AnnotationError for a broken file, a path that leaves its root, or what `broken` stops at.
     """
 
-    def __init__(self, path: str | Path, *, seed: int = 0, videos: int | None = None):
-        self.path, self.seed, self.epoch = Path(path), seed, 0
-        entries = read_mixture(self.path)
-        self.sources = [source for entry in entries for source in _read_sources(entry, self.path.parent)]
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        seed: int = 0,
+        videos: int | None = None,
+        root: str | Path | None = None,
+        templates: Templates | None = None,
+        broken: BrokenVideos | None = None,
+    ):
+        self.path, self.seed, self.templates = Path(path), seed, templates or Templates()
+        self.sources: list[Source] = []
+        broken = broken or BrokenVideos()
+        for index, entry in enumerate(read_mixture(self.path)):
+            paths = _entry_paths(self.path, index, entry, None if root is None else Path(root))
+            self.sources += _read_sources(entry, paths, broken)
         if videos is not None:
             kept = set(list(dict.fromkeys(source.video for source in self.sources))[:videos])
             self.sources = [source for source in self.sources if source.video in kept]
@@ -103,26 +114,42 @@ class MixtureDataset(Dataset):
     def __len__(self) -> int:
         return len(self.sources)
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, key: int | tuple[int, int]) -> Example:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
         source = self.sources[index]
-        rng = Random(f"{self.seed}/{self.epoch}/{index}")
-        clock = Clock(source.fps, source.duration)
-        return Example(source.kind, source.video, source.fps, _converse(source, clock, rng), source.entry)
+        rng = Random(f"{self.seed}/{epoch}/{index}")
+        try:
+            conversation = _converse(source, Clock(source.fps, source.duration), rng, self.templates)
+        except DuetError as error:
+            raise AnnotationError(f"{self.path}: entry {source.entry}: {error}") from error
+        return Example(source.kind, source.video, source.fps, conversation, source.entry)
 
     def lengths(self) -> list[int]:
-        """Frames of each conversation as drawn now."""
+        """Frames of each conversation as drawn in epoch 0."""
         return [self[index].conversation.frames for index in range(len(self))]
 
+    def check_videos(self, broken: BrokenVideos) -> None:
+        """See that every video is there; one that is not goes to `broken`."""
+        first = {source.video: source.entry for source in reversed(self.sources)}
+        for video, entry in first.items():
+            if not video.is_file():
+                error = f"{self.path}: entry {entry} is about {video}, which does not exist: check the mixture's "
+                broken.add(video, AnnotationError(error + "video_root, get the video, or remove the entry."))
 
-def _converse(source: Source, clock: Clock, rng: Random) -> Conversation:
+    def leave_out(self, videos: Collection[Path]) -> None:
+        """Drop the conversations about these videos."""
+        self.sources = [source for source in self.sources if source.video not in videos]
+
+
+def _converse(source: Source, clock: Clock, rng: Random, templates: Templates) -> Conversation:
     limit = source.max_frames
     match source.annotation:
         case MagqaItem() as item:
             return magqa_conversation(item, clock, rng=rng, max_frames=limit)
         case GroundingItem() as item:
-            return grounding_conversation(item, clock, template=rng.choice(GROUNDING_TEMPLATES), max_frames=limit)
+            return grounding_conversation(item, clock, template=rng.choice(templates.grounding), max_frames=limit)
         case narrations:
-            instruction = rng.choice(NARRATION_INSTRUCTIONS)
+            instruction = rng.choice(templates.narration)
             return narration_conversation(narrations, clock, instruction=instruction, max_frames=limit)
 
 
@@ -131,25 +158,62 @@ def read_mixture(path: Path) -> list[MixtureEntry]:
     return validated(path, list[MixtureEntry], read_json(path))
 
 
-def _read_sources(entry: MixtureEntry, folder: Path) -> list[Source]:
-    kind, path = KINDS[entry.dataset_cls], folder / entry.anno_file
-    metadata_path = folder / entry.metadata_path
-    metadata = validated(metadata_path, dict[str, VideoInfo], read_json(metadata_path))
-    annotations = read_annotations(path, kind)
-    sources = []
-    for video, name, annotation in _entries(kind, annotations):
-        if video not in metadata:
+@dataclass(frozen=True, slots=True)
+class _EntryPaths:
+    video_root: Path
+    anno_file: Path
+    metadata_path: Path
+
+
+def _entry_paths(mixture: Path, index: int, entry: MixtureEntry, root: Path | None) -> _EntryPaths:
+    """The entry's paths; AnnotationError for a relative one that leaves its root."""
+    start, limit = (root, root) if root is not None else (mixture.parent, mixture.parent / "..")
+    found = {}
+    for name in _EntryPaths.__slots__:
+        text = getattr(entry, name)
+        within = text if root is not None else f"{ANY_FOLDER}/{text}"
+        if not Path(text).is_absolute() and inside(limit, within) is None:
             raise AnnotationError(
-                f"{path}: entry {name} is about {video!r}, which {entry.metadata_path} does not list; "
-                "make the metadata anew from the video folder, or remove the entry."
+                f"{mixture}: entry {index}, {name} {text!r} leads out of {limit.resolve()}: move the files there, or "
+                "give another root."
             )
-        duration = metadata[video].duration
-        check_times(path, name, _times(annotation), duration)
+        found[name] = start / text
+    return _EntryPaths(**found)
+
+
+def _read_sources(entry: MixtureEntry, paths: _EntryPaths, broken: BrokenVideos) -> list[Source]:
+    kind, path = KINDS[entry.dataset_cls], paths.anno_file
+    annotations = read_annotations(path, kind)
+    metadata = load_metadata(paths.video_root, paths.metadata_path)
+    sources = []
+    for name, key, annotation in _entries(kind, annotations):
+        video = inside(paths.video_root, name)
+        if video is None:
+            raise AnnotationError(
+                f"{path}: entry {key} is about {name!r}, which leads out of {paths.video_root}: name a file in it."
+            )
+        if name not in metadata.videos:
+            broken.add(video, _unlisted(path, key, name, paths.metadata_path, metadata))
+            continue
+        duration = metadata.videos[name].duration
+        try:
+            check_times(path, key, _starts(annotation), duration)
+        except AnnotationError as error:
+            broken.add(video, error)
+            continue
         sources.append(
-            Source(kind, folder / entry.video_root / video, duration, entry.frame_fps, entry.max_num_frames,
-                   annotation, f"{path.name}:{name}")
-        )  # fmt: skip
+            Source(kind, video, duration, entry.frame_fps, entry.max_num_frames, annotation, f"{path.name}:{key}")
+        )
     return sources
+
+
+def _unlisted(path: Path, key: str, name: str, metadata_path: Path, metadata: Metadata) -> AnnotationError:
+    about = f"{path}: entry {key} is about {name!r}, which"
+    if name in metadata.broken:
+        return AnnotationError(f"{about} cannot be used: {metadata.broken[name]}")
+    return AnnotationError(
+        f"{about} {metadata_path.name} does not list: make the metadata anew (`mmduet scan`), or remove the entry."
+    )
 
 
 def _entries(kind: str, annotations):
@@ -163,11 +227,13 @@ def _entries(kind: str, annotations):
             yield item.video_uid, f"{index} ({item.video_uid})", item
 
 
-def _times(annotation) -> dict[str, float]:
+def _starts(annotation) -> dict[str, float]:
+    """When each thing begins that an annotation speaks of; what ends past the video's end is clipped, as published."""
     match annotation:
         case MagqaItem():
-            return {f"turn {i} time": turn.time for i, turn in enumerate(annotation.conversation)}
+            turns = enumerate(annotation.conversation)
+            return {f"turn {i} start": turn.timespan[0] if turn.timespan else turn.time for i, turn in turns}
         case GroundingItem():
-            return {f"timestamps[{i}] end": end for i, (_, end) in enumerate(annotation.timestamps)}
+            return {f"timestamps[{i}] start": start for i, (start, _) in enumerate(annotation.timestamps)}
         case _:
-            return {f"narration {i} time": item.time for i, item in enumerate(annotation)}
+            return {f"narration {i} start": item.timespan[0] for i, item in enumerate(annotation)}

@@ -32,16 +32,16 @@ def bootstrap(examples: Sequence, statistic: Callable[[list], float], *, draws: 
 
 
 def estimate_means(scores: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> dict[str, Estimate]:
-    """The mean of each column of a table with one row an example; nan cells do not count."""
+    """The mean of each column of a table with one row an example, over the cells that are not nan; nan without any."""
     values = scores.to_numpy(dtype=float)
     there, filled = ~np.isnan(values), np.nan_to_num(values)
     rng = np.random.default_rng(seed)
     # how often each example is drawn: [draws, n]
     weights = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=draws).astype(float)
+    measured = there.any(0)
+    estimates = np.full((3, values.shape[1]), np.nan)  # value, low, high
     with np.errstate(invalid="ignore"):
-        means = (weights @ filled) / (weights @ there)
-    low, high = np.nanpercentile(means, [2.5, 97.5], axis=0)
-    centre = np.nanmean(values, axis=0)
-    return {
-        str(name): Estimate(float(centre[i]), float(low[i]), float(high[i])) for i, name in enumerate(scores.columns)
-    }
+        means = (weights @ filled[:, measured]) / (weights @ there[:, measured])
+    estimates[0, measured] = np.nanmean(values[:, measured], axis=0)
+    estimates[1:, measured] = np.nanpercentile(means, [2.5, 97.5], axis=0)
+    return {str(name): Estimate(*column) for name, column in zip(scores.columns, estimates.T.tolist(), strict=True)}

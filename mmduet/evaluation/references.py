@@ -38,11 +38,22 @@ class AnsweredItem(Item):
 
     answer: list[Answer] = Field(min_length=1)
 
+    @property
+    def spans(self) -> list[tuple[float, float, str]]:
+        """Start and end, s, and the text that is due."""
+        return [(*answer.time, answer.content) for answer in self.answer]
+
 
 class GroundedItem(Item):
     """Of Charades-STA. timestamps: the spans that the query is about, s."""
 
     timestamps: list[Span] = Field(min_length=1)
+
+    @property
+    def spans(self) -> list[tuple[float, float, str]]:
+        """Start and end, s, and the query, if there is one."""
+        query = self.conversation[0].content if self.conversation else ""
+        return [(start, end, query) for start, end in self.timestamps]
 
 
 class HighlightItem(BaseModel):
@@ -60,6 +71,16 @@ class HighlightItem(BaseModel):
     def question_id(self) -> str:
         """The qid, as prediction files are keyed."""
         return str(self.qid)
+
+    @property
+    def video(self) -> str:
+        """Its file, in the video folder."""
+        return f"{self.vid}.mp4"
+
+    @property
+    def spans(self) -> list[tuple[float, float, str]]:
+        """Start and end, s, and the query."""
+        return [(start, end, self.query) for start, end in self.relevant_windows]
 
 
 BENCHMARKS: dict[str, Any] = {

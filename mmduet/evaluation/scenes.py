@@ -113,7 +113,8 @@ def evaluate_heads(
     loader = DataLoader(dataset, collate_fn=collator)
     result = teacher_force(model, tqdm(loader, desc="score frames", unit="example"))
     videos = [source.video for source in dataset.sources]
-    return {f"{head}_auc": bootstrap(_by_clip(videos, result.heads[head]), _pooled_auc) for head in HEADS}
+    pairs = {head: [example.heads[head] for example in result.examples] for head in HEADS}
+    return {f"{head}_auc": bootstrap(_by_clip(videos, pairs[head]), _pooled_auc) for head in HEADS}
 
 
 def _by_clip(videos: Iterable[Path], pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[list]:
@@ -145,7 +146,7 @@ def quality(
     """
     dataset = MixtureDataset(folder / "annotations" / f"{split}_mixture.json", videos=clips)
     features = FeatureStore(feature_folder, model, processor)
-    features.prepare((source.video, source.fps) for source in dataset.sources)
+    features.prepare(dataset.sources)
     heads = evaluate_heads(model, Collator(processor, features), dataset)
     session = DuetSession(model, processor, policy=ScoreThreshold(threshold), max_new_tokens=40)
     return heads | evaluate(watch_clips(session, folder, split, clips=clips))

@@ -21,16 +21,13 @@ def beside_published(
 
     metrics: which of the estimates to show, in this order. What the paper does not give is a dash.
     """
-    rows = {
-        name: {
-            metric: f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]" for metric, e in estimates.items()
-        }
+    ours = {
+        metric: f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]" for metric, e in estimates.items()
     }
-    rows |= {
-        f"{system} ({PAPER})": {metric: f"{value:g}" for metric, value in row.items()}
-        for system, row in published.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=list(metrics)).fillna("–")
+    rows = {name: ours | {"source": "here"}}
+    for system, row in published.items():
+        rows[system] = {metric: f"{value:.{digits}f}" for metric, value in row.items()} | {"source": PAPER}
+    return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=[*metrics, "source"]).fillna("–")
 
 
 def best_and_worst(scores: pd.Series, count: int) -> list[str]:

@@ -7,19 +7,28 @@ from mmduet.plots.benchmarks import curves_figure, sweep_figure
 from mmduet.plots.distribution import distribution_figure
 from mmduet.plots.labels import label_figure
 from mmduet.plots.learning import auc_figure, training_figure
-from mmduet.plots.scores import responses_table, score_figure
+from mmduet.plots.pages import paged_figure
+from mmduet.plots.performance import stages_figure
+from mmduet.plots.scores import responses_table, score_changes, score_figure
 from mmduet.plots.strip import film_strip
+from mmduet.plots.thresholds import ReplayedExample, threshold_changes, threshold_figure
 from mmduet.plots.timeline import Span
 
 __all__ = [
+    "ReplayedExample",
     "Span",
     "auc_figure",
     "curves_figure",
     "distribution_figure",
     "film_strip",
     "label_figure",
+    "paged_figure",
     "responses_table",
+    "score_changes",
     "score_figure",
+    "stages_figure",
     "sweep_figure",
+    "threshold_changes",
+    "threshold_figure",
     "training_figure",
 ]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,21 +23,30 @@ LOSSES = {  # a Trainer's key: its name and colour
 
 
 def training_figure(log_history: Iterable[Mapping[str, Any]], *, title: str = "") -> go.Figure:
-    """A run's losses and the heads' AUCs over its steps; what was not logged is not drawn.
+    """A run's losses, head AUCs, learning rate and speed over its steps; what was not logged is not drawn.
 
     log_history: rows of a Trainer's `state.log_history`. Read are step and, with or without the prefix
-    `eval_`, loss, lm_loss, video_loss, and eval_informative_auc, eval_relevance_auc.
+    `eval_`, loss, lm_loss, video_loss; eval_informative_auc, eval_relevance_auc, learning_rate, and
+    samples_per_second, which TrainingMonitor adds.
     """
     history = list(log_history)
-    has_auc = any(_logged(history, f"eval_{head}_auc")[0] for head in HEADS)
-    fig = make_subplots(rows=1 + has_auc, cols=1, shared_xaxes=True, vertical_spacing=0.09)
-    _add_losses(fig, history)
-    if has_auc:
-        _add_head_aucs(fig, history)
+    panels = {
+        "loss": (260, _add_losses, [*LOSSES, *(f"eval_{key}" for key in LOSSES)]),
+        "AUC": (210, _add_head_aucs, [f"eval_{head}_auc" for head in HEADS]),
+        "learning rate": (90, partial(_add_rate, "learning_rate"), ["learning_rate"]),
+        "conversations/s": (90, partial(_add_rate, "samples_per_second"), ["samples_per_second"]),
+    }
+    drawn = {name: panel for name, panel in panels.items() if name == "loss" or _any_logged(history, panel[2])}
+    heights = [height for height, *_ in drawn.values()]
+    total = sum(heights) + 26 * len(heights)
+    fig = make_subplots(rows=len(drawn), cols=1, shared_xaxes=True, vertical_spacing=26 / total, row_heights=heights)
+    for row, (name, (_, add, _)) in enumerate(drawn.items(), start=1):
+        add(fig, history, row)
+        fig.update_yaxes(title=name, row=row, col=1)
     if not fig.data:
         add_note(fig, "nothing logged yet")
-    fig.update_xaxes(title="step", row=1 + has_auc, col=1)
-    return finished(fig, title, height=260 + 230 * has_auc, top=92, hovermode="x unified")
+    fig.update_xaxes(title="step", row=len(drawn), col=1)
+    return finished(fig, title, height=total, top=92, hovermode="x unified")
 
 
 def auc_figure(
@@ -64,6 +74,10 @@ def _logged(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], 
     return [step for step, _ in rows], [value for _, value in rows]
 
 
+def _any_logged(history: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> bool:
+    return any(_logged(history, key)[0] for key in keys)
+
+
 def _smoothed(values: Sequence[float]) -> np.ndarray:
     """The mean over a centred window of about a tenth of the values, cut off at the ends."""
     window = np.ones(2 * (len(values) // 20) + 1)
@@ -71,12 +85,12 @@ def _smoothed(values: Sequence[float]) -> np.ndarray:
     return np.convolve(values, window, mode="same") / count
 
 
-def _add_losses(fig: go.Figure, history: Sequence[Mapping[str, Any]]) -> None:
+def _add_losses(fig: go.Figure, history: Sequence[Mapping[str, Any]], row: int) -> None:
     """Each part of the loss: as logged (light), smoothed, and in evaluation (dotted, with marks)."""
     for key, (name, color) in LOSSES.items():
         steps, values = _logged(history, key)
         if steps:
-            shared = {"x": steps, "legendgroup": key, "row": 1, "col": 1}
+            shared = {"x": steps, "legendgroup": key, "row": row, "col": 1}
             fig.add_scatter(
                 **shared,
                 y=values,
@@ -107,17 +121,19 @@ def _add_losses(fig: go.Figure, history: Sequence[Mapping[str, Any]]) -> None:
                 name=f"{name}, eval",
                 legendgroup=key,
                 hovertemplate=f"{name}, eval %{{y:.4f}}<extra></extra>",
-                row=1,
+                row=row,
                 col=1,
             )
-    fig.update_yaxes(title="loss", rangemode="tozero", row=1, col=1)
+    fig.update_yaxes(rangemode="tozero", row=row, col=1)
 
 
-def _add_head_aucs(fig: go.Figure, history: Sequence[Mapping[str, Any]]) -> None:
+def _add_head_aucs(fig: go.Figure, history: Sequence[Mapping[str, Any]], row: int) -> None:
     """The heads' AUCs in evaluation, over the line of chance."""
+    lowest = 1.0
     for head in HEADS:
         steps, values = _logged(history, f"eval_{head}_auc")
         if steps:
+            lowest = min(lowest, *values)
             fig.add_scatter(
                 x=steps,
                 y=values,
@@ -126,19 +142,31 @@ def _add_head_aucs(fig: go.Figure, history: Sequence[Mapping[str, Any]]) -> None
                 line={"color": HEAD_COLORS[head], "width": 2.4},
                 marker={"size": 8},
                 hovertemplate=f"{head} AUC %{{y:.3f}}<extra></extra>",
-                row=2,
+                row=row,
                 col=1,
             )
-    lowest = min((y for trace in fig.data if trace.yaxis == "y2" for y in trace.y), default=1.0)
-    _add_chance(fig)
-    fig.update_yaxes(title="AUC", range=[min(0.45, lowest - 0.03), 1.02], row=2, col=1)
+    fig.add_hline(0.5, line={"color": INK, "width": 1.4, "dash": "dash"}, row=row, col=1)
+    axes = {"xref": f"x{row} domain", "yref": f"y{row}", "xanchor": "left", "xshift": 4}
+    fig.add_annotation(text="chance", x=1, y=0.5, showarrow=False, **axes)
+    fig.update_yaxes(range=[min(0.45, lowest - 0.03), 1.02], row=row, col=1)
 
 
-def _add_chance(fig: go.Figure) -> None:
-    fig.add_hline(0.5, line={"color": INK, "width": 1.4, "dash": "dash"}, row=2, col=1)
-    fig.add_annotation(
-        text="chance", x=1, y=0.5, xref="x2 domain", yref="y2", xanchor="left", showarrow=False, xshift=4
+def _add_rate(key: str, fig: go.Figure, history: Sequence[Mapping[str, Any]], row: int) -> None:
+    """A logged number of the run itself, as it was."""
+    steps, values = _logged(history, key)
+    name = key.replace("_", " ")
+    fig.add_scatter(
+        x=steps,
+        y=values,
+        mode="lines" if len(steps) > 1 else "markers",
+        line={"color": INK, "width": 1.6},
+        hovertemplate=f"{name} %{{y:.3g}}<extra></extra>",
+        name=name,
+        showlegend=False,
+        row=row,
+        col=1,
     )
+    fig.update_yaxes(rangemode="tozero", exponentformat="power", nticks=4, row=row, col=1)
 
 
 def _add_roc(fig: go.Figure, labels: np.ndarray, scores: np.ndarray, head: str) -> None:

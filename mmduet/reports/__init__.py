@@ -1,6 +1,6 @@
 """Reports: suites of notebook runs, executed by papermill, exported as offline HTML pages with an index.
 
-`record_metrics` and `check_injected` are for notebooks; `run_suite` is what `mmduet report` calls.
+`check_injected`, `record_metrics` and `record_thumbnail` are for notebooks; `run_suite` is what `mmduet report` calls.
 What is heavy, papermill and nbconvert, is imported when it is asked for.
 """
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmduet.reports.metrics import record_metrics
 from mmduet.reports.parameters import check_injected, check_parameters
+from mmduet.reports.thumbnails import record_thumbnail
 
 if TYPE_CHECKING:
     from mmduet.reports.batch import Outcome, SuiteResult, check_suite, run_suite
@@ -38,6 +39,7 @@ __all__ = [
     "export_html",
     "load_suite",
     "record_metrics",
+    "record_thumbnail",
     "run_suite",
 ]
 

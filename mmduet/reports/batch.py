@@ -2,20 +2,21 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
 from mmduet.errors import SuiteError
 from mmduet.reports.execution import Execution, execute
 from mmduet.reports.export import export_html, page_hash, template_folder
-from mmduet.reports.files import make_folder, write_whole
+from mmduet.reports.files import Slot, make_folder, write_whole
 from mmduet.reports.index import write_index
 from mmduet.reports.metrics import recorded_metrics
 from mmduet.reports.parameters import check_parameters, read_notebook
 from mmduet.reports.prose import take_title
-from mmduet.reports.provenance import fingerprint, gather
-from mmduet.reports.records import RunRecord, Slot, format_duration
+from mmduet.reports.records import RunRecord, fingerprint, format_duration, gather
 from mmduet.reports.suite import Run, Suite, fill_output, load_suite
+from mmduet.reports.thumbnails import recorded_thumbnail
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def run_suite(path: Path | str, *, output: Path | str | None = None, force: bool
     """Run a suite into `output` (reports/out/NAME under the project's root) and say on stdout how it goes.
 
     All parameters are checked before anything runs. A run that is done and unchanged is skipped, unless
-    `force`; a failed one does not stop the others, and leaves the report of its last success in place.
+    `force`; a failed one does not stop the others, and leaves the report of its last success in place. A report
+    that a newer one replaces is kept in the folder's history/.
     Raises SuiteError for a suite, notebook or parameter that is wrong, or a report that cannot be written.
     """
     suite, folder, runs = check_suite(path, output=output)
@@ -68,10 +70,9 @@ def check_suite(path: Path | str, *, output: Path | str | None = None) -> tuple[
     """
     suite = load_suite(path)
     folder = Path(output).resolve() if output else suite.root / "reports" / "out" / suite.name
-    runs = [_filled(run, suite.root, folder) for run in suite.runs]
-    for run in runs:
-        _check(run, suite)
-    return suite, folder, runs
+    checked = tuple(replace(run, defaults=_defaults(run, suite)) for run in suite.runs)
+    runs = [_filled(run, suite.root, folder) for run in checked]
+    return replace(suite, runs=checked), folder, runs
 
 
 def _filled(run: Run, root: Path, folder: Path) -> Run:
@@ -81,11 +82,13 @@ def _filled(run: Run, root: Path, folder: Path) -> Run:
     return replace(run, parameters=fill_output(dict(run.parameters), shown.as_posix()))
 
 
-def _check(run: Run, suite: Suite) -> None:
+def _defaults(run: Run, suite: Suite) -> dict[str, Any]:
+    """What the run's notebook declares; SuiteError where the run's parameters are not what it takes."""
     try:
-        check_parameters(suite.root / run.notebook, run.parameters)
+        declared = check_parameters(suite.root / run.notebook, run.parameters)
     except SuiteError as error:
         raise SuiteError(f"{suite.path}, run {run.name}: {error}") from error
+    return {name: parameter.default for name, parameter in declared.items()}
 
 
 def _outcome(run: Run, suite: Suite, folder: Path, force: bool) -> Outcome:
@@ -99,6 +102,8 @@ def _outcome(run: Run, suite: Suite, folder: Path, force: bool) -> Outcome:
     execution = _execute(run, suite, folder)
     record = _record(run, suite, execution, take_title(source), decisive)
     slot = failed if execution.error else good
+    if slot is good:
+        good.keep()
     _write(slot, record, execution.notebook)
     if slot is good:
         failed.remove()
@@ -122,11 +127,13 @@ def _record(run: Run, suite: Suite, execution: Execution, title: str, decisive: 
         title=title or Path(run.notebook).stem,
         notebook=run.notebook,
         parameters=dict(run.parameters),
+        defaults=dict(run.defaults),
         status="failed" if execution.error else "done",
         error=execution.error,
         started=execution.started,
         seconds=execution.seconds,
         metrics=recorded_metrics(execution.notebook),
+        thumbnail=recorded_thumbnail(execution.notebook),
         provenance=gather(suite.root, run.notebook, run.parameters),
         fingerprint=decisive,
         page=page_hash(suite.title),

@@ -16,15 +16,15 @@ from plotly.offline import get_plotlyjs
 from traitlets import default
 
 from mmduet.errors import SuiteError
-from mmduet.reports import outputs
+from mmduet.reports import outputs, thumbnails
 from mmduet.reports.metrics import recorded_metrics
 from mmduet.reports.parameters import declared_parameters
 from mmduet.reports.prose import Prose, take_title
-from mmduet.reports.provenance import files_hash
-from mmduet.reports.records import RunRecord
+from mmduet.reports.records import RunRecord, files_hash
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "template"
 PLOT = "application/vnd.plotly.v1+json"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
 ORDER = (PLOT, "text/html", "text/markdown", *PICTURES, "text/latex", "text/plain")
 TOLD_ABOVE = {"parameters", "injected-parameters", "papermill-error-cell-tag"}  # tags of cells
@@ -100,6 +100,8 @@ def _report(notebook: NotebookNode) -> dict[str, Any]:
         "given": given,
         "seed": given.get("seed", declared["seed"].default if "seed" in declared else "none"),
         "metrics": recorded_metrics(notebook),
+        "thumbnail": thumbnails.MIMETYPE,
+        "widget": WIDGET,
         "prose": Prose(),
         "nonce": secrets.token_urlsafe(16),
         "order": ORDER,

@@ -1,8 +1,9 @@
-"""The index of a suite's reports: one small page, one row a run."""
+"""The index of a suite's reports, and of those that newer ones replaced: pages that compare runs."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,88 +11,191 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
-from mmduet.reports.files import write_whole
-from mmduet.reports.metrics import Metric
-from mmduet.reports.records import RunRecord, Slot, format_duration
+from mmduet.reports.files import HISTORY, Slot, make_folder, reports_in, write_whole
+from mmduet.reports.metrics import Metric, format_number, usual_decimals
+from mmduet.reports.prose import Prose
+from mmduet.reports.records import RunRecord, format_duration
 from mmduet.reports.suite import Run, Suite
+
+DRAWN = 180_000  # characters of thumbnails in one page, at most
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run as the index shows it: its latest record, and the earlier good one behind a failure."""
+    """A report as a page shows it. `good` is the one of the last success where `record` is of a failure."""
 
-    name: str
+    label: str
     parameters: Mapping[str, Any]
     record: RunRecord | None
-    link: str
-    earlier: RunRecord | None
-    earlier_link: str
+    page: str
+    good: RunRecord | None = None
+    good_page: str = ""
+    earlier: int = 0
 
     @property
     def status(self) -> str:
         return self.record.status if self.record else "waiting"
 
-    @property
+    @cached_property
     def metrics(self) -> dict[str, Metric]:
         return {metric.name: metric for metric in self.record.metrics} if self.record else {}
 
 
 @dataclass(frozen=True)
-class Group:
-    """The runs of one notebook, with the parameters that differ between them and the metrics they have."""
+class Column:
+    """One metric of several rows: the decimals they share, and the range that they span."""
 
+    name: str
+    metrics: list[Metric]
+
+    @cached_property
+    def decimals(self) -> int:
+        return min(
+            (usual_decimals(metric.value) for metric in self.metrics if isinstance(metric.value, float)), default=0
+        )
+
+    def text(self, number: float | None) -> str:
+        return format_number(number, self.decimals)
+
+    def place(self, number: float) -> str:
+        """Where a number lies in the column's range, in %."""
+        low, high = self._range
+        return f"{100 * (number - low) / (high - low):.1f}"
+
+    @cached_property
+    def drawn(self) -> bool:
+        """Whether the rows differ, so that there is something to draw."""
+        low, high = self._range
+        return low < high
+
+    @cached_property
+    def _range(self) -> tuple[float, float]:
+        numbers = [number for metric in self.metrics for number in metric[1:] if number is not None]
+        return min(numbers, default=0), max(numbers, default=0)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows to compare, with the parameters that differ between them and the metrics they have."""
+
+    anchor: str
     title: str
-    notebook: str
+    about: str
     rows: list[Row]
 
-    @property
+    @cached_property
     def parameters(self) -> list[str]:
         names = dict.fromkeys(name for row in self.rows for name in row.parameters)
         return [name for name in names if len({repr(row.parameters.get(name, ...)) for row in self.rows}) > 1]
 
-    @property
-    def metrics(self) -> list[str]:
-        return list(dict.fromkeys(name for row in self.rows for name in row.metrics))
+    @cached_property
+    def columns(self) -> list[Column]:
+        names = dict.fromkeys(name for row in self.rows for name in row.metrics)
+        return [Column(name, [row.metrics[name] for row in self.rows if name in row.metrics]) for name in names]
 
 
 def write_index(suite: Suite, folder: Path, templates: Path, command: str) -> Path:
-    """Write `folder`/index.html from the records that lie there; runs without one are waiting."""
-    rows = [_row(run, folder) for run in suite.runs]
+    """Write `folder`/index.html, and history/index.html where there are earlier reports, from what lies there.
+
+    A run without a report is waiting. Reports of runs that the suite no longer has count as earlier ones.
+    """
+    history = _history(suite, folder)
+    rows = [_row(run, folder, history) for run in suite.runs]
+    page = {"suite": suite, "command": command, "earlier": sum(len(reports) for reports in history.values())}
+    pages = {folder / "index.html": _page(templates, page | _current(suite, rows))}
+    make_folder(folder / HISTORY if history else folder)
+    if history:
+        pages[folder / HISTORY / "index.html"] = _page(templates, page | _replaced(rows, history))
+    write_whole(pages)
+    return folder / "index.html"
+
+
+def _page(templates: Path, content: dict[str, Any]) -> str:
+    """A page of `groups`. Everything in it is escaped; the template can reach no undefined name."""
+    rows = [row for group in content["groups"] for row in group.rows]
     records = [row.record for row in rows if row.record]
-    template = _environment(templates).get_template("suite/index.html.j2")
-    page = template.render(
-        suite=suite,
-        groups=_groups(suite, rows),
+    loader = jinja2.FileSystemLoader(templates)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.get_template("suite/index.html.j2").render(
         counts=Counter(row.status for row in rows),
         total=format_duration(sum(record.seconds for record in records)),
+        description=Prose().render(content["suite"].description),
         latest=max(records, key=lambda record: record.started, default=None),
-        command=command,
+        drawings=_drawings(rows),
         style=Markup((templates / "page.css").read_text(encoding="utf-8")),
+        **content,
     )
-    path = folder / "index.html"
-    write_whole({path: page})
-    return path
 
 
-def _environment(templates: Path) -> jinja2.Environment:
-    loader = jinja2.FileSystemLoader(templates)
-    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+def _drawings(rows: list[Row]) -> dict[str, Markup]:
+    """The thumbnails, by their report: with frames, or if that is too much, the curves alone, or none at all."""
+    pictures = {row.page: row.record.thumbnail for row in rows if row.record and row.record.thumbnail}
+    for frames in (True, False):
+        drawn = {page: picture.svg(frames=frames) for page, picture in pictures.items() if frames or picture.curves}
+        if sum(map(len, drawn.values())) <= DRAWN:
+            return drawn
+    return {}
 
 
-def _row(run: Run, folder: Path) -> Row:
-    good, failed = Slot(folder, run.name), Slot(folder, f"{run.name}.failed")
-    record, attempt = good.record(), failed.record()
-    if attempt:
-        return Row(run.name, run.parameters, attempt, quote(failed.page.name), record, quote(good.page.name))
-    return Row(run.name, run.parameters, record, quote(good.page.name), None, "")
-
-
-def _groups(suite: Suite, rows: list[Row]) -> list[Group]:
-    groups: dict[str, list[Row]] = {}
+def _current(suite: Suite, rows: list[Row]) -> dict[str, Any]:
+    """The index: the suite's runs, by notebook."""
+    notebooks: dict[str, list[Row]] = {}
     for run, row in zip(suite.runs, rows, strict=True):
-        groups.setdefault(run.notebook, []).append(row)
-    return [Group(_title(notebook, members), notebook, members) for notebook, members in groups.items()]
+        notebooks.setdefault(run.notebook, []).append(row)
+    groups = [
+        Group(f"notebook-{number}", _title(notebook, members), notebook, members)
+        for number, (notebook, members) in enumerate(notebooks.items(), 1)
+    ]
+    return {"is_history": False, "groups": groups}
 
 
-def _title(notebook: str, rows: list[Row]) -> str:
+def _replaced(rows: list[Row], history: Mapping[str, list[Row]]) -> dict[str, Any]:
+    """The index of the history: by run, what stands now and what stood before, the latest first."""
+    now = {
+        row.label: [Row("now", _used(row.record), row.record, f"../{row.page}", row.good, f"../{row.good_page}")]
+        for row in rows
+        if row.record
+    }
+    names = {row.label for row in rows}
+    groups = [
+        Group(run, run, "" if run in names else "no longer in the suite", now.get(run, []) + reports)
+        for run, reports in history.items()
+    ]
+    return {"is_history": True, "groups": groups}
+
+
+def _title(notebook: str, rows: Iterable[Row]) -> str:
     return next((row.record.title for row in rows if row.record), Path(notebook).stem)
+
+
+def _row(run: Run, folder: Path, history: Mapping[str, list[Row]]) -> Row:
+    good, failed = Slot(folder, run.name), Slot(folder, f"{run.name}.failed")
+    record, attempt, parameters = good.record(), failed.record(), {**run.defaults, **run.parameters}
+    earlier = len(history.get(run.name, []))
+    if attempt:
+        page, good_page = quote(failed.page.name), quote(good.page.name)
+        return Row(run.name, parameters, attempt, page, record, good_page, earlier)
+    return Row(run.name, parameters, record, quote(good.page.name), earlier=earlier)
+
+
+def _history(suite: Suite, folder: Path) -> dict[str, list[Row]]:
+    """By run: the reports that were replaced, and those of runs that the suite no longer has, the latest first."""
+    current = {name for run in suite.runs for name in (run.name, f"{run.name}.failed")}
+    dropped = [slot for slot in reports_in(folder) if slot.name not in current]
+    found: dict[str, list[Row]] = {}
+    for slot, place in [*((slot, "../") for slot in dropped), *((slot, "") for slot in reports_in(folder / HISTORY))]:
+        record = slot.record()
+        run = record.run if record else slot.name.rpartition(".")[0] or slot.name
+        label, parameters = (record.when, _used(record)) if record else (slot.name, {})
+        row = Row(label, parameters, record, place + quote(slot.page.name))
+        found.setdefault(run, []).append(row)
+    return {run: sorted(found[run], key=_age) for run in sorted(found)}
+
+
+def _used(record: RunRecord) -> dict[str, Any]:
+    """All parameters of a run, given or not."""
+    return {**record.defaults, **record.parameters}
+
+
+def _age(row: Row) -> float:
+    return -row.record.started.timestamp() if row.record else 0.0

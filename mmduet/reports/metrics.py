@@ -70,16 +70,20 @@ def recorded_metrics(notebook: Any) -> list[Metric]:
     return list(found.values())
 
 
-def format_number(value: float | None) -> str:
-    """Rounded for reading: integers whole, else three decimals up to 1, two below 100, one from there."""
+def format_number(value: float | None, decimals: int | None = None) -> str:
+    """Rounded for reading, to as many decimals as `usual_decimals` says where none are given."""
     if value is None:
         return "–"
-    if isinstance(value, int):
-        return f"{value:,}"
     if 0 < abs(value) < 0.0005:
         return f"{value:.1e}"
-    decimals = 3 if abs(value) <= 1 else 2 if abs(value) < 100 else 1
-    return f"{value:,.{decimals}f}"
+    return f"{value:,.{usual_decimals(value) if decimals is None else decimals}f}"
+
+
+def usual_decimals(value: float) -> int:
+    """None for an integer, else three up to 1, two below 100, one from there."""
+    if isinstance(value, int):
+        return 0
+    return 3 if abs(value) <= 1 else 2 if abs(value) < 100 else 1
 
 
 def _is_number(value: Any) -> bool:

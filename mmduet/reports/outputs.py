@@ -82,6 +82,8 @@ def inert_html(source: str, nonce: str) -> Markup:
         tag.decompose()
     for tag in soup.find_all(True):
         _strip_attributes(tag)
+    for style in soup.find_all("style", scoped=True):
+        style.decompose()  # pandas': no browser keeps it within its table
     for table in soup.find_all("table", class_="dataframe"):
         _align_numbers(table)
     for style in soup.find_all("style"):

@@ -1,29 +1,59 @@
-"""Run records: the JSON file beside each report that says what ran, when, how, and what came of it."""
+"""Run records: what ran, when, how, on what and with which result; the JSON beside each report holds one."""
 
-from dataclasses import dataclass
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import shlex
+import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+import nbformat
+import yaml
+from pydantic import BaseModel
 
 from mmduet.reports.metrics import Metric
-from mmduet.reports.provenance import Provenance
+from mmduet.reports.thumbnails import Thumbnail
+
+PACKAGES = ("mmduet-workbench", "torch", "transformers", "peft", "decord", "plotly", "papermill")
+SOURCES = {".py", ".js", ".css", ".safetensors"}  # and the weights that ship
+
+
+class Provenance(BaseModel):
+    """The circumstances of a run, as its report's footer tells them."""
+
+    versions: dict[str, str]
+    commit: str
+    decoder: str
+    device: str
+    system: str
+    command: str
 
 
 class RunRecord(BaseModel):
-    """One execution of a run. `fingerprint` is of what decided it, `page` of what its page was made with."""
+    """One execution of a run. `fingerprint` is of what decided it, `page` of what its page was made with.
+
+    `parameters` were given, `defaults` are what the notebook declared.
+    """
 
     suite: str
     run: str
     title: str
     notebook: str
     parameters: dict[str, Any]
+    defaults: dict[str, Any] = {}
     status: Literal["done", "failed"]
     error: str = ""
     started: datetime
     seconds: float
     metrics: list[Metric]
+    thumbnail: Thumbnail | None = None
     provenance: Provenance
     fingerprint: str
     page: str
@@ -39,37 +69,79 @@ class RunRecord(BaseModel):
         return format_duration(self.seconds)
 
 
-@dataclass(frozen=True)
-class Slot:
-    """The three files of one run's good report, or, named `.failed`, of an attempt that came to nothing."""
+def gather(root: Path, notebook: str, parameters: Mapping[str, Any]) -> Provenance:
+    """Look at this process's packages and machine, and at the git checkout `root`."""
+    versions = package_versions()
+    return Provenance(
+        versions=versions,
+        commit=git_commit(root),
+        decoder=f"decord {versions['decord']}",
+        device=device(),
+        system=platform.platform(),
+        command=papermill_command(notebook, parameters),
+    )
 
-    folder: Path
-    name: str
 
-    @property
-    def page(self) -> Path:
-        return self.folder / f"{self.name}.html"
+def fingerprint(notebook: nbformat.NotebookNode, parameters: Mapping[str, Any]) -> str:
+    """A hash over all that decides a run: its cells, parameters, the packages' source and versions."""
+    cells = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+    decisive = [cells, dict(parameters), source_hash(), package_versions()]
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
-    @property
-    def notebook(self) -> Path:
-        return self.folder / f"{self.name}.ipynb"
 
-    @property
-    def json(self) -> Path:
-        return self.folder / f"{self.name}.json"
+def source_hash() -> str:
+    """A hash over the source files of mmduet and, where it is installed, of its widgets."""
+    specs = [importlib.util.find_spec(name) for name in ("mmduet", "mmduet_widgets")]
+    folders = [Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ()]
+    return files_hash(path for folder in folders for path in folder.rglob("*") if path.suffix in SOURCES)
 
-    def record(self) -> RunRecord | None:
-        """What was recorded here, or None where the files are missing or not ours."""
-        if not (self.page.is_file() and self.notebook.is_file()):
-            return None
-        try:
-            return RunRecord.model_validate_json(self.json.read_text(encoding="utf-8"))
-        except (OSError, ValidationError, UnicodeDecodeError):
-            return None
 
-    def remove(self) -> None:
-        for path in (self.json, self.page, self.notebook):
-            path.unlink(missing_ok=True)
+def files_hash(paths: Any) -> str:
+    """A hash over the names and bytes of files."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def package_versions() -> dict[str, str]:
+    """The versions of Python and of the packages that matter; "not installed" where one is missing."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+
+
+def git_commit(folder: Path) -> str:
+    """The commit checked out in `folder`, with "+ changes" where tracked files differ."""
+    commit = _git(folder, "rev-parse", "--short=12", "HEAD")
+    if not commit:
+        return "no git commit"
+    return f"{commit} + changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else commit
+
+
+@cache
+def device() -> str:
+    """The accelerator that torch sees, else the processor, with the number of CPU cores to use."""
+    try:
+        import torch  # heavy, and only a run that executes needs it
+    except ImportError:
+        return _processor()
+    if torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda}); {_processor()}"
+    return f"no GPU; {_processor()}"
+
+
+def papermill_command(notebook: str, parameters: Mapping[str, Any]) -> str:
+    """The command line that repeats the run, from the project's root."""
+    words = ["papermill", notebook, f"{Path(notebook).stem}.out.ipynb"]
+    for name, value in parameters.items():
+        match value:
+            case str():
+                words += ["-r", name, value]
+            case list() | dict():
+                words += ["-y", yaml.safe_dump({name: value}, default_flow_style=True, width=10_000).strip()]
+            case _:
+                words += ["-p", name, str(value)]
+    return shlex.join(words)
 
 
 def format_duration(seconds: float) -> str:
@@ -80,3 +152,32 @@ def format_duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _processor() -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_processor_name()}, {cores} cores"
+
+
+def _processor_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.machine()

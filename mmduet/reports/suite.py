@@ -4,7 +4,7 @@ import difflib
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -47,11 +47,15 @@ class SuiteFile(BaseModel):
 
 @dataclass(frozen=True)
 class Run:
-    """One notebook with one set of parameters; `notebook` is as seen from the project's root."""
+    """One notebook with one set of parameters; `notebook` is as seen from the project's root.
+
+    `defaults` is what the notebook declares, once `check_suite` has looked into it.
+    """
 
     name: str
     notebook: str
     parameters: Mapping[str, Any]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -179,5 +183,5 @@ def _check_names(runs: tuple[Run, ...], path: Path) -> None:
     for run in runs:
         if names.count(run.name.lower()) > 1:
             raise SuiteError(f"{path}: two runs are named {run.name}, but each makes its own file: rename one")
-        if run.name.lower() == "index" or run.name.lower().endswith(".failed"):
+        if run.name.lower() in ("index", "history") or run.name.lower().endswith(".failed"):
             raise SuiteError(f"{path}: a run is named {run.name}, but that name is taken: rename it")

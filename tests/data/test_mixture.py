@@ -1,11 +1,16 @@
 import json
 
 import pytest
+from torch.utils.data import DataLoader
 
+from mmduet.data.broken import BrokenVideos
 from mmduet.data.mixture import MixtureDataset
+from mmduet.data.sampler import GroupedSampler
 from mmduet.data.statistics import example_times, mixture_frame, silences
+from mmduet.data.templates import Templates
 from mmduet.errors import AnnotationError
 from mmduet.trace import Query, Response
+from tests.clips import write_clip
 
 
 @pytest.fixture
@@ -50,10 +55,85 @@ def test_draws_depend_on_seed_epoch_and_index_alone(mixture):
     path = mixture()
     first, second = MixtureDataset(path, seed=1), MixtureDataset(path, seed=1)
     assert first[1] == second[1] == first[1]
-    drawn = set()
-    for first.epoch in range(20):
-        drawn.add(first[1].conversation.turns[0].text)
+    assert first[0, 1] == first[1]
+    assert [first[epoch, 1] for epoch in range(20)] == [second[epoch, 1] for epoch in range(20)]
+    drawn = {first[epoch, 1].conversation.turns[0].text for epoch in range(20)}
     assert len(drawn) > 2, "each epoch draws another wording"
+
+
+def test_any_number_of_workers_draws_the_same(mixture):
+    dataset = MixtureDataset(mixture(), seed=3)
+    sampler = GroupedSampler(dataset.lengths(), 1, seed=3)
+    sampler.set_epoch(4)
+    drawn = [list(DataLoader(dataset, sampler=sampler, collate_fn=list, num_workers=n)) for n in (0, 2)]
+    assert drawn[0] == drawn[1] == [[dataset[4, index]] for _, index in sampler]
+
+
+def test_own_templates_are_drawn(mixture):
+    dataset = MixtureDataset(mixture(), templates=Templates(("only this",), ("seek {query} {now}",)))
+    assert dataset[0].conversation.turns[0].text == "only this"
+    assert dataset[1].conversation.turns[0].text == "seek a dog {now}"
+
+
+@pytest.mark.parametrize("name", ["../secret.mp4", "/etc/secret.mp4", "more/../../secret.mp4"])
+def test_a_video_outside_its_root_is_refused(mixture, name):
+    item = {"video_uid": name, "query": "a dog", "timestamps": [[1, 3]]}
+    with pytest.raises(
+        AnnotationError, match=rf"grounding\.json: entry 0 \({name}\) is about '{name}', which leads out"
+    ):
+        MixtureDataset(mixture(grounding=[item]))
+
+
+def test_a_path_outside_the_set_is_refused(mixture, tmp_path):
+    good = json.loads(mixture().read_text())
+    with pytest.raises(AnnotationError, match=r"mixture\.json: entry 0, anno_file '\.\./\.\./x\.json' leads out of"):
+        MixtureDataset(mixture(mixture=[{**good[0], "anno_file": "../../x.json"}]))
+    with pytest.raises(AnnotationError, match=r"entry 0, video_root '\.\./videos' leads out of"):
+        MixtureDataset(mixture(mixture=[{**good[0], "video_root": "../videos"}]), root=tmp_path)
+
+
+def test_the_published_form_starts_from_its_root(mixture, tmp_path):
+    """Paths from the folder that holds datasets/, the mixture somewhere else; rate and length where they are not 2
+    frames a second and 128 frames.
+    """
+    first, second = json.loads(mixture().read_text())
+    del first["frame_fps"], first["max_num_frames"]
+    moved = tmp_path / "configs" / "mixture.json"
+    moved.parent.mkdir()
+    moved.write_text(json.dumps([first, second | {"frame_fps": 0.333, "max_num_frames": 120}]))
+    sources = MixtureDataset(moved, root=tmp_path).sources
+    assert [(source.fps, source.max_frames) for source in sources] == [(2.0, 128), (0.333, 120)]
+
+
+def test_a_missing_video_is_named_or_left_out(mixture, tmp_path):
+    dataset = MixtureDataset(mixture())
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").touch()
+    told = r"mixture\.json: entry grounding\.json:0 \(b\.mp4\) is about .*b\.mp4, which does not exist: check"
+    with pytest.raises(AnnotationError, match=told):
+        dataset.check_videos(BrokenVideos())
+    broken = BrokenVideos("skip", limit=1)
+    dataset.check_videos(broken)
+    dataset.leave_out(broken.found)
+    assert [source.kind for source in dataset.sources] == ["narration"]
+
+
+def test_a_video_that_the_metadata_lacks_can_be_left_out(mixture):
+    path = mixture(metadata={"a.mp4": {"duration": 8.0}})
+    broken = BrokenVideos("skip", limit=1)
+    assert len(MixtureDataset(path, broken=broken)) == 1
+    assert [video.name for video in broken.found] == ["b.mp4"]
+
+
+def test_missing_metadata_is_made_by_a_scan(mixture, tmp_path):
+    path = mixture()
+    (tmp_path / "metadata.json").unlink()
+    (tmp_path / "videos").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        write_clip(tmp_path / "videos" / name, frames=48, rate=12)
+    dataset = MixtureDataset(path)
+    assert [source.duration for source in dataset.sources] == [4.0, 4.0]
+    assert (tmp_path / "metadata.json").is_file()
 
 
 def test_videos_keeps_the_first_ones(mixture):
@@ -75,9 +155,27 @@ def test_a_video_without_metadata_is_named(mixture):
         MixtureDataset(mixture(metadata={"a.mp4": {"duration": 8.0}}))
 
 
-def test_a_time_past_the_end_is_named(mixture):
-    with pytest.raises(AnnotationError, match=r"narration\.json: entry a\.mp4/0, narration 0 time 2\.0 s lies past"):
-        MixtureDataset(mixture(metadata={"a.mp4": {"duration": 1.0}, "b.mp4": {"duration": 6.0}}))
+def test_what_begins_past_the_end_is_named_or_left_out(mixture):
+    late = {"a.mp4": {"0": [{"text": "a cat", "time": 2.0, "timespan": [1.8, 2.0]}]}}
+    path = mixture(narration=late, metadata={"a.mp4": {"duration": 1.0}, "b.mp4": {"duration": 6.0}})
+    with pytest.raises(AnnotationError, match=r"narration\.json: entry a\.mp4/0, narration 0 start 1\.8 s lies past"):
+        MixtureDataset(path)
+    assert len(MixtureDataset(path, broken=BrokenVideos("skip", limit=1))) == 1
+
+
+def test_what_ends_past_the_end_is_clipped(mixture):
+    """As published; DiDeMo counts in chunks of 5 s that the last seconds of a video do not fill."""
+    dataset = MixtureDataset(mixture(metadata={"a.mp4": {"duration": 1.0}, "b.mp4": {"duration": 2.5}}))
+    assert dataset[1].conversation.turns[1].relevance == (0, 0, 1, 1, 1)
+    assert dataset[0].conversation.frames == 2
+
+
+def test_a_text_that_holds_a_token_of_the_prompt_is_named(mixture):
+    dataset = MixtureDataset(mixture(grounding=[{"video_uid": "b.mp4", "query": "<image>", "timestamps": [[1, 3]]}]))
+    with pytest.raises(
+        AnnotationError, match=r"mixture\.json: entry grounding\.json:0 \(b\.mp4\): user text .*<image>"
+    ):
+        dataset[1]
 
 
 def test_a_duration_that_is_no_number_is_named(mixture):

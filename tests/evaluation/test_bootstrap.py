@@ -29,3 +29,10 @@ def test_of_any_statistic():
     estimate = bootstrap([1, 2, 3, 4, 100], lambda values: float(np.median(values)), draws=200)
     assert estimate.value == 3
     assert 1 <= estimate.low <= 3 <= estimate.high <= 100
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_column_without_a_value_is_nan():
+    estimates = estimate_means(pd.DataFrame({"a": [np.nan, np.nan], "b": [1.0, 1.0]}))
+    assert np.isnan([estimates["a"].value, estimates["a"].low, estimates["a"].high]).all()
+    assert estimates["b"].value == 1.0

@@ -14,13 +14,17 @@ SMALL = {
     "01_explore_data.ipynb": {"model": "tiny", "clips": 2},
     "02_train_lora.ipynb": {
         "base": "tiny", "train_clips": 2, "val_clips": 1, "steps": 6, "align_iterations": 5, "eval_every": 3,
-        "lora_r": 2, "bf16": False, "output": "run",
+        "lora_r": 2, "bf16": False, "output": "run", "ablation_steps": 2,
     },
     "03_duet_inference.ipynb": {"model": "tiny", "clip": 0, "threshold": 0.6, "max_new_tokens": 3},
     "04_eval_youcook2.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8, "threshold": 0.6},
     "05_eval_magqa.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8, "threshold": 0.6},
     "06_eval_charades_sta.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8},
     "07_eval_qvhighlights.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8},
+    "08_performance.ipynb": {
+        "model": "tiny", "frames": 8, "every": 4, "max_new_tokens": 2, "rounds": 1, "look_aheads": [1, 4],
+        "stream_frames": 40, "context_frames": 10,
+    },
 }  # fmt: skip
 
 
@@ -40,7 +44,9 @@ def test_every_notebook_is_tested():
 def test_notebook_runs(name, workspace):
     done = execute(FOLDER / name, workspace / name, SMALL[name], folder=workspace)
     assert done.error == ""
-    assert "</html>" in export_html(done.notebook)
+    page = export_html(done.notebook)
+    assert "</html>" in page
+    assert len(page) < 10_000_000, "a report can be mailed"
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -1,7 +1,9 @@
-"""show: a widget in a live notebook, its page in a report."""
+"""show: a widget in a live notebook, what stands for it in a report."""
 
 import os
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
 
 from IPython.display import HTML, display
 
@@ -12,6 +14,31 @@ class Exportable(Protocol):
     def to_html(self) -> str: ...
 
 
+@runtime_checkable
+class Reportable(Protocol):
+    """What is figures and texts: a report draws figures by itself, so none of them brings a plotly.js of its own."""
+
+    def report(self) -> list[Any]: ...
+
+
 def show(widget: Exportable) -> None:
-    """Display a widget, or, where a report is made (`mmduet report` sets MMDUET_REPORT), its page without a kernel."""
-    display(HTML(widget.to_html()) if os.environ.get("MMDUET_REPORT") else widget)
+    """Display a widget; where a report is being made (`mmduet report` sets MMDUET_REPORT), what stands for it."""
+    if not os.environ.get("MMDUET_REPORT"):
+        display(widget)
+    elif isinstance(widget, Reportable):
+        display(*widget.report())
+    else:
+        display(HTML(widget.to_html()))
+
+
+@contextmanager
+def showing(widget: Exportable) -> Iterator[None]:
+    """Show a widget that follows what the block does: from its start, in a report at its end, however it ends."""
+    reporting = bool(os.environ.get("MMDUET_REPORT"))
+    if not reporting:
+        show(widget)
+    try:
+        yield
+    finally:
+        if reporting:
+            show(widget)

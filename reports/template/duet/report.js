@@ -43,6 +43,16 @@
   addEventListener("beforeprint", () => { root.dataset.print = ""; recolour(); });
   addEventListener("afterprint", () => { delete root.dataset.print; recolour(); });
 
+  // The contents show where the reader is.
+  const links = [...document.querySelectorAll("nav a")];
+  const headings = links.map((link) => document.getElementById(decodeURIComponent(link.hash.slice(1))));
+  const follow = () => {
+    const here = headings.findLastIndex((heading) => heading.getBoundingClientRect().top < innerHeight / 3);
+    links.forEach((link, index) => link.toggleAttribute("aria-current", index === here));
+  };
+  addEventListener("scroll", () => requestAnimationFrame(follow), { passive: true });
+  follow();
+
   const folds = [...document.querySelectorAll("details.code")];
   const button = document.getElementById("show-code");
   button.hidden = folds.length === 0;

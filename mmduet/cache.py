@@ -1,0 +1,94 @@
+"""StreamCache: the keys and values of a stream that grows at its end, and is cut there again."""
+
+from typing import Any, cast
+
+import torch
+from transformers import Cache, PreTrainedConfig
+from transformers.cache_utils import DynamicLayer
+
+from mmduet.errors import CheckpointError
+
+FIRST_CAPACITY = 256  # tokens
+ATTENTION = {"full_attention", "sliding_attention"}  # the mask keeps a sliding window, so a layer may hold more
+
+Tail = list[tuple[torch.Tensor, torch.Tensor]]  # keys and values [1, heads, n, D] of every layer
+
+
+class GrowingLayer(DynamicLayer):
+    """One layer's keys and values, [1, heads, n, D], at the start of buffers that double when they are full.
+
+    Appending copies what is new, not what is there; cutting copies nothing.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    buffers: tuple[torch.Tensor, torch.Tensor]
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        super().lazy_initialization(key_states, value_states)
+        self.keys, self.values = (states[..., :0, :] for states in (key_states, value_states))
+        self.buffers = (self.keys, self.values)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append [1, heads, n, D]; all there is, as views."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start = self.keys.shape[-2]
+        end = start + key_states.shape[-2]
+        if end > self.buffers[0].shape[-2]:
+            self.buffers = (self._grown(self.keys, end), self._grown(self.values, end))
+        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
+            buffer[..., start:end, :] = states
+        self.keys, self.values = (buffer[..., :end, :] for buffer in self.buffers)
+        return self.keys, self.values
+
+    def _grown(self, held: torch.Tensor, tokens: int) -> torch.Tensor:
+        capacity = max(tokens, 2 * held.shape[-2], FIRST_CAPACITY)
+        buffer = held.new_empty(*held.shape[:-2], capacity, held.shape[-1])
+        buffer[..., : held.shape[-2], :] = held
+        return buffer
+
+
+class StreamCache(Cache):
+    """A cache of GrowingLayers. config: the language model's.
+
+    Raises CheckpointError for one with layers that cannot be cut back, such as linear attention.
+    """
+
+    def __init__(self, config: PreTrainedConfig):
+        super().__init__(layer_class_to_replicate=GrowingLayer)
+        others = set(getattr(config, "layer_types", None) or []) - ATTENTION
+        if others:
+            raise CheckpointError(
+                f"language model {config.model_type!r} has layers of {', '.join(sorted(others))}, which cannot forget "
+                "a response or a frame again; use one with full or sliding attention."
+            )
+
+    def _grown(self) -> list[GrowingLayer]:
+        return cast(list[GrowingLayer], self.layers)
+
+    @property
+    def length(self) -> int:
+        """Tokens held."""
+        return self.get_seq_length()
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the buffers take."""
+        return sum(buffer.nbytes for layer in self._grown() for buffer in layer.buffers)
+
+    def cut(self, length: int) -> None:
+        """Keep the first `length` tokens."""
+        if length < self.length:
+            self.crop(length - self.length)  # negative: that many off the end
+
+    def tail(self, start: int) -> Tail:
+        """A copy of what stands from `start` on, to be put back by `extend`."""
+        return [(layer.keys[..., start:, :].clone(), layer.values[..., start:, :].clone()) for layer in self._grown()]
+
+    def extend(self, tail: Tail) -> None:
+        """Put a tail back, at the position it was taken from."""
+        for layer, (keys, values) in zip(self._grown(), tail, strict=True):
+            layer.update(keys, values)

@@ -1,0 +1,237 @@
+"""DuetTrainer: transformers' Trainer with both losses, rates by part, exact checkpoints and AUC in evaluation."""
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import transformers.trainer
+from accelerate.utils import gather_object
+from peft import PeftModel
+from torch import nn
+from torch.utils.data import DataLoader, Subset
+from transformers import PrinterCallback, Trainer
+
+from mmduet.checkpoints import save_adapter
+from mmduet.data.collator import model_inputs
+from mmduet.data.mixture import Example, MixtureDataset
+from mmduet.data.sampler import GroupedSampler
+from mmduet.errors import DuetError
+from mmduet.model import IGNORE
+from mmduet.training.checkpointing import ASIDE, keep_newest, publish
+from mmduet.training.recipe import Recipe
+from mmduet.training.teacher_forcing import TeacherForced, teacher_force
+
+# a folder datasets/ in the working directory, where videos are often kept, looks to Trainer like the package
+_datasets = find_spec("datasets")
+if _datasets is not None and _datasets.origin is None:
+    transformers.trainer.is_datasets_available = lambda: False
+
+WINDOW = "window.json"  # in a checkpoint: what was summed since figures were last logged
+PARTS = ("lm_loss", "video_loss")
+
+
+class DuetTrainer(Trainer):
+    """Trainer that learns LoRA, projector and heads at rates of their own and logs both losses apart.
+
+    A step's losses are means over all that the step holds, however it is cut into batches and processes
+    (`Recipe.loss_mean`). adapter: where the best adapter goes. base: the name of the base model, kept in it.
+    """
+
+    # each batch's loss is its share of the step's, so it is not to be divided by the batches of a step
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, *args, recipe: Recipe, adapter: Path, base: str, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.remove_callback(PrinterCallback)
+        self.recipe, self.adapter, self.base = recipe, adapter, base
+        self.window = torch.zeros(2, 2, dtype=torch.float64)  # [part, (sum, steps)] since figures were last logged
+        self.step_examples: list[Example] = []
+        self.sampler: GroupedSampler | None = None
+        self._run_dir: str | None = None
+
+    # data
+
+    def _get_train_sampler(self, train_dataset=None) -> GroupedSampler:
+        dataset = cast(MixtureDataset, train_dataset or self.train_dataset)
+        at_once = self.args.per_device_train_batch_size * self.args.world_size if self.recipe.group_by_length else 1
+        lengths = dataset.lengths() if at_once > 1 else [1] * len(dataset)
+        self.sampler = GroupedSampler(lengths, at_once, seed=self.args.seed)
+        return self.sampler
+
+    def _run_epoch(self, model, epoch, *args, **kwargs):
+        cast(GroupedSampler, self.sampler).set_epoch(epoch)  # accelerate does not reach it in a run that goes on
+        return super()._run_epoch(model, epoch, *args, **kwargs)
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """A step's batches, each told what its sums are divided by."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self.step_examples = [example for batch in batches for example in batch["examples"]]
+        counts = [_label_counts(batch).to(device) for batch in batches]  # each [B, 2]
+        totals = torch.stack([torch.cat(counts).sum(0), _examples_of(counts)])
+        totals = self.accelerator.reduce(totals, "sum")
+        if not totals[0].any():
+            raise DuetError(f"a step has no label at all: {_named(self.step_examples)} hold no text and no label.")
+        for batch, count in zip(batches, counts, strict=True):
+            items = totals[0].expand_as(count) if self.recipe.loss_mean == "step" else count * totals[1]
+            batch["lm_items"], batch["video_items"] = items[:, 0], items[:, 1]
+        self.window[:, 1] += (totals[0] > 0).cpu()
+        return batches, None
+
+    # losses
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        output = model(**model_inputs(inputs))
+        loss = output.lm_loss + self.recipe.video_loss_weight * output.video_loss
+        if not torch.isfinite(loss):
+            self._stop_at(f"the loss is {loss.item()}", inputs["examples"])
+        # gradients are averaged over processes, and each has its share of the step's loss
+        shares = self.accelerator.num_processes
+        self.window[:, 0] += torch.stack([output[name].detach() for name in PARTS]).cpu() * shares
+        return (loss * shares, output) if return_outputs else loss * shares
+
+    def _clip_grad_norm(self, model):
+        norm = super()._clip_grad_norm(model)
+        if norm is not None and not math.isfinite(float(norm)):
+            self._stop_at("the gradient is no number", self.step_examples)
+        return norm
+
+    def _stop_at(self, what: str, examples: Sequence[Example]) -> None:
+        raise DuetError(
+            f"{what} at step {self.state.global_step + 1}, with {_named(examples)}: look at these, or lower the rates."
+        )
+
+    def create_optimizer(self, model=None):
+        rates = {"projector.": self.recipe.projector_learning_rate, "_head.": self.recipe.head_learning_rate}
+        # LoRA's group stands first: its rate is the one that Trainer logs
+        groups: dict[float, list[nn.Parameter]] = {self.args.learning_rate: []}
+        for name, parameter in cast(nn.Module, model or self.model).named_parameters():
+            if parameter.requires_grad:
+                rate = next((rate for part, rate in rates.items() if part in name), self.args.learning_rate)
+                groups.setdefault(rate, []).append(parameter)
+        self.optimizer = torch.optim.AdamW(
+            [{"params": parameters, "lr": rate} for rate, parameters in groups.items()],
+            weight_decay=self.args.weight_decay,
+        )
+        return self.optimizer
+
+    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+        if "loss" in logs:
+            for name, (total, steps) in zip(PARTS, self._shared_window().tolist(), strict=True):
+                if steps:
+                    logs[name] = total / steps
+            self.window.zero_()
+        super().log(logs, *args, **kwargs)
+
+    def _shared_window(self) -> torch.Tensor:
+        """The window, its sums averaged over processes."""
+        return self.accelerator.reduce(self.window.float().to(self.args.device), "mean").cpu()
+
+    # evaluation
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval") -> dict[str, float]:
+        dataset = cast(MixtureDataset, eval_dataset or self.eval_dataset)
+        measured = self._teacher_force(dataset)
+        quality = measured.quality()
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in quality.items()}
+        self.log(metrics)
+        if self.recipe.best_by is not None:
+            self._keep_best(quality)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _teacher_force(self, dataset: MixtureDataset) -> TeacherForced:
+        """Processes share the conversations, as many passes in each, since a sharded model needs all for each pass."""
+        processes, index = self.accelerator.num_processes, self.accelerator.process_index
+        share = [i % len(dataset) for i in range(index, -(-len(dataset) // processes) * processes, processes)]
+        loader: DataLoader = DataLoader(Subset(dataset, share), collate_fn=self.data_collator)  # type: ignore[arg-type]
+        own = teacher_force(self.model, loader).examples
+        if processes == 1:
+            return TeacherForced(own)
+        shares = gather_object([own])
+        together = [example for turn in zip(*shares, strict=True) for example in turn]
+        return TeacherForced(together[: len(dataset)])
+
+    def _keep_best(self, quality: dict[str, float]) -> None:
+        name = cast(str, self.recipe.best_by)
+        if name not in quality:
+            raise DuetError(f"best_by={name!r}: the validation set has none of these; it has {', '.join(quality)}.")
+        value, best = quality[name], self.state.best_metric
+        sign = -1 if name.endswith("loss") else 1
+        if not math.isnan(value) and (best is None or sign * value > sign * best):
+            self.state.best_metric = value
+            self.save_adapter()
+
+    # files
+
+    def save_adapter(self) -> None:
+        """Write LoRA, projector and heads as they are to `adapter`."""
+        state = self.accelerator.get_state_dict(self.model_wrapped)
+        if self.args.should_save:
+            wrapped = cast(PeftModel, self.accelerator.unwrap_model(self.model))
+            save_adapter(wrapped, self.adapter, base=self.base, state_dict=state)
+
+    def _save(self, output_dir=None, state_dict=None):
+        if self.args.should_save:
+            wrapped = cast(PeftModel, self.accelerator.unwrap_model(self.model))
+            # else PEFT asks a hub about the embeddings
+            wrapped.save_pretrained(output_dir, state_dict=state_dict, save_embedding_layers=False)
+
+    def _get_output_dir(self, trial):
+        return self._run_dir or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model, trial):
+        """Trainer's checkpoint and the window, written aside and renamed."""
+        output = Path(cast(str, self.args.output_dir))
+        aside, name = output / ASIDE, f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+        self.accelerator.wait_for_everyone()
+        self._run_dir = str(aside)
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self._run_dir = None
+        window = {
+            "parts": self._shared_window().tolist(),
+            "loss": self.accelerator.reduce(self._tr_loss.clone(), "mean").item(),
+            "logged": self._globalstep_last_logged,
+        }
+        if self.args.should_save:
+            (aside / name / WINDOW).write_text(json.dumps(window))
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            publish(aside / name, output / name)
+            shutil.rmtree(aside, ignore_errors=True)
+            keep_newest(output, self.recipe.keep_checkpoints)
+        self.accelerator.wait_for_everyone()
+
+    def restore_window(self, checkpoint: Path) -> None:
+        """Go on summing where the checkpoint's run stood between two logged figures."""
+        window = json.loads((checkpoint / WINDOW).read_text())
+        self.window = torch.tensor(window["parts"], dtype=torch.float64)
+        self._tr_loss = torch.tensor(window["loss"], device=self.args.device)
+        self._globalstep_last_logged = window["logged"]
+
+
+def _label_counts(batch: dict[str, Any]) -> torch.Tensor:
+    """int64 [B, 2]: labelled tokens, and labelled frames of both heads, of each conversation."""
+    words = (batch["labels"][:, 1:] != IGNORE).sum(1)
+    frames = sum((batch[f"{head}_labels"] != IGNORE).sum(1) for head in ("informative", "relevance"))
+    return torch.stack([words, cast(torch.Tensor, frames)], 1)
+
+
+def _examples_of(counts: list[torch.Tensor]) -> torch.Tensor:
+    """int64 [2]: how many conversations there are."""
+    return counts[0].new_full((2,), sum(len(count) for count in counts))
+
+
+def _named(examples: Sequence[Example]) -> str:
+    """Where conversations come from, for a message."""
+    names = [example.entry for example in examples[:8]]
+    return ", ".join(names) + (f" and {len(examples) - 8} more" if len(examples) > 8 else "")

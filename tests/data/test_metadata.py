@@ -1,0 +1,118 @@
+"""Metadata scans: resumable, repeated only for what changed."""
+
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from mmduet.cli import app
+from mmduet.data import metadata
+from mmduet.data.metadata import inside, load_metadata, scan_videos
+from mmduet.errors import AnnotationError, VideoError
+from mmduet.video import VideoMetadata
+from tests.clips import write_clip
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Looks at videos in this process, without decoding; `here` is what was looked at."""
+    looked = []
+
+    class Pool:
+        def __init__(self, *args, **kwargs): ...
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *args): ...
+        def map(self, function, names, chunksize):
+            return map(function, names)
+
+    def read(path):
+        looked.append(path.name)
+        if path.read_text() == "broken":
+            raise VideoError(f"{path} is cut off: get it anew.")
+        return VideoMetadata(path, float(path.read_text()), 25.0, 100, 64, 48)
+
+    monkeypatch.setattr(metadata, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(metadata, "read_metadata", read)
+    return looked
+
+
+@pytest.fixture
+def folder(tmp_path):
+    videos = tmp_path / "videos"
+    (videos / "more").mkdir(parents=True)
+    for name, text in {"a.mp4": "1.5", "more/b.webm": "2.5", "c.mkv": "broken", "notes.txt": "no video"}.items():
+        (videos / name).write_text(text)
+    return videos
+
+
+def test_a_scan_of_real_clips(tmp_path):
+    (tmp_path / "videos").mkdir()
+    write_clip(tmp_path / "videos" / "a.mp4", frames=24, rate=12)
+    (tmp_path / "videos" / "b.mp4").write_bytes(b"no video at all")
+    result = CliRunner().invoke(app, ["scan", str(tmp_path / "videos"), "--workers", "1"])
+    assert result.exit_code == 0, result.output
+    assert "1 videos, 0.0 hours; 1 cannot be read" in result.output
+    written = json.loads((tmp_path / "videos_metadata.json").read_text())
+    assert written["a.mp4"].items() >= {"duration": 2.0, "fps": 12.0, "path": "a.mp4", "frame_count": 24}.items()
+    assert "b.mp4" in json.loads((tmp_path / "videos_metadata.broken.json").read_text())
+
+
+def test_only_what_changed_is_looked_at_again(folder, here, tmp_path):
+    path = tmp_path / "metadata.json"
+    first = load_metadata(folder, path)
+    assert sorted(here) == ["a.mp4", "b.webm", "c.mkv"]
+    assert {name: info.duration for name, info in first.videos.items()} == {"a.mp4": 1.5, "more/b.webm": 2.5}
+    assert list(first.broken) == ["c.mkv"]
+    here.clear()
+    assert load_metadata(folder, path) == first
+    assert scan_videos(folder, path) == first
+    assert here == []
+    (folder / "a.mp4").write_text("3.25")
+    os.utime(folder / "more/b.webm", (1, 1))
+    assert load_metadata(folder, path).videos["a.mp4"].duration == 3.25
+    assert sorted(here) == ["a.mp4", "b.webm"]
+
+
+def test_a_killed_scan_goes_on(folder, here, tmp_path, monkeypatch):
+    path, read = tmp_path / "metadata.json", metadata.read_metadata
+
+    def killed(video):
+        if video.name == "c.mkv":
+            raise KeyboardInterrupt
+        return read(video)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(metadata, "read_metadata", killed)
+        with pytest.raises(KeyboardInterrupt):
+            scan_videos(folder, path)
+    (journal,) = tmp_path.glob(".metadata.json.journal")
+    journal.write_bytes(journal.read_bytes() + b'["more/b.webm", {"dura')  # torn
+    here.clear()
+    assert set(scan_videos(folder, path).videos) == {"a.mp4", "more/b.webm"}
+    assert "a.mp4" not in here
+    assert not journal.exists()
+
+
+def test_metadata_made_elsewhere_is_taken_as_it_is(folder, here, tmp_path):
+    path = tmp_path / "metadata.json"
+    path.write_text(json.dumps({"a.mp4": {"duration": 9.0, "fps": 25, "path": "/x/a.mp4", "frame_count": 225}}))
+    assert load_metadata(folder, path).videos["a.mp4"].duration == 9.0
+    assert here == []
+
+
+def test_no_folder_is_named(tmp_path):
+    with pytest.raises(AnnotationError, match=r"gone is no folder: check video_root"):
+        load_metadata(tmp_path / "gone", tmp_path / "metadata.json")
+
+
+@given(st.lists(st.sampled_from(["..", ".", "a", "b"]), min_size=1, max_size=6))
+def test_no_path_leaves_its_root(tmp_path_factory, parts):
+    root, name = tmp_path_factory.getbasetemp() / "root", "/".join(parts)
+    depths = [sum({"..": -1, ".": 0}.get(part, 1) for part in parts[: i + 1]) for i in range(len(parts))]
+    assert (inside(root, name) is not None) == (min(depths) >= 0)
+    assert inside(root, f"/{name}") is None

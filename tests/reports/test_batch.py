@@ -1,0 +1,244 @@
+"""Batches: what runs, what is skipped, what stays when something goes wrong."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from mmduet.errors import SuiteError
+from mmduet.reports import execute, files, run_suite
+from mmduet.reports.records import format_duration
+from tests.reports.samples import HOSTILE, assert_offline, write_notebook, write_suite
+
+
+def test_a_run_that_is_done_and_unchanged_is_skipped(project: SimpleNamespace) -> None:
+    assert run_suite(project.suite).outcomes[0].status == "done"
+    assert project.ran == [{"where": "reports/out/try/a"}], "{output} is the run's folder, as seen from the root"
+    assert run_suite(project.suite).outcomes[0].status == "unchanged"
+    assert len(project.ran) == 1
+    run_suite(project.suite, force=True)
+    assert len(project.ran) == 2
+
+
+def change_notebook(project: SimpleNamespace) -> None:
+    write_notebook(project.notebook, "y")
+
+
+def change_parameters(project: SimpleNamespace) -> None:
+    project.suite.write_text(project.suite.read_text().replace("{output}", "elsewhere"))
+
+
+def change_package(project: SimpleNamespace) -> None:
+    project.source = "2"
+
+
+def lose_report(project: SimpleNamespace) -> None:
+    (project.folder / "a.html").unlink()
+
+
+def spoil_record(project: SimpleNamespace) -> None:
+    (project.folder / "a.json").write_text("{")
+
+
+@pytest.mark.parametrize("change", [change_notebook, change_parameters, change_package, lose_report, spoil_record])
+def test_a_run_is_made_again_after_a_change(
+    project: SimpleNamespace, change: Callable[[SimpleNamespace], None]
+) -> None:
+    run_suite(project.suite)
+    change(project)
+    assert run_suite(project.suite).outcomes[0].status == "done"
+    assert len(project.ran) == 2
+
+
+def test_a_new_title_makes_the_page_anew_without_a_run(project: SimpleNamespace) -> None:
+    run_suite(project.suite)
+    project.suite.write_text(project.suite.read_text().replace("A try", HOSTILE.replace("\u2028", "")))
+    assert run_suite(project.suite).outcomes[0].status == "unchanged"
+    for name in ("a.html", "index.html"):
+        soup = BeautifulSoup((project.folder / name).read_text(), "html.parser")
+        assert "onerror=boom()" in soup.get_text()
+        assert not soup.find_all("img")
+
+
+def test_a_failed_run_leaves_the_good_report_until_it_succeeds(project: SimpleNamespace) -> None:
+    run_suite(project.suite)
+    good = (project.folder / "a.html").read_text()
+    project.error, project.source = "ValueError: boom (cell 1)", "2"
+    result = run_suite(project.suite)
+    assert result.failed == ["a"]
+    assert (project.folder / "a.html").read_text() == good
+    assert "ValueError: boom" in (project.folder / "a.failed.html").read_text()
+    index = BeautifulSoup(result.index.read_text(), "html.parser")
+    assert [link["href"] for link in index.select("main a")] == ["a.failed.html", "a.html"]
+    project.error = ""
+    assert not run_suite(project.suite).failed
+    assert sorted(path.name for path in project.folder.glob("a.*")) == ["a.html", "a.ipynb", "a.json"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_report_that_is_replaced_is_kept_as_it_was(project: SimpleNamespace) -> None:
+    run_suite(project.suite)
+    first = contents(project.folder)
+    for source in ("2", "3"):
+        project.source = source
+        run_suite(project.suite)
+    after = contents(project.folder)
+    kept = [name for name in after if name.startswith("history/a.") and after[name] in first.values()]
+    assert sorted(Path(name).suffix for name in kept) == [".html", ".ipynb", ".json"], "byte by byte"
+    assert len(after) == 3 + 2 * 3 + 2, "now, twice before, two indices"
+    assert after["a.html"] not in first.values()
+    project.error, project.source = "ValueError: boom", "4"
+    run_suite(project.suite)
+    assert len(list((project.folder / "history").glob("a.*.html"))) == 2, "a failure replaces nothing"
+
+
+def test_a_report_whose_record_is_lost_is_kept_too(project: SimpleNamespace) -> None:
+    run_suite(project.suite)
+    page = (project.folder / "a.html").read_bytes()
+    spoil_record(project)
+    index = run_suite(project.suite).index
+    [kept] = (project.folder / "history").glob("a.*.html")
+    assert kept.read_bytes() == page
+    history = BeautifulSoup((project.folder / "history" / "index.html").read_text(), "html.parser")
+    assert kept.name in [link["href"] for link in history.select("main a")]
+    assert "1 earlier report" in index.read_text()
+
+
+@pytest.mark.parametrize("written", range(8))
+def test_a_full_disk_keeps_the_old_report(
+    project: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    run_suite(project.suite)
+    old = contents(project.folder)
+    calls = iter(range(100))
+
+    def full(descriptor: int) -> None:
+        if next(calls) == written:  # three files of the history, three of the report, two indices
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        with pytest.raises(SuiteError, match=r"could not be written \(No space left on device\).*free some space"):
+            run_suite(project.suite, force=True)
+    left = contents(project.folder)
+    report = {"a.html", "a.ipynb", "a.json"}
+    assert {name for name, content in left.items() if old.get(name) != content and "/" not in name} == (
+        set() if written < 6 else report
+    ), "the report is the old one or the new one, whole"
+    kept = [content for name, content in left.items() if "/" in name]
+    assert len(kept) == (0 if written < 3 else 3), "the history is whole or not there, and no temporary file stays"
+    assert set(kept) <= set(old.values())
+    assert set(left) == set(old) | {name for name in left if name.startswith("history/a.")}
+
+
+def test_a_file_over_the_limit_keeps_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    path.write_text("old")
+    code = (
+        "import resource, pathlib, sys; from mmduet.reports.files import write_whole\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "write_whole({pathlib.Path(sys.argv[1]): 'new' * 1000})"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert f"{path} could not be written (File too large)" in ended.stderr
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.html", "old")]
+
+
+def test_all_parameters_are_checked_before_anything_runs(project: SimpleNamespace) -> None:
+    project.suite.write_text(
+        project.suite.read_text() + "  - {name: b, notebook: notebooks/n.ipynb, matrix: {stps: [1]}}\n"
+    )
+    with pytest.raises(
+        SuiteError, match=r"try\.yaml, run b-stps=1: .*n\.ipynb takes no parameter stps: use one of steps"
+    ):
+        run_suite(project.suite)
+    assert not project.ran
+    assert not project.folder.exists()
+
+
+RECORDING = """
+from mmduet.reports import record_metrics, record_thumbnail
+import numpy as np
+frames = np.zeros((9, 3, 48, 64), dtype=np.uint8)
+record_thumbnail(frames=frames, curves={"informative": [0, 1, 0], "<b>other": [3.0]}, marks=[0.5], level=threshold)
+import plotly.graph_objects as go, sys, os
+record_metrics({"AUC": (threshold, 0.1, 0.9), "<b>clips": 12}, caption="95 % intervals")
+open(where + "/made.txt", "w").close()
+print(os.getcwd())
+go.Figure(go.Scatter(x=[1, 2], y=[2, 1]))
+"""
+
+
+def test_a_suite_runs_goes_on_after_failures_and_tells_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_notebook(tmp_path / "notebooks" / "good.ipynb", RECORDING)
+    write_notebook(tmp_path / "notebooks" / "bad.ipynb", "print('so far')", f"raise ValueError({HOSTILE!r})")
+    write_notebook(tmp_path / "notebooks" / "dying.ipynb", "import os; os._exit(9)")
+    runs = """\
+  - {name: bad, notebook: notebooks/bad.ipynb}
+  - {name: dying, notebook: notebooks/dying.ipynb}
+  - {name: good, notebook: notebooks/good.ipynb, parameters: {where: "{output}"}, matrix: {threshold: [0.3, 0.7]}}
+"""
+    result = run_suite(write_suite(tmp_path, runs))
+    assert result.failed == ["bad", "dying"]
+    assert "2 of 4 runs failed (bad, dying)" in capsys.readouterr().out
+    folder = result.index.parent
+    assert folder == tmp_path / "reports" / "out" / "try"
+    assert (folder / "good-threshold=0.3" / "made.txt").is_file()
+
+    good = (folder / "good-threshold=0.7.html").read_text()
+    assert_offline(good)
+    soup = BeautifulSoup(good, "html.parser")
+    assert len(soup.select(".plot")) == 1
+    assert str(tmp_path) in soup.select(".printed")[0].get_text(), "a notebook runs in the project's root"
+    footer = soup.footer.get_text(" ") if soup.footer else ""
+    assert "papermill notebooks/good.ipynb good.out.ipynb -r where" in footer
+
+    bad = BeautifulSoup((folder / "bad.failed.html").read_text(), "html.parser").get_text()
+    assert "so far" in bad
+    assert "The run ended early: ValueError: <img src=x" in bad
+    assert "An Exception was encountered" not in bad, "papermill's own marks are HTML in Markdown"
+    assert "the kernel died" in (folder / "dying.failed.html").read_text()
+
+    index = result.index.read_text()
+    assert_offline_index(index)
+    soup = BeautifulSoup(index, "html.parser")
+    assert [head.get_text() for head in soup.select(".runs thead th")] == ["Run", "threshold", "AUC", "<b>clips"]
+    assert [[cell.get_text(" ", strip=True) for cell in row.select("td")] for row in soup.select(".runs tbody tr")] == [
+        ["", "0.3", "0.300 0.100 – 0.900", "12"],
+        ["", "0.7", "0.700 0.100 – 0.900", "12"],
+    ]
+    assert [link["href"] for link in soup.select(".runs tbody th a")] == [
+        "good-threshold%3D0.3.html", "good-threshold%3D0.7.html",
+    ]  # fmt: skip
+    drawings = soup.select(".runs tbody .picture svg")
+    assert [drawing["aria-label"] for drawing in drawings] == ["frames, informative, <b>other"] * 2
+
+
+def assert_offline_index(page: str) -> None:
+    assert_offline(page)
+    assert "<script" not in page
+    assert len(page) < 300_000
+
+
+def test_execute_checks_runs_and_writes(tmp_path: Path) -> None:
+    notebook = write_notebook(tmp_path / "n.ipynb", "print(steps * 2)")
+    with pytest.raises(SuiteError, match="takes no parameter stps"):
+        execute(notebook, tmp_path / "out.ipynb", {"stps": 2})
+    execution = execute(notebook, tmp_path / "odd{name}.ipynb", {"steps": 21})
+    assert not execution.error
+    assert nbformat.read(tmp_path / "odd{name}.ipynb", as_version=4).cells[-1].outputs[0].text == "42\n"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(8.24, "8.2 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+def test_durations_are_for_reading(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

@@ -1,0 +1,157 @@
+"""The index: what is compared, how numbers stand, and where earlier reports are."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from bs4 import BeautifulSoup, Tag
+
+from mmduet.reports import check_suite, run_suite
+from mmduet.reports.export import template_folder
+from mmduet.reports.index import Column, write_index
+from mmduet.reports.metrics import Metric
+from mmduet.reports.thumbnails import POINTS, Curve, Thumbnail
+from tests.reports.samples import HOSTILE, assert_offline, leave_report, write_notebook, write_suite
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """Runs a-threshold=… of one notebook, one at the default."""
+    write_notebook(tmp_path / "notebooks" / "n.ipynb")
+    return write_suite(
+        tmp_path,
+        """\
+  - {name: a, notebook: notebooks/n.ipynb, parameters: {where: "{output}"}, matrix: {threshold: [0.25, 0.75]}}
+  - {name: b, notebook: notebooks/n.ipynb, parameters: {where: "{output}", steps: 3}}
+""",
+    )
+
+
+def index_of(path: Path) -> BeautifulSoup:
+    suite, folder, _ = check_suite(path)
+    page = write_index(suite, folder, template_folder(), "mmduet report").read_text()
+    assert_offline(page)
+    assert "<script" not in page
+    assert len(page) < 300_000
+    return BeautifulSoup(page, "html.parser")
+
+
+def table(soup: BeautifulSoup | Tag) -> list[list[str]]:
+    rows = [row.select("th, td:not(:has(.picture))") for row in soup.select(".runs tr")]
+    return [[cell.get_text(" ", strip=True) for cell in row if cell.get_text(strip=True)] for row in rows]
+
+
+def test_only_parameters_that_differ_are_compared_defaults_among_them(suite: Path) -> None:
+    assert table(index_of(suite)) == [
+        ["Run", "threshold"],
+        ["a-threshold=0.25 waiting", "0.25"],
+        ["a-threshold=0.75 waiting", "0.75"],
+        ["b waiting", "0.5"],
+    ], "b is at the default of threshold; steps is 3 everywhere, given or not; each has its own output folder"
+
+
+def test_numbers_of_a_column_share_their_decimals_and_a_range(suite: Path) -> None:
+    folder = check_suite(suite)[1]
+    values = {"a-threshold=0.25": (0.5, 0.25, 1.0), "a-threshold=0.75": (12.5, 10.0, 20.25), "b": (None, None, None)}
+    for name, (value, low, high) in values.items():
+        leave_report(folder, name, metrics=[Metric("F1", value, low, high), Metric("n", 7)])
+    soup = index_of(suite)
+    assert table(soup)[1:] == [
+        ["a-threshold=0.25 2026-03-01 00:00 UTC · 1.0 s", "0.25", "0.50 0.25 – 1.00", "7"],
+        ["a-threshold=0.75 2026-03-01 00:00 UTC · 1.0 s", "0.75", "12.50 10.00 – 20.25", "7"],
+        ["b 2026-03-01 00:00 UTC · 1.0 s", "0.5", "–", "7"],
+    ]
+    assert [bar["style"] for bar in soup.select(".range i")] == [
+        "left:0.0%;right:calc(100% - 3.8%)",
+        "left:48.8%;right:calc(100% - 100.0%)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [([0.5, 99.5], ["0.50", "99.50"]), ([3, 1312], ["3", "1,312"]), ([0, 0.5], ["0.000", "0.500"]), ([], [])],
+)
+def test_decimals_are_those_of_the_largest(values: list[float], texts: list[str]) -> None:
+    column = Column("x", [Metric.of("x", value) for value in values])
+    assert [column.text(value) for value in values] == texts
+
+
+def test_text_of_others_is_text(tmp_path: Path) -> None:
+    write_notebook(tmp_path / "notebooks" / "n.ipynb")
+    quoted = HOSTILE.replace("\u2028", "").replace('"', "")
+    runs = f"""\
+  - {{name: a, notebook: notebooks/n.ipynb, matrix: {{where: ["{quoted}", b]}}}}
+"""
+    path = write_suite(tmp_path, runs, title=quoted, description=quoted)
+    _, folder, checked = check_suite(path)
+    names = [run.name for run in checked]
+    picture = Thumbnail(curves=[Curve(name=quoted, heights=[0.5])])
+    for name in names:
+        leave_report(
+            folder, name, title=quoted, status="failed", error=quoted, metrics=[Metric(quoted, 0.5)], thumbnail=picture
+        )
+        leave_report(folder / "history", f"{name}.1", run=name, title=quoted, error=quoted, parameters={quoted: quoted})
+    index_of(path)
+    for page in (folder / "index.html", folder / "history" / "index.html"):
+        soup = BeautifulSoup(page.read_text(), "html.parser")
+        assert not soup.find_all(["img", "script", "b"], class_=False, style=False)
+        assert not [tag for tag in soup.find_all() if any(name.startswith("on") for name in tag.attrs)]
+        assert soup.get_text().count("onerror=boom()") >= 6
+
+
+@pytest.mark.parametrize(("runs", "frames", "curves"), [(3, 3, 3), (100, 0, 100), (200, 0, 0)])
+def test_the_index_stays_small_however_many_pictures_there_are(
+    tmp_path: Path, runs: int, frames: int, curves: int
+) -> None:
+    write_notebook(tmp_path / "notebooks" / "n.ipynb")
+    matrix = f"matrix: {{steps: {list(range(runs))}}}"
+    path = write_suite(tmp_path, f"  - {{name: a, notebook: notebooks/n.ipynb, {matrix}}}\n")
+    strip = "data:image/webp;base64," + "A" * 20_000
+    picture = Thumbnail(strip=strip, curves=[Curve(name="informative", heights=[0.123] * POINTS)])
+    folder = check_suite(path)[1]
+    for steps in range(runs):
+        leave_report(folder, f"a-steps={steps}", thumbnail=picture, metrics=[Metric("F1", steps / 7, 0.1, 30.0)])
+    soup = index_of(path)
+    assert len(soup.select(".runs tbody tr")) == runs
+    assert len(soup.select(".picture image")) == frames
+    assert len(soup.select(".picture")) == curves
+
+
+def test_the_history_compares_what_stood_before_with_what_stands_now(suite: Path) -> None:
+    folder = check_suite(suite)[1]
+    leave_report(folder, "b", parameters={"steps": 3}, started=datetime(2026, 3, 3, tzinfo=UTC))
+    for day in (1, 2):
+        before = {"run": "b", "started": datetime(2026, 3, day, tzinfo=UTC), "metrics": [Metric("F1", day / 10)]}
+        leave_report(folder / "history", f"b.{day}", parameters={"steps": day}, **before)
+    leave_report(folder, "gone")
+    index = index_of(suite)
+    assert [(link.get_text(), link["href"]) for link in index.select("a[href^=history]")] == [
+        ("3 earlier reports", "history/index.html"),
+        ("2 earlier reports", "history/index.html#b"),
+    ]
+    page = (folder / "history" / "index.html").read_text()
+    assert_offline(page)
+    history = BeautifulSoup(page, "html.parser")
+    assert table(history) == [
+        ["Run", "steps", "F1"],
+        ["now 2026-03-03 00:00 UTC · 1.0 s", "3", "–"],
+        ["2026-03-02 00:00 UTC abc · 1.0 s", "2", "0.200"],
+        ["2026-03-01 00:00 UTC abc · 1.0 s", "1", "0.100"],
+    ]
+    links = [str(link["href"]) for link in history.select("a:not([href^='#'])")]
+    assert {(folder / "history" / link).is_file() for link in links} == {True}, "every link leads to a file"
+    assert links.count("../gone.html") == 1
+    assert "no longer in the suite" in history.get_text()
+
+
+def test_every_report_is_linked_and_every_link_leads_to_one(project: SimpleNamespace) -> None:
+    for source in "123":
+        project.source = source
+        run_suite(project.suite)
+    pages = {path.resolve() for path in project.folder.rglob("*.html")}
+    linked = set()
+    for page in (project.folder / "index.html", project.folder / "history" / "index.html"):
+        links = BeautifulSoup(page.read_text(), "html.parser").select("a:not([href^='#'])")
+        linked |= {(page.parent / str(link["href"]).partition("#")[0]).resolve() for link in links}
+    assert linked == pages

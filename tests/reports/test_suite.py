@@ -1,0 +1,54 @@
+"""Suites: what is wrong in one is told in a sentence; a matrix stands for its combinations."""
+
+from pathlib import Path
+
+import pytest
+
+from mmduet.errors import SuiteError
+from mmduet.reports import load_suite
+from tests.reports.samples import write_suite
+
+
+@pytest.mark.parametrize(
+    ("runs", "told"),
+    [
+        ("  - {name: a, notebok: n.ipynb}", "runs[0].notebook is missing: add it (1 more after it)"),
+        ("  - {name: a, notebook: n.ipynb, paramters: {}}", "runs[0].paramters is no key of a suite: use parameters"),
+        ("  - {name: a/b, notebook: n.ipynb}", "runs[0].name is 'a/b', but it names files"),
+        ("  - {name: a, notebook: 3}", "runs[0].notebook is 3, but input should be a valid string"),
+        ("  - {name: a, notebook: n.ipynb}\n  - {name: A, notebook: n.ipynb}", "two runs are named a"),
+        ("  - {name: index, notebook: n.ipynb}", "a run is named index, but that name is taken"),
+        ("  - {name: a, notebook: n, parameters: {x: 1}, matrix: {x: [2]}}", "runs[0] gives x in parameters and in"),
+        ("  - {name: a, notebook: n, matrix: {x: []}}", "runs[0].matrix.x is []"),
+        ("  - {name: a, notebook: n, parameters: {x: 1, x: 2}}", "line 4: key 'x' stands twice"),
+        ("  - {name: a, notebook: n", "line 5: expected"),
+        ("  - a", "runs[0] is 'a', not keys and values"),
+        ("  []", "runs is [], but"),
+    ],
+)
+def test_a_wrong_suite_is_told_in_one_sentence(tmp_path: Path, runs: str, told: str) -> None:
+    path = write_suite(tmp_path, runs + "\n")
+    with pytest.raises(SuiteError) as error:
+        load_suite(path)
+    assert told in str(error.value)
+    assert str(error.value).startswith(str(path))
+
+
+def test_a_missing_suite_names_the_path(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match=r"none\.yaml is not there"):
+        load_suite(tmp_path / "none.yaml")
+
+
+def test_a_matrix_becomes_one_run_per_combination(tmp_path: Path) -> None:
+    runs = "  - {name: a, notebook: n.ipynb, parameters: {lr: 4e-4}, matrix: {model: [x/y, z], steps: [1, 2]}}\n"
+    suite = load_suite(write_suite(tmp_path, runs))
+    assert [run.name for run in suite.runs] == [
+        "a-model=x-y-steps=1", "a-model=x-y-steps=2", "a-model=z-steps=1", "a-model=z-steps=2",
+    ]  # fmt: skip
+    assert suite.runs[1].parameters == {"lr": 4e-4, "model": "x/y", "steps": 2}, "4e-4 is a number, as in Python"
+    assert suite.root == tmp_path, "the root is the folder that holds notebooks/"
+
+
+def test_matrix_values_that_look_alike_are_numbered(tmp_path: Path) -> None:
+    suite = load_suite(write_suite(tmp_path, "  - {name: a, notebook: n, matrix: {model: [x/y, x y]}}\n"))
+    assert [run.name for run in suite.runs] == ["a-model=1", "a-model=2"]

@@ -1,0 +1,177 @@
+"""A run that is interrupted anywhere goes on as if it had not been."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from functools import partial
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from mmduet.cli import app
+from mmduet.errors import CheckpointError, DuetError
+from mmduet.training import checkpointing, train
+from mmduet.training.checkpointing import checkpoints, keep_newest, publish, step_of
+from mmduet.training.config import read_config, run_config
+from tests.training.conftest import SHORT, Terminate, losses
+
+
+def write_checkpoint(output, step, content="weights"):
+    aside = output / checkpointing.ASIDE / f"checkpoint-{step}"
+    aside.mkdir(parents=True)
+    (aside / "model").write_text(content)
+    publish(aside, output / aside.name)
+    return output / aside.name
+
+
+def test_only_whole_checkpoints_count(tmp_path):
+    first, second, third = (write_checkpoint(tmp_path, step) for step in (2, 10, 9))
+    assert [step_of(path) for path in checkpoints(tmp_path)] == [2, 9, 10]
+    (second / "model").write_text("wei")  # torn
+    (third / checkpointing.MANIFEST).unlink()
+    (tmp_path / checkpointing.ASIDE / "checkpoint-11").mkdir(parents=True)
+    assert checkpoints(tmp_path) == [first]
+    assert write_checkpoint(tmp_path, 10, "new") in checkpoints(tmp_path), "a torn one makes way"
+
+
+def test_the_newest_stay(tmp_path):
+    for step in (1, 2, 3):
+        write_checkpoint(tmp_path, step)
+    keep_newest(tmp_path, 2)
+    assert [step_of(path) for path in checkpoints(tmp_path)] == [2, 3]
+
+
+def test_a_folder_of_another_name_is_no_checkpoint(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint of a training run"):
+        step_of(tmp_path / "adapter")
+
+
+def test_resumed_between_two_logged_figures(short):
+    """Batches, wordings, dropout, optimiser, rates and the sums since figures were last logged."""
+    settings = {"steps": 14, "log_every": 3, "save_every": 4, "keep_checkpoints": 9}
+    whole = short("whole", **settings)
+    halted = short("halted", **settings)
+    for path in checkpoints(halted.adapter.parent):
+        if step_of(path) > 8:
+            shutil.rmtree(path)
+    went_on = short("halted", resume=True, **settings)
+    assert losses(went_on) == losses(whole)
+    for name in ("lm_loss", "video_loss", "eval_informative_auc"):
+        assert [row[name] for row in went_on.history if name in row] == [
+            row[name] for row in whole.history if name in row
+        ]
+    assert went_on.alignment == whole.alignment
+    files = [(result.adapter / "adapter_model.safetensors").read_bytes() for result in (whole, went_on)]
+    assert files[0] == files[1]
+
+
+def test_killed_while_a_checkpoint_is_written(short, monkeypatch):
+    """What is there is the one before, and the run goes on from it."""
+    settings = {"save_every": 2}
+
+    def torn(aside, final):
+        if step_of(final) == 4:
+            (aside / "optimizer.pt").write_bytes(b"half")
+            raise KeyboardInterrupt
+        publish(aside, final)
+
+    whole = short("whole", **settings)
+    with monkeypatch.context() as patch:
+        patch.setattr("mmduet.training.trainer.publish", torn)
+        with pytest.raises(KeyboardInterrupt):
+            short("torn", **settings)
+    output = whole.adapter.parents[1] / "torn"
+    assert [path.name for path in checkpoints(output)] == ["checkpoint-2"]
+    assert losses(short("torn", resume=True, **settings)) == losses(whole)
+
+
+def test_a_finished_run_is_not_run_again(short):
+    first = short(save_every=3)
+    again = short(save_every=3, resume=True)
+    assert again.history == [row for row in first.history if "train_runtime" not in row]
+    assert again.steps == 6
+
+
+def test_another_run_is_not_gone_on_with(short):
+    short(save_every=3)
+    with pytest.raises(DuetError, match=r"was begun otherwise \(learning_rate was 0\.001, is 0\.5\)"):
+        short(save_every=3, resume=True, learning_rate=0.5)
+    with pytest.raises(DuetError, match=r"holds checkpoint-6 of an earlier run"):
+        short(save_every=3)
+
+
+@pytest.fixture
+def write_config(scenes, feature_folder, tmp_path):
+    """Write a config of a short run; returns its path."""
+
+    def write(name, **recipe):
+        annotations = scenes / "annotations"
+        content = {
+            "output": str(tmp_path / name),
+            "model": {"base": "tiny"},
+            "data": {"train": str(annotations / "train_mixture.json")},
+            "features": {"folder": str(feature_folder)},
+            "recipe": SHORT | recipe,
+        }
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+        return tmp_path / f"{name}.yaml"
+
+    return write
+
+
+def environment():
+    return os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def logged(output):
+    """The loss of each step, as the newest checkpoint holds them."""
+    state = json.loads((checkpoints(output)[-1] / "trainer_state.json").read_text())
+    return [row["loss"] for row in state["log_history"] if "loss" in row]
+
+
+def test_sigkill_at_any_moment(write_config, tmp_path):
+    settings = {"steps": 40, "save_every": 3}
+    whole = run_config(read_config(write_config("whole", **settings)))
+    config, output = write_config("killed", **settings), tmp_path / "killed"
+    process = subprocess.Popen([sys.executable, "-m", "mmduet", "train", config], env=environment())
+    try:
+        deadline = time.monotonic() + 120
+        while not checkpoints(output) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    done = step_of(checkpoints(output)[-1])
+    assert 0 < done < 40, "else nothing was interrupted"
+    went_on = run_config(read_config(config))
+    assert losses(went_on) == pytest.approx(losses(whole), abs=1e-5)
+
+
+def test_the_command_stops_when_asked_and_goes_on(write_config, monkeypatch):
+    config = str(write_config("run"))
+    with monkeypatch.context() as patch:
+        patch.setattr("mmduet.training.config.train", partial(train, callbacks=[Terminate()]))
+        stopped = CliRunner().invoke(app, ["train", config])
+    assert stopped.exit_code == 143, stopped.output
+    assert "4 of 6 steps" in stopped.output
+    assert "stopped after step 4, as asked; the same command goes on" in stopped.output
+    done = CliRunner().invoke(app, ["train", config])
+    assert done.exit_code == 0, done.output
+    assert "6 of 6 steps" in done.output
+
+
+def test_two_processes_do_what_one_does(write_config, tmp_path):
+    """Half of each batch in each process, over gloo."""
+    same = {"lora": {"r": 4, "alpha": 8, "dropout": 0.0}, "save_every": 3}
+    alone = run_config(read_config(write_config("alone", batch_size=2, **same)))
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command = [sys.executable, *launch, "-m", "mmduet", "train", write_config("shared", batch_size=1, **same)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("6 of 6 steps") == 1, "one process speaks for both"
+    assert logged(tmp_path / "shared") == pytest.approx(losses(alone), abs=1e-5)
