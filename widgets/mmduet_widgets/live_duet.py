@@ -80,7 +80,7 @@ class LiveDuet(DuetPlayer):
         spans: Iterable[tuple[float, float, str]] = (),
         examples: Iterable[str] = EXAMPLES,
     ):
-        paths = list(dict.fromkeys(str(clip) for clip in clips))
+        paths = list(dict.fromkeys(str(Path(clip)) for clip in clips))
         if not paths:
             raise DuetError("clips=[]: give the path of at least one clip.")
         for player in list(self._players):
