@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from transformers import TrainerCallback
 
 from mmduet.checkpoints import build_tiny, load_adapter
 from mmduet.data.collator import Collator
@@ -123,6 +124,22 @@ def test_training_learns_writes_and_repeats(setting, tmp_path):
     before = teacher_force(model, batches).quality()["lm_loss"]
     trained = load_adapter(build_tiny()[0], first.adapter)
     assert teacher_force(trained, batches).quality()["lm_loss"] < before
+
+
+def test_callbacks_are_told_how_it_goes_and_the_rate_is_loras(setting, tmp_path):
+    rows = []
+
+    class Listener(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            rows.append({**logs, "step": state.global_step})
+
+    model, processor, train_set, val_set, features = setting
+    result = train(
+        model, processor, train_set, val_set, features, output=tmp_path, base="tiny", steps=2, align_iterations=0,
+        learning_rate=3e-3, projector_learning_rate=1e-3, head_learning_rate=2e-3, callbacks=[Listener()],
+    )  # fmt: skip
+    assert [row["step"] for row in rows] == [row["step"] for row in result.history]
+    assert rows[0]["learning_rate"] == 3e-3
 
 
 def test_a_loss_that_is_no_number_stops(setting, tmp_path):

@@ -11,6 +11,7 @@ from mmduet_widgets.display import show, showing
 if TYPE_CHECKING:
     from mmduet_widgets.dataset_browser import DatasetBrowser
     from mmduet_widgets.duet_player import DuetPlayer
+    from mmduet_widgets.predictions import prediction_view
     from mmduet_widgets.score_plot import ScorePlot
     from mmduet_widgets.threshold_explorer import ThresholdExplorer
     from mmduet_widgets.training_monitor import TrainingMonitor
@@ -21,9 +22,19 @@ _PLACES = {
     "ScorePlot": "score_plot",
     "ThresholdExplorer": "threshold_explorer",
     "TrainingMonitor": "training_monitor",
+    "prediction_view": "predictions",
 }
 
-__all__ = ["DatasetBrowser", "DuetPlayer", "ScorePlot", "ThresholdExplorer", "TrainingMonitor", "show", "showing"]
+__all__ = [
+    "DatasetBrowser",
+    "DuetPlayer",
+    "ScorePlot",
+    "ThresholdExplorer",
+    "TrainingMonitor",
+    "prediction_view",
+    "show",
+    "showing",
+]
 
 
 def __getattr__(name: str) -> Any:
