@@ -279,7 +279,7 @@ def test_between_thresholds_figures_are_interpolated_and_beyond_them_unknown():
     assert changes["name"][0] == "a minute 6.00"
     changes = plots.threshold_changes(fig, table, examples, ScoreThreshold(math.inf))
     assert changes["x"][0] == [None]
-    assert changes["name"][0] == "a minute nan"
+    assert changes["name"][0] == "a minute –"
     assert changes["name"][-1] == "would speak 0×"
 
 

@@ -1,9 +1,9 @@
 """How a training run went, and how well a head tells its frames apart."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -22,6 +22,18 @@ LOSSES = {  # a Trainer's key: its name and colour
 }
 
 
+GAP = 26  # pixels between panels
+
+
+class _Panel(NamedTuple):
+    """A row of `training_figure`. height: pixels. keys: it is there if one of them was logged; always, if none."""
+
+    name: str
+    height: int
+    add: Callable[[go.Figure, Sequence[Mapping[str, Any]], int], None]
+    keys: Sequence[str] = ()
+
+
 def training_figure(log_history: Iterable[Mapping[str, Any]], *, title: str = "") -> go.Figure:
     """A run's losses, head AUCs, learning rate and speed over its steps; what was not logged is not drawn.
 
@@ -30,19 +42,19 @@ def training_figure(log_history: Iterable[Mapping[str, Any]], *, title: str = ""
     samples_per_second, which TrainingMonitor adds.
     """
     history = list(log_history)
-    panels = {
-        "loss": (260, _add_losses, [*LOSSES, *(f"eval_{key}" for key in LOSSES)]),
-        "AUC": (210, _add_head_aucs, [f"eval_{head}_auc" for head in HEADS]),
-        "learning rate": (90, partial(_add_rate, "learning_rate"), ["learning_rate"]),
-        "conversations/s": (90, partial(_add_rate, "samples_per_second"), ["samples_per_second"]),
-    }
-    drawn = {name: panel for name, panel in panels.items() if name == "loss" or _any_logged(history, panel[2])}
-    heights = [height for height, *_ in drawn.values()]
-    total = sum(heights) + 26 * len(heights)
-    fig = make_subplots(rows=len(drawn), cols=1, shared_xaxes=True, vertical_spacing=26 / total, row_heights=heights)
-    for row, (name, (_, add, _)) in enumerate(drawn.items(), start=1):
-        add(fig, history, row)
-        fig.update_yaxes(title=name, row=row, col=1)
+    panels: list[_Panel] = [
+        _Panel("loss", 260, _add_losses),
+        _Panel("AUC", 210, _add_head_aucs, [f"eval_{head}_auc" for head in HEADS]),
+        _Panel("learning rate", 90, partial(_add_rate, "learning_rate"), ["learning_rate"]),
+        _Panel("conversations/s", 90, partial(_add_rate, "samples_per_second"), ["samples_per_second"]),
+    ]
+    drawn = [panel for panel in panels if not panel.keys or any(_logged(history, key)[0] for key in panel.keys)]
+    heights = [panel.height for panel in drawn]
+    total = sum(heights) + GAP * len(heights)
+    fig = make_subplots(rows=len(drawn), cols=1, shared_xaxes=True, vertical_spacing=GAP / total, row_heights=heights)
+    for row, panel in enumerate(drawn, start=1):
+        panel.add(fig, history, row)
+        fig.update_yaxes(title=panel.name, row=row, col=1)
     if not fig.data:
         add_note(fig, "nothing logged yet")
     fig.update_xaxes(title="step", row=len(drawn), col=1)
@@ -72,10 +84,6 @@ def _logged(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], 
     rows = [(row["step"], float(row[key])) for row in history if row.get(key) is not None and "step" in row]
     rows = [row for row in rows if math.isfinite(row[1])]
     return [step for step, _ in rows], [value for _, value in rows]
-
-
-def _any_logged(history: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> bool:
-    return any(_logged(history, key)[0] for key in keys)
 
 
 def _smoothed(values: Sequence[float]) -> np.ndarray:

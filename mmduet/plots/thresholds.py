@@ -20,7 +20,7 @@ from mmduet.plots.style import (
     shortened,
     wrapped_text,
 )
-from mmduet.plots.timeline import checked_spans, end_of, make_clock, turn_times
+from mmduet.plots.timeline import Span, checked_spans, end_of, make_clock, turn_times
 from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.replay import with_threshold
 from mmduet.trace import DuetTrace
@@ -33,11 +33,11 @@ GAP, AXIS = 16, 64  # pixels between panels over one axis, and where an axis wit
 
 
 class ReplayedExample(NamedTuple):
-    """A row of `threshold_figure`. spans: reference (start, end, label), s."""
+    """A row of `threshold_figure`. spans: reference spans."""
 
     name: str
     trace: DuetTrace
-    spans: Sequence[tuple[float, float, str]] = ()
+    spans: Sequence[Span] = ()
 
 
 def threshold_figure(
@@ -228,13 +228,14 @@ def threshold_changes(
     """
     threshold = policy.threshold
     at = threshold if math.isfinite(threshold) else None
-    changes = []
+    changes: list[tuple[list[Any], list[Any], str]] = []
     for index in moving(fig):
         kind, column = fig.data[index].meta
         if kind == "figure":
             value = _value_at(table.iloc[:, column], threshold)
-            name = f"{plain(table.columns[column])} {value:.2f}"
-            changes.append(([at], [None if math.isnan(value) else value], name))
+            known = not math.isnan(value)
+            name = f"{plain(table.columns[column])} {f'{value:.2f}' if known else '–'}"
+            changes.append(([at], [value if known else None], name))
         elif kind == "line":
             changes.append(([at, at], list(fig.data[index].y), f"threshold {threshold:g}"))
         else:

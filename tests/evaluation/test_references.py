@@ -11,6 +11,32 @@ def test_keys_are_text(written):
 
 
 @pytest.mark.parametrize(
+    ("benchmark", "item", "video", "spans"),
+    [
+        ("magqa", GROUNDED | {"answer": [{"content": "x", "time": [1, 2]}]}, "v.mp4", [(1.0, 2.0, "x")]),
+        ("charades_sta", GROUNDED, "v.mp4", [(1.0, 2.0, "")]),
+        (
+            "charades_sta",
+            GROUNDED | {"conversation": [{"role": "user", "content": "q?", "time": 0}]},
+            "v.mp4",
+            [(1.0, 2.0, "q?")],
+        ),
+        (
+            "qvhighlights",
+            {"qid": 7, "query": "q?", "duration": 4, "vid": "w", "relevant_clip_ids": [1],
+             "saliency_scores": [[1, 2, 3]], "relevant_windows": [[2, 4]]},
+            "w.mp4",
+            [(2.0, 4.0, "q?")],
+        ),
+    ],
+)  # fmt: skip
+def test_every_item_says_its_video_and_where_something_is_due(written, benchmark, item, video, spans):
+    (item,) = read_references(written(item, name="gold.jsonl"), benchmark).values()
+    assert item.video == video
+    assert item.spans == spans
+
+
+@pytest.mark.parametrize(
     ("lines", "message"),
     [
         ([GROUNDED, GROUNDED], "question 'a' comes more than once"),

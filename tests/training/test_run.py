@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from transformers import TrainerCallback
 
 from mmduet.checkpoints import build_tiny, load_adapter
 from mmduet.data.broken import BrokenVideos
@@ -198,3 +199,18 @@ def test_broken_videos_are_left_out_and_listed(short, mixtures, tmp_path):
 def test_too_few_conversations_are_refused(short):
     with pytest.raises(DuetError, match=r"fill no batch of 64 in each of 1 processes"):
         short(batch_size=64)
+
+
+def test_callbacks_are_told_how_it_goes_and_the_rate_is_loras(short):
+    rows = []
+
+    class Listener(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            rows.append({**logs, "step": state.global_step})
+
+    result = short(
+        learning_rate=3e-3, projector_learning_rate=1e-3, head_learning_rate=2e-3, schedule="constant_with_warmup",
+        warmup=0, callbacks=[Listener()],
+    )  # fmt: skip
+    assert [row["step"] for row in rows] == [row["step"] for row in result.history]
+    assert rows[0]["learning_rate"] == 3e-3

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mmduet_widgets.dataset_browser import DatasetBrowser
     from mmduet_widgets.duet_player import DuetPlayer
     from mmduet_widgets.live_duet import LiveDuet
+    from mmduet_widgets.predictions import prediction_view
     from mmduet_widgets.score_plot import ScorePlot
     from mmduet_widgets.threshold_explorer import ThresholdExplorer
     from mmduet_widgets.training_monitor import TrainingMonitor
@@ -23,6 +24,7 @@ _PLACES = {
     "ScorePlot": "score_plot",
     "ThresholdExplorer": "threshold_explorer",
     "TrainingMonitor": "training_monitor",
+    "prediction_view": "predictions",
 }
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "ScorePlot",
     "ThresholdExplorer",
     "TrainingMonitor",
+    "prediction_view",
     "show",
     "showing",
 ]

@@ -96,11 +96,13 @@ class DatasetBrowser(w.VBox):
         return proposal["value"]
 
     def _controls(self) -> w.HBox:
-        kind = w.Dropdown(
-            options=[("every kind", ""), *((kind, kind) for kind in self.kinds)], layout={"width": "130px"}
+        style = {"description_width": "auto"}
+        kinds = [("all", ""), *((kind, kind) for kind in self.kinds)]
+        kind = w.Dropdown(options=kinds, description="kind", style=style, layout={"width": "150px"})
+        text = w.Text(placeholder="words, or a clip's name", description="find", style=style, layout={"width": "260px"})
+        number = w.BoundedIntText(
+            max=len(self.dataset) - 1, description="example", style=style, layout={"width": "140px"}
         )
-        text = w.Text(placeholder="words, or a clip's name", layout={"width": "220px"})
-        number = w.BoundedIntText(max=len(self.dataset) - 1, description="example", layout={"width": "170px"})
         back, forth = (
             w.Button(icon=f"arrow-{side}", tooltip=tip, layout={"width": "40px"})
             for side, tip in (("left", "the match before"), ("right", "the next match"))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
-from IPython.display import HTML, display
+from IPython.display import display
 
 
 class Exportable(Protocol):
@@ -28,7 +28,7 @@ def show(widget: Exportable) -> None:
     elif isinstance(widget, Reportable):
         display(*widget.report())
     else:
-        display(HTML(widget.to_html()))
+        display({"text/html": widget.to_html(), "text/plain": repr(widget)}, raw=True)  # HTML() warns of iframes
 
 
 @contextmanager

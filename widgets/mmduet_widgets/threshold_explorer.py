@@ -11,7 +11,7 @@ import traitlets as t
 
 from mmduet.errors import DuetError, VideoError
 from mmduet.evaluation.predictions import Prediction
-from mmduet.evaluation.timing import Metric, TimingSweep, sweep
+from mmduet.evaluation.timing import Metric, sweep
 from mmduet.plots import (
     ReplayedExample,
     Span,
@@ -59,9 +59,11 @@ class ThresholdExplorer(w.VBox):
         videos: str | Path | None = None,
         metrics: Mapping[str, Metric] | None = None,
     ):
-        self.predictions = {name: p for name, p in predictions.items() if len(p.trace)}
         self.references, self.policy, self.videos = references or {}, policy, videos
-        swept = self._sweep(metrics)
+        spans = {name: self._spans(name) for name in predictions}
+        thresholds = threshold_grid([prediction.trace for prediction in predictions.values()], policy)
+        swept = sweep(predictions, spans, policy, thresholds, metrics=metrics)
+        self.predictions = {name: predictions[name] for name in swept.questions}
         self.table, self._intervals = swept.table(), swept.intervals()
         self._figure, self._scores, self._words = FigureView(), FigureView(), w.HTML()
         names = list(self.predictions)
@@ -109,11 +111,6 @@ class ThresholdExplorer(w.VBox):
     def _spans(self, question: str) -> list[Span]:
         return [Span(*span) for span in self.references[question].spans] if question in self.references else []
 
-    def _sweep(self, metrics: Mapping[str, Metric] | None) -> TimingSweep:
-        spans = {name: self._spans(name) for name in self.predictions}
-        thresholds = threshold_grid([prediction.trace for prediction in self.predictions.values()], self.policy)
-        return sweep(self.predictions, spans, self.policy, thresholds, metrics=metrics)
-
     @property
     def _trace(self) -> DuetTrace:
         """Of the example in view."""
@@ -121,11 +118,13 @@ class ThresholdExplorer(w.VBox):
 
     def _turn(self, change: Any = None) -> None:
         """Show the example in view, in full and among its neighbours."""
-        beside = {"frames": self._frames(), "spans": self._spans(self.question), "title": self.question}
-        self._figure.draw(
-            threshold_figure(self.table, self._rows, self._chosen, intervals=self._intervals, slider=False)
+        rows, spans = self._rows, self._spans(self.question)
+        self._figure.draw(threshold_figure(self.table, rows, self._chosen, intervals=self._intervals, slider=False))
+        self._scores.draw(
+            score_figure(
+                self._trace, self._chosen, frames=self._frames(), spans=spans, title=self.question, slider=False
+            )
         )
-        self._scores.draw(score_figure(self._trace, self._chosen, slider=False, **beside))
         self._words.value = self._words_html()
 
     def _moved(self, change: Any) -> None:
