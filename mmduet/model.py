@@ -22,6 +22,7 @@ from mmduet.errors import CheckpointError, DuetError
 from mmduet.vision import FramePool, build_vision_tower, pooled_side
 
 IGNORE = -100  # the label of a position that counts in no loss
+ENCODE_AT_ONCE = 8  # frames; as where features are stored: in other numbers at once, sums round otherwise
 HEAD_NAMES = ("informative_head", "relevance_head")
 
 
@@ -237,7 +238,8 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """
         frame_embeds = None
         if pixel_values is not None:
-            vision_features = self.vision_features(pixel_values)
+            parts = pixel_values.split(ENCODE_AT_ONCE)
+            vision_features = torch.cat([self.vision_features(part) for part in parts])
         if vision_features is not None:
             frame_embeds = self.project_features(vision_features.to(self.dtype))
         hidden = self.hidden_states(

@@ -201,7 +201,7 @@ def test_removed_responses_leave_no_trace_in_later_scores(tiny, frames):
     model, processor = tiny
     silent = DuetSession(model, processor, policy=NEVER).run(frames, [Query(0.0, "what?")])
     speaking = DuetSession(
-        model, processor, policy=ScoreThreshold(0.6), remove_assistant_turns=True, max_new_tokens=4
+        model, processor, policy=ScoreThreshold(0.6), remove_assistant_turns=True, max_new_tokens=4, look_ahead=5
     ).run(frames, [Query(0.0, "what?")])
     assert speaking.responses
     assert abs(silent.informative - speaking.informative).max() < 1e-6

@@ -17,9 +17,8 @@ from tqdm import tqdm
 from mmduet.data.broken import BrokenVideos
 from mmduet.data.mixture import Source
 from mmduet.errors import DuetError, VideoError
-from mmduet.model import DuetForConditionalGeneration
+from mmduet.model import ENCODE_AT_ONCE, DuetForConditionalGeneration
 from mmduet.processing import DuetProcessor
-from mmduet.session import ENCODE_BATCH
 from mmduet.video import iter_frames
 
 GB = 1e9  # bytes
@@ -188,7 +187,7 @@ def tower_features(
     """Vision features of frames first … first + count - 1 (None: to the end), [n, cells, D] on the CPU, not stored."""
     end = None if count is None else max(1, first + count)
     frames = iter_frames(
-        video, fps=fps, size=processor.frame.size, max_frames=end, rounding="ceil", batch_size=ENCODE_BATCH
+        video, fps=fps, size=processor.frame.size, max_frames=end, rounding="ceil", batch_size=ENCODE_AT_ONCE
     )
     batches = [model.vision_features(processor.pixel_values(batch.frames).to(model.device)).cpu() for batch in frames]
     return torch.cat(batches)[first:end].contiguous()

@@ -89,7 +89,7 @@ def test_example_mean_is_the_mean_of_single_losses(short, setting):
 @pytest.mark.parametrize("bf16", [False, True])
 def test_training_from_video_is_training_from_the_cache(short, bf16):
     stored, decoded = short("stored", bf16=bf16), short("decoded", bf16=bf16, features=None)
-    assert losses(decoded) == pytest.approx(losses(stored), abs=1e-6)
+    assert losses(decoded) == pytest.approx(losses(stored), abs=1e-6), "in bfloat16, too: the same bits go in"
     assert decoded.alignment == pytest.approx(stored.alignment, abs=1e-6)
 
 
