@@ -77,6 +77,13 @@ def run_notebook(page: Page, address: str, token: str, name: str) -> None:
     page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells').then(() => null)")
 
 
+def set_theme(page: Page, theme: str) -> None:
+    """theme: "Light" or "Dark"."""
+    page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{ theme: 'JupyterLab {theme}' }})")
+    until(page, f"document.body.dataset.jpThemeLight === '{json.dumps(theme == 'Light')}'")
+    until(page, "!document.getElementById('jupyterlab-splash')")
+
+
 def run_code(page: Page, code: str) -> str:
     """Has the open notebook's kernel run something; gives what it prints."""
     return page.evaluate(RUN_CODE, code)
