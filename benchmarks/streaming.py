@@ -28,7 +28,6 @@ import av
 import numpy as np
 import torch
 import typer
-from mmduet.reports.provenance import device as machine
 from tqdm import tqdm
 from transformers import LlamaConfig, Qwen2Config, SiglipVisionConfig
 
@@ -38,6 +37,7 @@ from mmduet.checkpoints import build_tiny
 from mmduet.conversation import StreamTurn, TextTurn, Turn, render
 from mmduet.performance import EveryNth, latencies, peak_memory, take_turns, watch
 from mmduet.processing import FrameSettings
+from mmduet.reports.records import device as machine
 from mmduet.state import Said, StreamState
 from mmduet.trace import DuetTrace
 from mmduet.video import iter_frames

@@ -60,7 +60,8 @@ def test_its_player_watches_live(browser: Browser, app: tuple[str, str]) -> None
     player.get_by_label("Question").press("Enter")
     page.get_by_role("button", name="user What is it?").wait_for()
     line = f"[...{ROOT}.querySelectorAll('.mmduet-player-line')].map((line) => line.textContent)"
-    until(page, f"(all => all.slice(all.findIndex((line) => line.includes('What is it?'))).length > 1)({line})")
+    answered = "lines.findLastIndex((l) => l.includes('model')) > lines.findIndex((l) => l.includes('What is it?'))"
+    until(page, f"((lines) => {answered})({line})")
     player.get_by_role("button", name="Pause", exact=True).first.click()
     until(page, f"{status} === 'paused'")
     player.get_by_role("button", name="Stop").click()

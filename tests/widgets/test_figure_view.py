@@ -14,7 +14,7 @@ from mmduet_widgets.figure_view import FigureView, framed, packed_plotly
 
 from mmduet.plots.style import plain
 from mmduet.reports.outputs import inert_html
-from tests.widgets.chromium import Page, open_chromium
+from tests.chromium import Browser, Frame, Page, Record, record, until
 
 ATTACK = '<img src=x onerror="window.ran=1"></script><script>window.ran=1</script> @DATA@'
 
@@ -39,10 +39,23 @@ window.done = true;
 </script>"""
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with open_chromium(tmp_path_factory.mktemp("profile")) as page:
-        yield page
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 760, "height": 800})
+    yield page
+    page.close()
+
+
+def show(page: Page, path: Path) -> Record:
+    """Open a file; what the page does from then on."""
+    seen = record(page)
+    page.goto(path.as_uri())
+    return seen
+
+
+def framed_page(page: Page) -> Frame:
+    """What the page's frame shows."""
+    return page.frames[1]
 
 
 def make_figure(text: str = "curve") -> go.Figure:
@@ -86,28 +99,28 @@ def test_numbers_that_json_lacks_are_null() -> None:
 
 def test_the_browser_draws_moves_and_tells_what_is_clicked(page: Page, tmp_path: Path) -> None:
     view = drawn_view()
-    page.open(harness(tmp_path, view))
-    page.until("window.done")
-    assert page.value("[...document.querySelectorAll('.legendtext')].map((e) => e.textContent)") == ["curve", "mark"]
+    seen = show(page, harness(tmp_path, view))
+    until(page, "window.done")
+    assert page.evaluate("[...document.querySelectorAll('.legendtext')].map((e) => e.textContent)") == ["curve", "mark"]
     view.move({"x": [[0]], "y": [[1]], "name": ["moved"]})
-    page.value(f"model.set('moved', {json.dumps(view.moved)})")
-    page.until("document.querySelectorAll('.legendtext')[1].textContent === 'moved'")
+    page.evaluate(f"model.set('moved', {json.dumps(view.moved)})")
+    until(page, "document.querySelectorAll('.legendtext')[1].textContent === 'moved'")
     mark = "document.querySelectorAll('.scatterlayer .trace')[1].querySelector('.point').getBoundingClientRect()"
-    x, y = page.value(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({mark})")
-    page.pointer("mouseMoved", x, y)
-    page.until("document.querySelector('.hoverlayer .hovertext') !== null")
-    page.click(x, y)
-    page.until("model.get('clicked')")
-    clicked = page.value("model.get('clicked')")
+    x, y = page.evaluate(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({mark})")
+    page.mouse.move(x, y)
+    page.wait_for_selector(".hoverlayer .hovertext")
+    page.mouse.click(x, y)
+    clicked = until(page, "model.get('clicked')")
     assert (clicked["axis"], clicked["x"], clicked["y"]) == ("y", 0, 1)
-    assert page.errors == []
+    assert seen.errors == []
 
 
 def test_a_change_while_plotly_is_unpacked_is_not_lost(page: Page, tmp_path: Path) -> None:
-    page.open(harness(tmp_path, drawn_view()))
-    page.value("location.hash = 'newer', location.reload(), 1")
-    page.until("window.done && document.querySelector('.js-plotly-plot').data[0].name === 'newer'")
-    assert page.errors == []
+    seen = show(page, harness(tmp_path, drawn_view()))
+    page.goto(f"{page.url}#newer")
+    page.reload()
+    until(page, "window.done && document.querySelector('.js-plotly-plot').data[0].name === 'newer'")
+    assert seen.errors == []
 
 
 def test_a_frame_is_sandboxed_and_shows_text_as_text(page: Page, tmp_path: Path) -> None:
@@ -117,14 +130,14 @@ def test_a_frame_is_sandboxed_and_shows_text_as_text(page: Page, tmp_path: Path)
     frame = BeautifulSoup(path.read_text(), "html.parser").iframe
     assert frame is not None
     assert frame.get_attribute_list("sandbox") == ["allow-scripts"]
-    page.open(path)
-    world = page.frame_world()
-    page.until("document.querySelector('.gtitle') !== null", contextId=world)
-    assert page.value("document.querySelector('.gtitle').textContent", contextId=world) == ATTACK
-    assert page.value("document.querySelector('p').textContent", contextId=world) == ATTACK
-    assert page.value("document.querySelectorAll('img').length", contextId=world) == 0
-    assert [url for url in page.requests if not url.startswith(("file:", "blob:", "data:", "about:"))] == []
-    assert page.errors == []
+    seen = show(page, path)
+    inside = framed_page(page)
+    until(inside, "document.querySelector('.gtitle') !== null")
+    assert inside.evaluate("document.querySelector('.gtitle').textContent") == ATTACK
+    assert inside.evaluate("document.querySelector('p').textContent") == ATTACK
+    assert inside.evaluate("document.querySelectorAll('img').length") == 0
+    assert [url for url in seen.requests if not url.startswith(("file:", "blob:", "data:", "about:"))] == []
+    assert seen.errors == []
 
 
 def test_a_frame_lives_in_a_report_too(page: Page, tmp_path: Path) -> None:
@@ -132,6 +145,6 @@ def test_a_frame_lives_in_a_report_too(page: Page, tmp_path: Path) -> None:
     body = inert_html(framed([make_figure()], title="", height=400), "abc")
     path = tmp_path / "report.html"
     path.write_text(f'<!DOCTYPE html><meta http-equiv="Content-Security-Policy" content="{policy}">{body}')
-    page.open(path)
-    page.until("document.querySelector('.legendtext') !== null", contextId=page.frame_world())
-    assert page.errors == []
+    seen = show(page, path)
+    until(framed_page(page), "document.querySelector('.legendtext') !== null")
+    assert seen.errors == []
