@@ -26,7 +26,7 @@ lab: setup
 	$(BIN)/jupyter lab --ServerApp.root_dir=. notebooks/03_duet_inference.ipynb
 
 app: setup
-	$(BIN)/voila notebooks/03_duet_inference.ipynb --Voila.ip=127.0.0.1 --token --no-browser
+	JUPYTER_PATH=widgets $(BIN)/voila notebooks/03_duet_inference.ipynb --Voila.ip=127.0.0.1 --token --no-browser --template=mmduet
 
 clean:
 	rm -rf $(VENV) reports/out runs datasets

@@ -1,10 +1,8 @@
 """Makes the README's pictures with `mini` and a test clip of `scenes`, through headless Chromium.
 
-python docs/pictures.py
+python -m docs.pictures
 """
 
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -13,10 +11,10 @@ from mmduet.data.annotations import read_json
 from mmduet.data.conversations import NARRATION_INSTRUCTIONS
 from mmduet.data.scenes import make_scenes
 from mmduet.plots import Span, score_figure
+from tests.chromium import open_browser, until
 
 CLIP = 2
 FOLDER = Path(__file__).parent
-QUIET = "--headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-background-networking"
 
 
 def main() -> None:
@@ -36,18 +34,15 @@ def main() -> None:
 
 def photograph(page: str, path: Path, height: float) -> None:
     """Open a page in Chromium and keep what it shows, 1000 pixels wide."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        raise SystemExit("no Chromium here: install Debian's package chromium")
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "page.html").write_text(page, encoding="utf-8")
-        options = [
-            f"--user-data-dir={folder}/profile",
-            f"--window-size=1000,{int(height) + 20}",
-            f"--screenshot={path}",
-        ]
-        command = [chromium, *QUIET.split(), "--virtual-time-budget=5000", *options, f"file://{folder}/page.html"]
-        subprocess.run(command, check=True, capture_output=True)
+    with open_browser() as browser, tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "page.html"
+        file.write_text(page, encoding="utf-8")
+        shown = browser.new_page(viewport={"width": 1000, "height": int(height) + 20})
+        shown.goto(file.as_uri())
+        until(
+            shown, "[...document.querySelectorAll('.plot, .js-plotly-plot')].every((p) => p.querySelector('.main-svg'))"
+        )
+        shown.screenshot(path=path)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """Makes the README's pictures of a report and of an index: the suite `policies`, through headless Chromium.
 
-python docs/report_picture.py    # runs notebook 03 four times with `mini` where that is not done yet: minutes
+python -m docs.report_picture    # runs notebook 03 four times with `mini` where that is not done yet: minutes
 """
 
 from pathlib import Path
 
-from pictures import photograph
-
+from docs.pictures import photograph
 from mmduet.reports import run_suite
 
 FOLDER = Path(__file__).parent

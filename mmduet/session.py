@@ -5,6 +5,7 @@ It knows no files, no plots, no widgets, and not when to speak: that is the poli
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from itertools import takewhile
 
 import torch
@@ -107,6 +108,13 @@ class DuetSession:
         for query in queries:
             self._queue(query)
         yield from self.feed(frames)
+
+    def fresh(self) -> "DuetSession":
+        """Another session with the same settings, which has seen nothing; model and processor are the same."""
+        session = copy(self)
+        session.policy, session.look_ahead = copy(self.policy), copy(self.look_ahead)
+        session.reset()
+        return session
 
     # piece by piece
 

@@ -324,3 +324,15 @@ def test_an_interrupted_response_ends_before_its_next_token(tiny, frames):
     assert not session.state.generated
     session.reset()
     assert len(list(session.feed(frames))) == 2 * len(frames)
+
+
+def test_a_fresh_session_shares_nothing_of_what_was_seen(tiny, frames):
+    session = DuetSession(*tiny, policy=ScoreSum(1.2), frame_fps=4, remove_assistant_turns=True, max_new_tokens=3)
+    trace = session.run(frames, [Query(0.0, "what?")])
+    context, total = list(session.state.context), session.policy.total
+    other = session.fresh()
+    assert (other.state.context, other.policy.total, other.model) == ([], 0.0, session.model)
+    again = other.run(frames, [Query(0.0, "what?")])
+    assert again.responses == trace.responses
+    other.run(frames[:3])
+    assert (session.state.context, session.policy.total) == (context, total)

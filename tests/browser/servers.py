@@ -32,7 +32,7 @@ async (code) => {
 
 
 @contextmanager
-def serve(folder: Path, *command: str) -> Iterator[tuple[str, str]]:
+def serve(folder: Path, *command: str, **environment: str) -> Iterator[tuple[str, str]]:
     """Runs `python -m command` in a folder; gives the address that it prints, and "token=…"; ends it on leaving."""
     homes = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
     own = folder / "jupyter"
@@ -41,9 +41,10 @@ def serve(folder: Path, *command: str) -> Iterator[tuple[str, str]]:
         (own / name).parent.mkdir(parents=True)
         (own / name).write_text(json.dumps(settings))
     log = own / "log"
+    variables = {**os.environ, **places, **environment}
     with log.open("w") as output:
         server = subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=folder, env={**os.environ, **places}, stdout=output, stderr=output
+            [sys.executable, "-m", *command], cwd=folder, env=variables, stdout=output, stderr=output
         )
     try:
         yield _address(server, log)
@@ -74,6 +75,13 @@ def run_notebook(page: Page, address: str, token: str, name: str) -> None:
     until(page, "window.jupyterapp?.shell.currentWidget?.context?.isReady")
     page.evaluate("jupyterapp.shell.currentWidget.sessionContext.ready.then(() => null)")
     page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells').then(() => null)")
+
+
+def set_theme(page: Page, theme: str) -> None:
+    """theme: "Light" or "Dark"."""
+    page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{ theme: 'JupyterLab {theme}' }})")
+    until(page, f"document.body.dataset.jpThemeLight === '{json.dumps(theme == 'Light')}'")
+    until(page, "!document.getElementById('jupyterlab-splash')")
 
 
 def run_code(page: Page, code: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
-from tests.browser.servers import run_code, run_notebook, serve_lab
+from tests.browser.servers import run_code, run_notebook, serve_lab, set_theme
 from tests.chromium import Browser, Page, record, until
 from tests.clips import write_clip
 
@@ -166,8 +166,8 @@ def test_live_settings_and_errors(lab: Page) -> None:
     live.get_by_label("Path of a clip").press("Enter")
     until(lab, f"{text(1, 'message')}.includes('none.mp4 does not exist')")
     live.get_by_label("Clip", exact=True).select_option(f"{ATTACK_NAME}.mp4")
-    until(lab, f"{text(1, 'title')} === {json.dumps(ATTACK_NAME + '.mp4')} && {text(1, 'status')} === 'not started'")
-    live.get_by_label("no faster than it plays").uncheck()
+    until(lab, f"{text(1, 'title')} === {json.dumps(ATTACK_NAME + '.mp4')} && {text(1, 'status')} === 'ready'")
+    live.get_by_label("at the clip's own pace").uncheck()
     live.get_by_role("button", name="Watch", exact=True).click()
     until(lab, f"{text(1, 'status')} === 'watched to the end'")
     assert run_code(lab, "print(len(live.trace), live.trace.times.tolist())") == "2 [0.0, 1.0]\n"
@@ -238,8 +238,7 @@ def test_light_and_dark(lab: Page) -> None:
     live = lab.locator(".mmduet-player").nth(1)
     brightness = {}
     for theme in ("Dark", "Light"):
-        lab.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{ theme: 'JupyterLab {theme}' }})")
-        until(lab, f"document.body.dataset.jpThemeLight === '{json.dumps(theme == 'Light')}'")
+        set_theme(lab, theme)
         picture = Image.open(io.BytesIO(live.locator(".mmduet-player-curves").screenshot())).convert("L")
         brightness[theme] = np.median(np.asarray(picture))
     assert brightness["Dark"] < 60

@@ -31,9 +31,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
         load_notebook_node(str(REPOSITORY / name)), {**SMALL, "data": str(folder / "datasets")}, report_mode=False
     )
     nbformat.write(notebook, folder / name)
-    served = re.search(rf"voila {name} (.+)", (REPOSITORY / "Makefile").read_text())
+    served = re.search(rf"JUPYTER_PATH=widgets \$\(BIN\)/voila {name} (.+)", (REPOSITORY / "Makefile").read_text())
     assert served
-    with serve(folder, "voila", name, *served[1].split()) as address:
+    with serve(folder, "voila", name, *served[1].split(), JUPYTER_PATH=str(REPOSITORY / "widgets")) as address:
         yield address
 
 
@@ -52,7 +52,7 @@ def test_its_player_watches_live(browser: Browser, app: tuple[str, str]) -> None
     page.goto(f"{address}/?{token}", timeout=90_000)
     player = page.locator(".mmduet-player")
     player.wait_for(timeout=90_000)
-    assert page.locator("svg.main-svg").count() or page.locator(".js-plotly-plot").count()
+    page.locator(".js-plotly-plot svg.main-svg").first.wait_for()
     status, frames = (f"{ROOT}.querySelector('.mmduet-player-{name}').textContent" for name in ("status", "counts"))
     player.get_by_role("button", name="Watch", exact=True).click()
     until(page, f"{status} === 'watching' && /in [1-9]\\d* frames/.test({frames})")
@@ -67,4 +67,7 @@ def test_its_player_watches_live(browser: Browser, app: tuple[str, str]) -> None
     player.get_by_role("button", name="Stop").click()
     until(page, f"{status} === 'stopped'")
     assert not seen.errors
+    assert {
+        request.partition("://")[2].partition("/")[0] for request in seen.requests if request.startswith("http")
+    } == {address.partition("://")[2]}
     page.close()

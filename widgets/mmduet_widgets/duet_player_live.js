@@ -1,7 +1,7 @@
 // Fourth part: what a live player has besides: the run's buttons, its settings, the questions.
 
 const STATES = {
-  idle: "not started", running: "watching", paused: "paused", ended: "watched to the end", stopped: "stopped",
+  idle: "ready", running: "watching", paused: "paused", ended: "watched to the end", stopped: "stopped",
   error: "failed",
 };
 const MODES = { threshold: "are above the threshold", sum: "add up to the threshold" };
@@ -46,7 +46,7 @@ class LiveControls {
     this.stop.textContent = "Stop";
     this.status = element("span", "status", { role: "status" });
     this.message = element("p", "message", { role: "alert" });
-    const pace = this.checkbox("real_time", "no faster than it plays");
+    const pace = this.checkbox("real_time", "at the clip's own pace");
     return element("div", "run", {}, this.start, this.pause, this.stop, this.status, pace, this.message);
   }
 

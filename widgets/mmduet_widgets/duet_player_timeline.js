@@ -87,7 +87,9 @@ class Timeline {
     this.drawTurns("said", this.trace.responses);
     this.rowName("would", "would speak");
     this.overlay = this.svg.appendChild(shape("g"));
-    this.playhead = this.svg.appendChild(this.newPlayhead());
+    const knob = shape("path", "", { d: `M-5 ${this.bottom + 7}h10v-3l-5 -6l-5 6z` });
+    this.playhead = shape("g", "playhead", {}, shape("line", "", { y1: 0, y2: this.bottom }), knob);
+    this.svg.append(this.playhead);
     this.drawThreshold();
     this.moveTo(this.time);
   }
@@ -204,14 +206,6 @@ class Timeline {
       if (row === "asked") mark.append(shape("text", "", {}, "?"));
       this.svg.append(mark);
     });
-  }
-
-  newPlayhead() {
-    return shape(
-      "g", "playhead", {},
-      shape("line", "", { y1: 0, y2: this.bottom }),
-      shape("path", "", { d: `M-5 ${this.bottom + 7}h10v-3l-5 -6l-5 6z` }),
-    );
   }
 
   /** Everything that changes as the threshold is dragged. */

@@ -185,7 +185,7 @@ class LiveDuet(DuetPlayer):
         return make_policy(self.mode, self.threshold, heads=self.heads)
 
     def _new_session(self) -> DuetSession:
-        session = copy.copy(self._session)
+        session = self._session.fresh()
         session.policy = self._new_policy()
         session.frame_fps = self.frame_fps
         session.remove_assistant_turns = self.remove_assistant_turns
