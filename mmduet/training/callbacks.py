@@ -17,7 +17,7 @@ SHOWN = ("lm_loss", "video_loss", "eval_informative_auc", "eval_relevance_auc")
 
 class ReturnMemory(TrainerCallback):
     """Every batch has shapes of its own, whose buffers leave holes in glibc's heap: memory that is free, and still the
-    process's. Give it back after each step and look (in 24 steps of notebook 02: 1.6 GB instead of 2.5, and still rising).
+    process's. Give it back after each step and look (24 steps of notebook 02: 1.6 GB instead of 2.5, still rising).
     """
 
     def __init__(self):

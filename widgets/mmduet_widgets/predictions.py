@@ -7,8 +7,7 @@ from mmduet.errors import VideoError
 from mmduet.evaluation.predictions import Prediction
 from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.prediction import frames_of
-from mmduet_widgets.duet_player import DuetPlayer
-from mmduet_widgets.duet_player import _clip as read_clip
+from mmduet_widgets.duet_player import DuetPlayer, read_clip
 from mmduet_widgets.score_plot import ScorePlot
 
 
