@@ -1,6 +1,8 @@
 """Watcher: a session in a thread, and its commands."""
 
 import math
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -200,3 +202,19 @@ def test_one_begins_when_the_last_is_done(watch) -> None:
     second = run(watch(after=first, changed=order.append))
     assert second.state == "ended"
     assert order.index(second) > max(index for index, watcher in enumerate(order) if watcher is first)
+
+
+def test_python_can_end_while_it_watches(clip: Path) -> None:
+    script = f"""
+import threading
+from mmduet import DuetSession, ScoreThreshold
+from mmduet.checkpoints import build_tiny
+from mmduet_widgets.watcher import Watcher
+
+begun = threading.Event()
+session = DuetSession(*build_tiny(), policy=ScoreThreshold(-1.0), max_new_tokens=10**9)
+Watcher(session, {str(clip)!r}, real_time=False, changed=lambda watcher: begun.set()).start()
+assert begun.wait({PATIENCE})
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr) == (0, "")
