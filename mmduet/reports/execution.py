@@ -76,6 +76,7 @@ def _papermill(notebook: nbformat.NotebookNode, output: Path, parameters: Mappin
                 cwd=folder,
                 stdout_file=sys.stderr,  # what cells print, and their own bars, as it comes
                 stderr_file=sys.stderr,
+                store_widget_state=False,  # megabytes that a report has no use for
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # its words break the progress bar
             )
     except papermill.PapermillExecutionError as error:
