@@ -31,6 +31,7 @@ from transformers.utils import logging as transformers_logging
 from mmduet.conversation import IM_END, IM_START, IMAGE
 from mmduet.errors import CheckpointError
 from mmduet.layouts import find_folder, is_published, load_published, our_name, read_tensors, tensor_files
+from mmduet.memory import free_garbage
 from mmduet.model import DuetConfig, DuetForConditionalGeneration
 from mmduet.processing import SETTINGS_FILE, DuetProcessor, FrameSettings
 from mmduet.vision import EfficientNetLiteConfig, EfficientNetLiteTower
@@ -78,6 +79,7 @@ def load_duet(
     What a file holds that the model does not use, and what no file held, is told by a warning.
     Raises CheckpointError for a name, folder or adapter that is not there or does not fit.
     """
+    free_garbage()  # of an earlier model, before there is another
     preset = PRESETS.get(str(name))
     loading = {"dtype": dtype, "attn_implementation": attn_implementation, "device_map": device_map}
     model, processor, missing = _load_base(_base_folder(name), **loading)

@@ -1,8 +1,6 @@
 """What happens beside the steps: a progress bar, free memory given back, a stop when the process is asked to."""
 
-import ctypes
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +10,8 @@ import torch.distributed as dist
 from tqdm import tqdm
 from transformers import TrainerCallback
 
+from mmduet.memory import return_memory
+
 SHOWN = ("lm_loss", "video_loss", "eval_informative_auc", "eval_relevance_auc")
 
 
@@ -20,12 +20,8 @@ class ReturnMemory(TrainerCallback):
     process's. Give it back after each step and look (24 steps of notebook 02: 1.6 GB instead of 2.5, still rising).
     """
 
-    def __init__(self):
-        self.trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-
     def on_step_end(self, args, state, control, **kwargs):
-        if self.trim is not None:
-            self.trim(0)
+        return_memory()
 
     on_evaluate = on_train_end = on_step_end
 
