@@ -197,7 +197,7 @@ def clip(
     session = DuetSession(duet, processor, policy=EveryNth(0))
     with TemporaryDirectory() as folder:
         path = write_clip(Path(folder) / "clip.mp4", seconds)
-        reading = partial(iter_frames, path, fps=2, size=processor.frame.size, batch_size=session.look_ahead.limit)
+        reading = partial(iter_frames, path, fps=2, size=processor.frame.size)
         speeds = [watch(session, reading()) for _ in range(rounds + 1)][1:]
     middle = sorted(speeds, key=lambda speed: speed.seconds)[len(speeds) // 2]
     print(f"{model}, {len(middle.trace)} frames of a 720p clip; median of {rounds}; {machine()}")

@@ -7,7 +7,7 @@ responses come. It changes the time taken, never the result.
 import math
 from collections import deque
 
-TOKENS_AT_ONCE = 512  # of frames, in one forward: more fill neither a CPU nor a GPU any better
+TOKENS_AT_ONCE = 800  # of frames, in one forward: from 768 on torch's attention takes larger blocks on a CPU
 CALL_COST = 48  # a forward costs about what this many of its tokens do, whatever else it does (CPU, 135M: 30 to 70)
 REMEMBERED = 4  # responses
 

@@ -40,7 +40,9 @@ class EveryNth:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """One video, watched. seconds: wall clock. stages: s of each of `STAGES`, and of the rest."""
+    """One video, watched. seconds: wall clock. stages: s of each of `STAGES`, and of the rest. They add up to
+    `seconds`, but for what a thread decodes ahead: that runs beside the others, which only `wait` for it.
+    """
 
     trace: DuetTrace
     seconds: float
@@ -65,7 +67,7 @@ def watch(session: DuetSession, frames: Frames, queries: Iterable[Query] = ()) -
         trace = session.run(frames, queries)
         seconds = clock.now() - start
     stages = {name: clock.seconds[name] for name in STAGES}
-    return Speed(trace, seconds, stages | {"rest": seconds - sum(stages.values())})
+    return Speed(trace, seconds, stages | {"rest": seconds - clock.own})
 
 
 def latencies(session: DuetSession, frames: torch.Tensor) -> np.ndarray:

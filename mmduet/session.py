@@ -11,6 +11,7 @@ from itertools import takewhile
 import torch
 from tqdm import tqdm
 
+from mmduet.attention import use_split_attention
 from mmduet.cache import StreamCache
 from mmduet.conversation import TextTurn
 from mmduet.errors import DuetError
@@ -78,6 +79,7 @@ class DuetSession:
         if context_frames is not None and context_frames < 2:
             raise DuetError(f"context_frames={context_frames}: a context holds at least 2 frames; None: all of them.")
         self.model, self.processor = model.eval(), processor
+        use_split_attention(model)
         self.policy, self.frame_fps = policy if policy is not None else ScoreThreshold(0.5), frame_fps
         self.protocol: ContextProtocol = PROTOCOLS[protocol](processor)
         self.remove_assistant_turns = remove_assistant_turns

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from mmduet.errors import VideoError
+from mmduet.prefetch import prefetch
 from mmduet.stages import stage
 
 TOLERANCE = 1e-3  # s: decord's timestamps are float32
@@ -74,13 +75,24 @@ def iter_frames(
     max_frames: int | None = None,
     rounding: Rounding = "floor",
     batch_size: int = 32,
+    ahead: int = 1,
 ) -> Iterator[FrameBatch]:
     """Sampled frames, `batch_size` at a time; only a few at once are in memory at source resolution.
 
-    Each is resized to fit size x size, centred, padded with black (`fit_frames`).
+    Each is resized to fit size x size, centred, padded with black (`fit_frames`). ahead: batches that a thread makes
+    before they are asked for; 0: each is made when it is asked for.
     Raises VideoError as `read_metadata` does, and when frames in the middle cannot be decoded.
     """
     check_positive(fps=fps, size=size, batch_size=batch_size)
+    if ahead < 0:
+        raise VideoError(f"ahead={ahead}: give a number of batches, or 0 for none.")
+    batches = _batches(path, fps, size, max_frames, rounding, batch_size)
+    return prefetch(batches, ahead) if ahead else batches
+
+
+def _batches(
+    path: str | Path, fps: float, size: int, max_frames: int | None, rounding: Rounding, batch_size: int
+) -> Iterator[FrameBatch]:
     with stage("decode"):
         reader = _open(path)
         spans = _timestamps(path, reader)
@@ -103,7 +115,7 @@ def read_frames(
     path: str | Path, *, fps: float, size: int, max_frames: int | None = None, rounding: Rounding = "floor"
 ) -> FrameBatch:
     """All of `iter_frames` in one."""
-    batches = list(iter_frames(path, fps=fps, size=size, max_frames=max_frames, rounding=rounding))
+    batches = list(iter_frames(path, fps=fps, size=size, max_frames=max_frames, rounding=rounding, ahead=0))
     return FrameBatch(
         np.concatenate([batch.times for batch in batches]), torch.cat([batch.frames for batch in batches])
     )

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from mmduet.checkpoints import build_tiny
 
 torch.set_num_threads(1)  # tiny tensors: threads only get in each other's way
+settings.register_profile("untimed", deadline=None)  # how fast something is, is a benchmark's question
+settings.load_profile("untimed")
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 

@@ -21,10 +21,18 @@ def test_every_stage_is_counted(session, tmp_path):
     assert len(speed.trace.responses) == 3
     assert list(speed.stages) == [*STAGES, "rest"]
     assert all(seconds > 0 for seconds in speed.stages.values())
-    assert sum(speed.stages.values()) == pytest.approx(speed.seconds)
+    beside = speed.stages["decode"] + speed.stages["resize"]
+    assert sum(speed.stages.values()) - beside == pytest.approx(speed.seconds)
     assert speed.frames_per_second == 12 / speed.seconds
     tokens = sum(len(response.token_ids) for response in speed.trace.responses)
     assert speed.tokens_per_second == tokens / speed.stages["generation"]
+
+
+def test_without_a_thread_the_stages_add_up(session, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", frames=72)
+    speed = watch(session, iter_frames(clip, fps=2, size=32, ahead=0))
+    assert speed.stages["wait"] == 0
+    assert sum(speed.stages.values()) == pytest.approx(speed.seconds)
 
 
 def test_a_stage_inside_another_is_part_of_it():

@@ -51,7 +51,7 @@ def test_a_line_a_question_and_an_error_line_for_a_broken_video(whole):
     assert [query.text for query in trace.queries] == ["What is a?"]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10_000))
 def test_wherever_a_run_was_cut_the_file_becomes_the_same(tiny, videos, whole, tmp_path_factory, cut):
     text = whole.path.read_bytes()

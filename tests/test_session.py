@@ -39,7 +39,7 @@ def conversation_of(processor, events, *, keep=True):
 queries = st.lists(st.builds(Query, st.floats(0, 5), st.sampled_from(["hi", "what?", "\n\nhm ", "你好"])), max_size=4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(queries, st.floats(0, 1), st.booleans(), st.integers(1, 6), st.sampled_from(["informative", "relevance"]))
 def test_context_is_always_the_training_prompt(queries, threshold, remove, max_new_tokens, head):
     model, processor = build_tiny()
@@ -73,7 +73,7 @@ def assert_same(trace, wanted):
         assert abs(getattr(trace, head) - getattr(wanted, head)).max() < 1e-5
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(0, 3), st.integers(0, 5), queries, st.sampled_from(["threshold", "sum"]), st.floats(0.3, 3),
     st.sampled_from(sorted(PROTOCOLS)), st.booleans(), st.sampled_from([None, 1.3]), st.sampled_from([None, 5]),
@@ -129,7 +129,7 @@ def test_a_question_in_the_middle_of_a_look_ahead_enters_at_once(tiny, frames):
     assert_same(traces[1], traces[0])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(queries, st.floats(0.3, 0.9), st.booleans(), st.integers(2, 9), st.integers(0, 3))
 def test_a_full_context_begins_anew_with_what_is_kept(queries, threshold, remove, context_frames, video):
     """Each score is that of one pass over the conversation of the kept turns."""
@@ -233,7 +233,7 @@ def test_one_query_a_frame(tiny, frames):
     ]  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 3), st.integers(0, 3), st.booleans(), st.sampled_from([None, 1.5]))
 def test_what_is_guessed_never_changes_what_is_said(seed, video, remove, penalty):
     model, processor = small_model(seed)

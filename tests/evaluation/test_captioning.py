@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pycocoevalcap
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
@@ -66,7 +66,6 @@ def test_meteor_keeps_its_protocol(meteor):
     assert meteor.score([("a cat", "a cat")])[0] == 1
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_meteor_is_a_fraction(meteor, pairs):
     together, each = meteor.score(pairs)
@@ -118,7 +117,6 @@ def test_cider_by_hand():
     assert cider([]).shape == (0,)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_cider_is_at_most_10(pairs):
     each = cider(pairs)

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
@@ -39,7 +39,6 @@ def plain_iou(scores, times, spans, window, threshold):
     return sum(a and b for a, b in zip(chosen, gold, strict=True)) / union if union else 0.0
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 20).map(lambda n: n / 20), min_size=1, max_size=30), min_size=1, max_size=4),
     st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted),

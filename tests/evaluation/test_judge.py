@@ -113,7 +113,7 @@ def test_errors_are_counted_named_and_never_a_rating(tmp_path):
     assert [rating.value for rating in ratings.values()] == [4, None, 1]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.text(max_size=8), max_size=8), st.data())
 def test_a_second_run_asks_nothing(tmp_path_factory, replies, data):
     path = tmp_path_factory.mktemp("cache") / "made" / "cache.jsonl"
@@ -136,7 +136,7 @@ def test_another_judge_is_asked_itself(tmp_path):
 # the cache
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_torn_line_costs_that_line_only(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("cache") / "cache.jsonl"

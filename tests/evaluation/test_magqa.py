@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
@@ -99,7 +99,6 @@ def built(examples):
     return predictions, references
 
 
-@settings(deadline=None)
 @given(EXAMPLES)
 def test_the_scores_are_the_definition(examples):
     predictions, references = built(examples)
@@ -115,7 +114,6 @@ def test_the_scores_are_the_definition(examples):
             assert (table["turns, de-duplicated"] <= table["turns"]).all()
 
 
-@settings(deadline=None)
 @given(EXAMPLES, st.randoms())
 def test_the_order_of_pairs_and_examples_is_irrelevant(examples, rng):
     predictions, references = built(examples)
@@ -128,7 +126,6 @@ def test_the_order_of_pairs_and_examples_is_irrelevant(examples, rng):
     assert table.loc[wanted.index].equals(wanted)
 
 
-@settings(deadline=None)
 @given(EXAMPLES)
 def test_exactly_the_needed_pairs_are_rated(examples):
     predictions, references = built(examples)

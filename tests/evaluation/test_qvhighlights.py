@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve
 
@@ -60,7 +60,6 @@ def plain_average_precision(truth, scores):
     return float(np.mean(np.maximum.accumulate(precision)[np.where(np.diff(recall))]))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=20))
 def test_average_precision_with_ties(clips):
     scores, truth = (np.array(column) for column in zip(*clips, strict=True))

@@ -3,7 +3,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
@@ -193,7 +193,6 @@ def test_soda_is_the_best_matching_in_order(golds, captions, data):
     assert 0 <= youcook2.soda(gains) <= 1
 
 
-@settings(deadline=None)
 @given(st.integers(1, 15), st.integers(1, 30))
 def test_perfect_captions_score_1(no_java, count, step):
     texts = [f"step {i}" for i in range(count)]
