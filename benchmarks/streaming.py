@@ -191,13 +191,15 @@ def clip(
     model: Model = "mini",
     seconds: Annotated[int, typer.Option(help="Length of the clip, 720p at 30 frames a second.")] = 60,
     rounds: Rounds = 5,
+    ahead: Annotated[int, typer.Option(help="Batches that a thread decodes ahead.")] = 0,
 ) -> None:
     """From an mp4 file to its scores, sampled at 2 fps, no response; and where the time goes."""
     duet, processor = build(model)
     session = DuetSession(duet, processor, policy=EveryNth(0))
     with TemporaryDirectory() as folder:
         path = write_clip(Path(folder) / "clip.mp4", seconds)
-        reading = partial(iter_frames, path, fps=2, size=processor.frame.size)
+        size, batch = processor.frame.size, session.look_ahead.limit
+        reading = partial(iter_frames, path, fps=2, size=size, batch_size=batch, ahead=ahead)
         speeds = [watch(session, reading()) for _ in range(rounds + 1)][1:]
     middle = sorted(speeds, key=lambda speed: speed.seconds)[len(speeds) // 2]
     print(f"{model}, {len(middle.trace)} frames of a 720p clip; median of {rounds}; {machine()}")

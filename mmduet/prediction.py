@@ -179,6 +179,7 @@ def _ask(session: DuetSession, question: Question, videos: Path, settings: Setti
             size=session.processor.frame.size,
             max_frames=settings.max_frames,
             rounding="ceil",
+            batch_size=session.look_ahead.limit,
         )
         trace = session.run(frames, question.queries)
     except VideoError as error:

@@ -16,7 +16,7 @@ def session(tiny):
 
 def test_every_stage_is_counted(session, tmp_path):
     clip = write_clip(tmp_path / "clip.mp4", frames=72)
-    speed = watch(session, iter_frames(clip, fps=2, size=32))
+    speed = watch(session, iter_frames(clip, fps=2, size=32, ahead=1))
     assert len(speed.trace) == 12
     assert len(speed.trace.responses) == 3
     assert list(speed.stages) == [*STAGES, "rest"]
@@ -30,7 +30,7 @@ def test_every_stage_is_counted(session, tmp_path):
 
 def test_without_a_thread_the_stages_add_up(session, tmp_path):
     clip = write_clip(tmp_path / "clip.mp4", frames=72)
-    speed = watch(session, iter_frames(clip, fps=2, size=32, ahead=0))
+    speed = watch(session, iter_frames(clip, fps=2, size=32))
     assert speed.stages["wait"] == 0
     assert sum(speed.stages.values()) == pytest.approx(speed.seconds)
 

@@ -126,7 +126,7 @@ class Watcher:
     def _watch(self) -> None:
         session, given, due = self.session, 0, 0.0
         size = session.processor.frame.size
-        for batch in iter_frames(self.clip, fps=session.frame_fps, size=size, batch_size=1, ahead=0):
+        for batch in iter_frames(self.clip, fps=session.frame_fps, size=size, batch_size=1):
             self._wait(due)
             due = time.monotonic() + 1 / session.frame_fps
             for text in self._asked[given:]:
