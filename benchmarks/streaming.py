@@ -4,7 +4,7 @@
     python benchmarks/streaming.py llm --every 10           # a response after every 10th frame
     python benchmarks/streaming.py llm --model mini         # 4 tokens a frame
     python benchmarks/streaming.py llm --model mini --every 10
-    python benchmarks/streaming.py clip                     # mini, from an mp4 file to its scores
+    python benchmarks/streaming.py clip                     # mini, from a 720p mp4 to its scores; --file: from another
     python benchmarks/streaming.py decode                   # sampling at 2 fps, beside OpenCV
     python benchmarks/streaming.py endless                  # 72,000 frames at bounded memory
     python benchmarks/streaming.py gpu                      # 7B-shaped, bfloat16, CUDA; on a CPU: --model tiny --device
@@ -189,7 +189,7 @@ def llm(
 @app.command()
 def clip(
     model: Model = "mini",
-    seconds: Annotated[int, typer.Option(help="Length of the clip, 720p at 30 frames a second.")] = 60,
+    file: Annotated[Path | None, typer.Option(help="The clip; without one, 60 s of 720p at 30 fps are made.")] = None,
     rounds: Rounds = 5,
     ahead: Annotated[int, typer.Option(help="Batches that a thread decodes ahead.")] = 0,
 ) -> None:
@@ -197,12 +197,12 @@ def clip(
     duet, processor = build(model)
     session = DuetSession(duet, processor, policy=EveryNth(0))
     with TemporaryDirectory() as folder:
-        path = write_clip(Path(folder) / "clip.mp4", seconds)
+        path = file or write_clip(Path(folder) / "clip.mp4", 60)
         size, batch = processor.frame.size, session.look_ahead.limit
         reading = partial(iter_frames, path, fps=2, size=size, batch_size=batch, ahead=ahead)
         speeds = [watch(session, reading()) for _ in range(rounds + 1)][1:]
     middle = sorted(speeds, key=lambda speed: speed.seconds)[len(speeds) // 2]
-    print(f"{model}, {len(middle.trace)} frames of a 720p clip; median of {rounds}; {machine()}")
+    print(f"{model}, {len(middle.trace)} frames of {file or 'a 720p clip'}; median of {rounds}; {machine()}")
     print(f"  end to end {middle.frames_per_second:8.1f} frames/s")
     for name, spent in middle.stages.items():
         print(f"  {name:15} {1000 * spent / len(middle.trace):8.2f} ms a frame")

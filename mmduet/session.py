@@ -17,7 +17,7 @@ from mmduet.conversation import TextTurn
 from mmduet.errors import DuetError
 from mmduet.generation import draft, next_token
 from mmduet.lookahead import LookAhead
-from mmduet.model import DuetForConditionalGeneration
+from mmduet.model import ENCODE_AT_ONCE, DuetForConditionalGeneration
 from mmduet.policy import FrameScores, Policy, ScoreThreshold
 from mmduet.processing import DuetProcessor
 from mmduet.protocol import PROTOCOLS, ContextProtocol
@@ -28,7 +28,6 @@ from mmduet.video import FrameBatch
 
 Event = FrameScores | Query | Response
 Frames = torch.Tensor | Iterable[torch.Tensor | FrameBatch]
-ENCODE_BATCH = 8  # frames the vision tower takes at once, if at hand; more only costs memory traffic on a CPU
 FEED_AT_ONCE = 4096  # tokens: of a kept context that is read again; bounds the memory that takes
 
 
@@ -160,14 +159,14 @@ class DuetSession:
             if isinstance(batch, FrameBatch):
                 self.state.frames = max(self.state.frames, round(float(batch.times[0]) * self.frame_fps))
                 batch = batch.frames
-            step = max(self.look_ahead.limit, ENCODE_BATCH)
+            step = max(self.look_ahead.limit, ENCODE_AT_ONCE)
             for first in range(0, len(batch), step):
                 yield from self._watch(self._encode(batch[first : first + step]))
 
     def _encode(self, frames: torch.Tensor) -> torch.Tensor:
         """uint8 [n, 3, H, W] -> [n, T, H] input embeddings."""
         with stage("vision"):
-            pixels = (self.processor.pixel_values(some.to(self.model.device)) for some in frames.split(ENCODE_BATCH))
+            pixels = (self.processor.pixel_values(some.to(self.model.device)) for some in frames.split(ENCODE_AT_ONCE))
             return torch.cat([self.model.encode_frames(values.to(self.model.dtype)) for values in pixels])
 
     # what is at hand

