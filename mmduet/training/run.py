@@ -4,6 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ from mmduet.processing import DuetProcessor
 from mmduet.training.alignment import align_projector, alignment_pairs
 from mmduet.training.callbacks import LastLook, Progress, ReturnMemory, StopWhenAsked
 from mmduet.training.checkpointing import find_start, read_run, state_run, step_of
+from mmduet.training.precision import cheap_bfloat16
 from mmduet.training.recipe import Recipe, make_recipe
 from mmduet.training.trainer import DuetTrainer
 
@@ -143,7 +145,8 @@ def train(
     )  # fmt: skip
     if settings.tensorboard and state.is_main_process:
         trainer.add_callback(_tensorboard(output))
-    history = _run(trainer, start, total, stop)
+    with cheap_bfloat16(trainer.model) if settings.bf16 else nullcontext():
+        history = _run(trainer, start, total, stop)
     if settings.best_by is None or val_set is None or trainer.state.best_metric is None:
         trainer.save_adapter()
     best = trainer.state.best_metric

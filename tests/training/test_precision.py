@@ -1,0 +1,65 @@
+"""Training in bfloat16 at less cost: the same numbers, and nothing is left of it afterwards."""
+
+import pytest
+import torch
+from torch.nn.functional import cosine_similarity
+
+from mmduet.checkpoints import build_tiny
+from mmduet.data.collator import Collator, model_inputs
+from mmduet.training import add_lora
+from mmduet.training.precision import cheap_bfloat16
+
+
+@pytest.fixture
+def wrapped():
+    """With weights of LoRA that are not zero."""
+    model = add_lora(build_tiny()[0], r=4, alpha=8, dropout=0)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model.train()
+
+
+@pytest.fixture
+def batch(setting):
+    _, processor, train_set, _, features = setting
+    return model_inputs(Collator(processor, features)([train_set[0], train_set[1]]))
+
+
+def step(model, batch) -> tuple[float, torch.Tensor]:
+    """Loss, and all gradients in a row."""
+    model.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model(**batch).loss
+    loss.backward()
+    return loss.item(), torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
+
+
+def test_loss_and_gradients_are_those_of_autocast_alone(wrapped, batch):
+    loss, gradient = step(wrapped, batch)
+    with cheap_bfloat16(wrapped):
+        cheap_loss, cheap_gradient = step(wrapped, batch)
+    assert cheap_loss == pytest.approx(loss, rel=5e-3)
+    assert cosine_similarity(cheap_gradient, gradient, dim=0) > 0.999
+
+
+def test_within_it_frozen_weights_are_bfloat16_and_trained_ones_float32(wrapped):
+    layer = wrapped.get_base_model().language_model.model.layers[0].mlp.up_proj
+    with cheap_bfloat16(wrapped):
+        assert layer.base_layer.weight.dtype == torch.bfloat16
+        assert {p.dtype for p in wrapped.parameters() if p.requires_grad} == {torch.float32}
+
+
+def test_afterwards_all_is_as_it_was_whatever_happened(wrapped, batch):
+    exact = wrapped.get_base_model().language_model.model.layers[0].mlp.up_proj.base_layer
+    exact.weight.data = exact.weight.data.bfloat16().float()  # needs no copy
+    before = {name: value.clone() for name, value in wrapped.state_dict().items()}
+    loss, gradient = step(wrapped, batch)
+    with pytest.raises(KeyboardInterrupt), cheap_bfloat16(wrapped):
+        step(wrapped, batch)
+        raise KeyboardInterrupt
+    after = wrapped.state_dict()
+    assert all(torch.equal(after[name], value) and after[name].dtype == value.dtype for name, value in before.items())
+    assert wrapped.get_base_model().language_model.config._attn_implementation == "sdpa"
+    again, gradient_again = step(wrapped, batch)
+    assert (again, gradient_again.tolist()) == (loss, gradient.tolist())
