@@ -7,7 +7,7 @@ much as by arithmetic, that is a fifth of a step. Results are the same, but for 
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftModel
@@ -18,6 +18,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 from transformers.models.llama.modeling_llama import eager_attention_forward
+
+from mmduet.model import DuetForConditionalGeneration
 
 ATTENTION = "recomputed_eager"
 BLOCKS = ("self_attn", "mlp")  # what enters them is read by linear layers alone
@@ -45,7 +47,7 @@ def _cast_input(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple
     return args, kwargs | {"hidden_states": kwargs["hidden_states"].bfloat16()}
 
 
-def _cast_frozen(layer: nn.Module, stack: ExitStack) -> None:
+def _cast_frozen(layer: Any, stack: ExitStack) -> None:
     """A frozen float32 weight in bfloat16; it is kept aside only where the way back loses something."""
     weight = layer.weight
     if weight.dtype != torch.float32:
@@ -62,7 +64,7 @@ def _cast_frozen(layer: nn.Module, stack: ExitStack) -> None:
 
 def _set_attention(model: PeftModel, stack: ExitStack) -> None:
     """Matrix products for torch's kernel, whose backward pass in bfloat16 takes twice their time on a CPU."""
-    config = model.get_base_model().language_model.config
+    config: Any = cast(DuetForConditionalGeneration, model.get_base_model()).language_model.config
     before = config._attn_implementation
     if before == "sdpa":
         config._attn_implementation = ATTENTION

@@ -145,7 +145,7 @@ def train(
     )  # fmt: skip
     if settings.tensorboard and state.is_main_process:
         trainer.add_callback(_tensorboard(output))
-    with cheap_bfloat16(trainer.model) if settings.bf16 else nullcontext():
+    with cheap_bfloat16(cast(PeftModel, trainer.model)) if settings.bf16 else nullcontext():
         history = _run(trainer, start, total, stop)
     if settings.best_by is None or val_set is None or trainer.state.best_metric is None:
         trainer.save_adapter()
