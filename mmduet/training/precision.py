@@ -22,7 +22,7 @@ from transformers.models.llama.modeling_llama import eager_attention_forward
 from mmduet.model import DuetForConditionalGeneration
 
 ATTENTION = "recomputed_eager"
-BLOCKS = ("self_attn", "mlp")  # what enters them is read by linear layers alone
+BLOCKS = ("self_attn", "mlp")  # of a layer; what enters them is read by linear layers alone
 
 
 @contextmanager
@@ -30,12 +30,13 @@ def cheap_bfloat16(model: PeftModel) -> Iterator[None]:
     """Within, under autocast to bfloat16: the same at less cost. Afterwards weights and settings are as they were."""
     with ExitStack() as stack:
         stack.enter_context(disable_input_dtype_casting(model))
-        for name, module in model.named_modules():
+        language_model = cast(DuetForConditionalGeneration, model.get_base_model()).language_model
+        for name, module in language_model.named_modules():
             if name.endswith(BLOCKS):
                 stack.callback(module.register_forward_pre_hook(_cast_input, with_kwargs=True).remove)
-        if next(model.parameters()).device.type == "cpu":
-            _set_attention(model, stack)
-            for module in model.modules():
+        if language_model.device.type == "cpu":
+            _set_attention(language_model.config, stack)
+            for module in language_model.modules():
                 if isinstance(module, LoraLayer):
                     _cast_frozen(module.get_base_layer(), stack)
         yield
@@ -62,9 +63,8 @@ def _cast_frozen(layer: Any, stack: ExitStack) -> None:
     stack.callback(restore)
 
 
-def _set_attention(model: PeftModel, stack: ExitStack) -> None:
+def _set_attention(config: Any, stack: ExitStack) -> None:
     """Matrix products for torch's kernel, whose backward pass in bfloat16 takes twice their time on a CPU."""
-    config: Any = cast(DuetForConditionalGeneration, model.get_base_model()).language_model.config
     before = config._attn_implementation
     if before == "sdpa":
         config._attn_implementation = ATTENTION
