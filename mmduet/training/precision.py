@@ -19,6 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 from transformers.models.llama.modeling_llama import eager_attention_forward
 
+from mmduet.attention import NAME as SPLIT
 from mmduet.model import DuetForConditionalGeneration
 
 ATTENTION = "recomputed_eager"
@@ -53,20 +54,20 @@ def _cast_frozen(layer: Any, stack: ExitStack) -> None:
     weight = layer.weight
     if weight.dtype != torch.float32:
         return
-    cast = weight.data.bfloat16()
-    kept = None if torch.equal(cast.float(), weight.data) else weight.data
+    rounded = weight.data.bfloat16()
+    kept = None if torch.equal(rounded.float(), weight.data) else weight.data
 
     def restore() -> None:
         weight.data = weight.data.float() if kept is None else kept
 
-    weight.data = cast
+    weight.data = rounded
     stack.callback(restore)
 
 
 def _set_attention(config: Any, stack: ExitStack) -> None:
     """Matrix products for torch's kernel, whose backward pass in bfloat16 takes twice their time on a CPU."""
     before = config._attn_implementation
-    if before == "sdpa":
+    if before in ("sdpa", SPLIT):  # a session that watched with the model has left it at the second
         config._attn_implementation = ATTENTION
         stack.callback(setattr, config, "_attn_implementation", before)
 
