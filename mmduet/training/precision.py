@@ -40,6 +40,7 @@ def cheap_bfloat16(model: PeftModel) -> Iterator[None]:
             for module in language_model.modules():
                 if isinstance(module, LoraLayer):
                     _cast_frozen(module.get_base_layer(), stack)
+            _cast_output(language_model.get_output_embeddings(), stack)
         yield
 
 
@@ -62,6 +63,13 @@ def _cast_frozen(layer: Any, stack: ExitStack) -> None:
 
     weight.data = rounded
     stack.callback(restore)
+
+
+def _cast_output(layer: Any, stack: ExitStack) -> None:
+    """The output layer reads a copy in bfloat16: its weight may be the embeddings', which stay float32."""
+    weight = layer.weight
+    layer.weight = nn.Parameter(weight.data.bfloat16(), requires_grad=False)
+    stack.callback(setattr, layer, "weight", weight)
 
 
 def _set_attention(config: Any, stack: ExitStack) -> None:

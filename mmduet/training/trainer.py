@@ -116,6 +116,7 @@ class DuetTrainer(Trainer):
         self.optimizer = torch.optim.AdamW(
             [{"params": parameters, "lr": rate} for rate, parameters in groups.items()],
             weight_decay=self.args.weight_decay,
+            fused=True,  # by default a CPU's goes through hundreds of small tensors one operation after the other
         )
         return self.optimizer
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
+from mmduet.attention import NAME, use_split_attention
 from mmduet.checkpoints import build_tiny
 from mmduet.data.collator import Collator, model_inputs
 from mmduet.training import add_lora
-from mmduet.training.precision import cheap_bfloat16
+from mmduet.training.precision import ATTENTION, cheap_bfloat16
 
 
 @pytest.fixture
@@ -44,10 +45,21 @@ def test_loss_and_gradients_are_those_of_autocast_alone(wrapped, batch):
 
 
 def test_within_it_frozen_weights_are_bfloat16_and_trained_ones_float32(wrapped):
-    layer = wrapped.get_base_model().language_model.model.layers[0].mlp.up_proj
+    language_model = wrapped.get_base_model().language_model
+    layer = language_model.model.layers[0].mlp.up_proj
     with cheap_bfloat16(wrapped):
         assert layer.base_layer.weight.dtype == torch.bfloat16
+        assert language_model.lm_head.weight.dtype == torch.bfloat16
+        assert language_model.get_input_embeddings().weight.dtype == torch.float32
         assert {p.dtype for p in wrapped.parameters() if p.requires_grad} == {torch.float32}
+
+
+def test_a_model_that_a_session_has_watched_with_gets_its_attention_too(wrapped):
+    config = wrapped.get_base_model().language_model.config
+    use_split_attention(wrapped.get_base_model())
+    with cheap_bfloat16(wrapped):
+        assert config._attn_implementation == ATTENTION
+    assert config._attn_implementation == NAME
 
 
 def test_afterwards_all_is_as_it_was_whatever_happened(wrapped, batch):
@@ -59,6 +71,8 @@ def test_afterwards_all_is_as_it_was_whatever_happened(wrapped, batch):
         step(wrapped, batch | {"no_such_input": None})
     after = wrapped.state_dict()
     assert all(torch.equal(after[name], value) and after[name].dtype == value.dtype for name, value in before.items())
-    assert wrapped.get_base_model().language_model.config._attn_implementation == "sdpa"
+    language_model = wrapped.get_base_model().language_model
+    assert language_model.lm_head.weight is language_model.get_input_embeddings().weight
+    assert language_model.config._attn_implementation == "sdpa"
     again, gradient_again = step(wrapped, batch)
     assert (again, gradient_again.tolist()) == (loss, gradient.tolist())
