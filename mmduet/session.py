@@ -16,6 +16,7 @@ from mmduet.cache import StreamCache
 from mmduet.conversation import TextTurn
 from mmduet.errors import DuetError
 from mmduet.generation import draft, next_token
+from mmduet.linear import onednn_linear
 from mmduet.lookahead import LookAhead
 from mmduet.model import ENCODE_AT_ONCE, DuetForConditionalGeneration
 from mmduet.policy import FrameScores, Policy, ScoreThreshold
@@ -312,7 +313,7 @@ class DuetSession:
             raise Interrupted
         waiting, self.state.waiting = self.state.waiting, []
         embeds = torch.cat(waiting if frame_embeds is None else [*waiting, frame_embeds])[None]
-        with stage("language model"):
+        with stage("language model"), onednn_linear(self.model.device):
             hidden = [
                 self.model.hidden_states(some, past_key_values=self.state.cache, use_cache=True)
                 for some in embeds.split(FEED_AT_ONCE, 1)
