@@ -24,7 +24,7 @@ from mmduet.data.scenes import make_scenes
 from mmduet.training import TrainingResult, train
 from mmduet.training.config import TrainingConfig, read_config, run_config
 
-TURNS = 2  # of each way
+TURNS = 4  # of each way
 
 
 class Clock(TrainerCallback):

@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 
 from mmduet.memory import return_memory
 
-TRIM_EVERY = 4  # steps
+TRIM_EVERY = 16  # steps
 SHOWN = ("lm_loss", "video_loss", "eval_informative_auc", "eval_relevance_auc")
 
 

@@ -12,17 +12,12 @@ from typing import Any, cast
 import torch
 from peft import PeftModel
 from peft.helpers import disable_input_dtype_casting
-from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.layer import LoraLayer, LoraVariant
 from torch import nn
-from torch.utils.checkpoint import checkpoint
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import eager_mask
-from transformers.models.llama.modeling_llama import eager_attention_forward
 
-from mmduet.attention import NAME as SPLIT
 from mmduet.model import DuetForConditionalGeneration
+from mmduet.training.packing import packed
 
-ATTENTION = "recomputed_eager"
 BLOCKS = ("self_attn", "mlp")  # of a layer; what enters them is read by linear layers alone
 
 
@@ -36,10 +31,11 @@ def cheap_bfloat16(model: PeftModel) -> Iterator[None]:
             if name.endswith(BLOCKS):
                 stack.callback(module.register_forward_pre_hook(_cast_input, with_kwargs=True).remove)
         if language_model.device.type == "cpu":
-            _set_attention(language_model.config, stack)
+            stack.enter_context(packed(language_model))
             for module in language_model.modules():
                 if isinstance(module, LoraLayer):
                     _cast_frozen(module.get_base_layer(), stack)
+                    _add_in_product(module, stack)
             _cast_output(language_model.get_output_embeddings(), stack)
         yield
 
@@ -65,26 +61,49 @@ def _cast_frozen(layer: Any, stack: ExitStack) -> None:
     stack.callback(restore)
 
 
+def _add_in_product(layer: LoraLayer, stack: ExitStack) -> None:
+    """For each adapter of plain LoRA, `_Added` in place of PEFT's sum."""
+    for adapter in layer.lora_A:
+        if adapter not in layer.lora_variant:
+            layer.lora_variant[adapter] = _Added()
+            stack.callback(layer.lora_variant.pop, adapter)
+
+
+class _Added(LoraVariant):
+    """Plain LoRA that its matrix product adds to the outputs in place, and whose r columns are scaled, not these."""
+
+    @staticmethod
+    def forward(module: Any, active_adapter: str, x: torch.Tensor, result: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        down, up = module.lora_A[active_adapter].weight, module.lora_B[active_adapter].weight
+        x = module.lora_dropout[active_adapter](x)
+        return _AddProduct.apply(result, x, down, up, module.scaling[active_adapter])
+
+
+class _AddProduct(torch.autograd.Function):
+    """result [..., out] += scaling * x [..., in] down.T up.T, with float32 down [r, in] and up [out, r]."""
+
+    @staticmethod
+    def forward(ctx, result, x, down, up, scaling):
+        down, up = down.to(x.dtype), up.to(x.dtype)
+        rows = x.flatten(0, -2)
+        columns = (rows @ down.t()).mul_(scaling)
+        result.flatten(0, -2).addmm_(columns, up.t())
+        ctx.mark_dirty(result)
+        ctx.save_for_backward(rows, down, up, columns)
+        ctx.scaling = scaling
+        return result
+
+    @staticmethod
+    def backward(ctx, grad):
+        rows, down, up, columns = ctx.saved_tensors
+        grad_rows = grad.flatten(0, -2)
+        grad_columns = (grad_rows @ up).mul_(ctx.scaling)
+        grad_x = (grad_columns @ down).view(*grad.shape[:-1], -1)
+        return grad, grad_x, (grad_columns.t() @ rows).float(), (grad_rows.t() @ columns).float(), None
+
+
 def _cast_output(layer: Any, stack: ExitStack) -> None:
     """The output layer reads a copy in bfloat16: its weight may be the embeddings', which stay float32."""
     weight = layer.weight
     layer.weight = nn.Parameter(weight.data.bfloat16(), requires_grad=False)
     stack.callback(setattr, layer, "weight", weight)
-
-
-def _set_attention(config: Any, stack: ExitStack) -> None:
-    """Matrix products for torch's kernel, whose backward pass in bfloat16 takes twice their time on a CPU."""
-    before = config._attn_implementation
-    if before in ("sdpa", SPLIT):  # a session that watched with the model has left it at the second
-        config._attn_implementation = ATTENTION
-        stack.callback(setattr, config, "_attn_implementation", before)
-
-
-def _recomputed(module: nn.Module, query: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface; the [B, heads, n, m] weights are computed anew in the backward pass."""
-    output, _ = checkpoint(eager_attention_forward, module, query, *args, use_reentrant=False, **kwargs)
-    return output, None
-
-
-AttentionInterface.register(ATTENTION, _recomputed)
-AttentionMaskInterface.register(ATTENTION, eager_mask)

@@ -8,7 +8,8 @@ from mmduet.attention import NAME, use_split_attention
 from mmduet.checkpoints import build_tiny
 from mmduet.data.collator import Collator, model_inputs
 from mmduet.training import add_lora
-from mmduet.training.precision import ATTENTION, cheap_bfloat16
+from mmduet.training.packing import NAME as PACKED
+from mmduet.training.precision import _Added, cheap_bfloat16
 
 
 @pytest.fixture
@@ -44,6 +45,22 @@ def test_loss_and_gradients_are_those_of_autocast_alone(wrapped, batch):
     assert cosine_similarity(cheap_gradient, gradient, dim=0) > 0.999
 
 
+def test_an_added_product_is_plain_lora(wrapped):
+    layer = wrapped.get_base_model().language_model.model.layers[0].mlp.up_proj
+    x = torch.randn(2, 5, layer.in_features, requires_grad=True)
+    found = []
+    for variant in ({}, {"default": _Added()}):
+        layer.lora_variant = variant
+        wrapped.zero_grad()
+        x.grad = None
+        output = layer(x)
+        output.square().sum().backward()
+        parts = (output, x.grad, layer.lora_A["default"].weight.grad, layer.lora_B["default"].weight.grad)
+        found.append([part.detach().clone() for part in parts])
+    for plain, added in zip(*found, strict=True):
+        torch.testing.assert_close(added, plain, rtol=1e-4, atol=1e-5)
+
+
 def test_within_it_frozen_weights_are_bfloat16_and_trained_ones_float32(wrapped):
     language_model = wrapped.get_base_model().language_model
     layer = language_model.model.layers[0].mlp.up_proj
@@ -58,7 +75,7 @@ def test_a_model_that_a_session_has_watched_with_gets_its_attention_too(wrapped)
     config = wrapped.get_base_model().language_model.config
     use_split_attention(wrapped.get_base_model())
     with cheap_bfloat16(wrapped):
-        assert config._attn_implementation == ATTENTION
+        assert config._attn_implementation == PACKED
     assert config._attn_implementation == NAME
 
 
