@@ -560,8 +560,9 @@ def test_the_table_numbers_responses_as_the_figure_does_and_names_their_spans():
 
 
 def test_stages_are_stacked_a_bar_a_run():
-    fig = plots.stages_figure({"a": {"decode": 1.0, "vision": 2.0}, "b": {"decode": 3.0, "vision": 4.0}})
-    assert [bar.name for bar in fig.data] == ["decode", "vision"]
+    fig = plots.stages_figure({"a": {"decode": 1.0, "rest": 2.0}, "b": {"decode": 3.0, "rest": 4.0}})
+    assert [bar.name for bar in fig.data] == ["decode", "rest"]
+    assert [bar.marker.color for bar in fig.data] == [None, INK]
     assert [list(bar.x) for bar in fig.data] == [[1.0, 3.0], [2.0, 4.0]]
     assert fig.layout.barmode == "stack"
     with pytest.raises(DuetError, match="no runs"):

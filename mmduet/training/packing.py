@@ -29,16 +29,15 @@ KEPT = 512  # tokens of a conversation: beyond, its weights of all layers would 
 def packed(language_model: Any) -> Iterator[None]:
     """Within, a padded batch is read without its padding; hidden states there are 0. Otherwise results are the same.
 
-    Nothing changes for a language model with another attention than plain causal `scaled_dot_product_attention`.
+    Nothing changes for a language model with another attention than `scaled_dot_product_attention` of all earlier
+    tokens, or with other than rotary positions.
     """
-    config = language_model.config
-    before = config._attn_implementation  # a session that watched with the model has left it at SPLIT
-    if before not in ("sdpa", SPLIT) or set(getattr(config, "layer_types", None) or ["full_attention"]) != {
-        "full_attention"
-    }:
+    config, body = language_model.config, language_model.base_model
+    before = config._attn_implementation  # SPLIT, where a session has watched with the model
+    sees_all = set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
+    if before not in ("sdpa", SPLIT) or not sees_all or not hasattr(body, "rotary_emb"):
         yield
         return
-    body = language_model.base_model
     hooks = [
         body.register_forward_pre_hook(_pack, with_kwargs=True),
         body.register_forward_hook(_unpack, with_kwargs=True),
