@@ -18,8 +18,8 @@ SHOWN = ("lm_loss", "video_loss", "eval_informative_auc", "eval_relevance_auc")
 
 class ReturnMemory(TrainerCallback):
     """Every batch has shapes of its own, whose buffers leave holes in glibc's heap: memory that is free, and still the
-    process's. Give it back every few steps and after each look at the validation set: after each step, the next one's
-    page faults would cost a tenth of its time; never, and 24 steps of notebook 02 reach 2.5 GB, still rising.
+    process's. Give it back now and then, and after each look at the validation set; after every step, the next one's
+    page faults would cost a tenth of its time.
     """
 
     def on_step_end(self, args, state, control, **kwargs):
