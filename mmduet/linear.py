@@ -8,6 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
+SMALLEST = (
+    2**16
+)  # elements of a weight: below, nothing is won, and oneDNN keeps code for each number of rows it has met
+
 
 class _OneDNN(TorchFunctionMode):
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
@@ -16,7 +20,7 @@ class _OneDNN(TorchFunctionMode):
 
 
 def _linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    if weight.dtype != torch.float32 or input.dtype != torch.float32:
+    if weight.numel() < SMALLEST or weight.dtype != torch.float32 or input.dtype != torch.float32:
         return F.linear(input, weight, bias)
     # what torch's compiler calls for a linear layer on a CPU
     return torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import Linear
 
+from mmduet import linear
 from mmduet.linear import onednn_linear
 
 CPU = torch.device("cpu")
@@ -26,7 +27,8 @@ def test_the_numbers_are_those_of_torch(shape, width, bias, dtype, strided):
     layer = Linear(shape[-1], width, bias=bias, dtype=dtype)
     values = torch.randn(*shape, 2, generator=generator).to(dtype)
     values = values[..., 0] if strided else values[..., 0].contiguous()
-    with torch.inference_mode():
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear, "SMALLEST", 0)
         expected = layer(values)
         with onednn_linear(CPU):
             found = layer(values)
@@ -38,12 +40,13 @@ def test_it_is_onednn_that_computes(monkeypatch):
     calls = []
     original = torch.ops.mkldnn._linear_pointwise
     monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", lambda *args: calls.append(1) or original(*args))
-    values, weight = torch.randn(3, 4), torch.randn(5, 4)
+    values, weight, small = torch.randn(3, 256), torch.randn(256, 256), torch.randn(255, 256)
     with torch.inference_mode():
         F.linear(values, weight)
         assert not calls
         with onednn_linear(CPU):
             F.linear(values, weight=weight)
+            F.linear(values, small)
         assert calls == [1]
 
 
