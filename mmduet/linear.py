@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-SMALLEST = (
-    2**16
-)  # elements of a weight: below, nothing is won, and oneDNN keeps code for each number of rows it has met
+# elements of a weight: below, nothing is won, and oneDNN keeps code for each number of rows it has met
+SMALLEST = 2**16
 
 
 class _OneDNN(TorchFunctionMode):
