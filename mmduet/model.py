@@ -158,6 +158,15 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
             features = self.vision_tower(pixel_values.to(next(self.vision_tower.parameters()).dtype))
         return features[:, self.pool.cells.to(features.device)]
 
+    def frame_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """`vision_features`, ENCODE_AT_ONCE frames in each pass, the last one filled up: a frame's bits are its own.
+
+        In other numbers at once features differ by 1e-5, and after two steps of training losses by 1e-2.
+        """
+        *whole, last = pixel_values.split(ENCODE_AT_ONCE)
+        filled = F.pad(last, (0,) * 7 + (ENCODE_AT_ONCE - len(last),))
+        return torch.cat([self.vision_features(part) for part in (*whole, filled)])[: len(pixel_values)]
+
     def project_features(self, features: torch.Tensor) -> torch.Tensor:
         """[N, cells, D] vision features -> [N, tokens_per_frame, H] input embeddings."""
         return self.pool(self.projector(features))
@@ -240,8 +249,7 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """
         frame_embeds = None
         if pixel_values is not None:
-            parts = pixel_values.split(ENCODE_AT_ONCE)
-            vision_features = torch.cat([self.vision_features(part) for part in parts])
+            vision_features = self.frame_features(pixel_values)
         if vision_features is not None:
             frame_embeds = self.project_features(vision_features.to(self.dtype))
         hidden = self.hidden_states(

@@ -6,7 +6,7 @@ from mmduet.checkpoints import build_tiny
 from mmduet.conversation import StreamTurn, TextTurn
 from mmduet.errors import CheckpointError, DuetError
 from mmduet.model import IGNORE, DuetConfig, DuetForConditionalGeneration
-from mmduet.vision import FramePool
+from mmduet.vision import EfficientNetLiteConfig, FramePool
 
 TURNS = [
     TextTurn("user", "hi"),
@@ -66,6 +66,25 @@ def test_stored_features_equal_pixels(tiny, frames):
     straight = model(**batch).loss
     batch["vision_features"] = model.vision_features(batch.pop("pixel_values"))
     torch.testing.assert_close(model(**batch).loss, straight)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@torch.no_grad()
+def test_a_frames_features_are_its_own_whatever_is_beside_it(tiny, two_threads):
+    """`mini`'s tower in two threads rounds a frame that is alone otherwise."""
+    parts = {"vision_config": EfficientNetLiteConfig(), "pool_mode": "average"}
+    model = DuetForConditionalGeneration(DuetConfig(text_config=tiny[0].config.text_config, **parts)).eval()
+    pixels = torch.randn(8, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    whole = model.frame_features(pixels)
+    for some in (slice(0, 1), slice(0, 7), slice(5, 6), slice(1, 8), slice(0, 0)):
+        assert torch.equal(model.frame_features(pixels[some]), whole[some])
 
 
 def test_padding_changes_nothing(tiny, frames):

@@ -53,7 +53,7 @@ class FeatureStore:
             stat = video.stat()
         except FileNotFoundError:
             raise VideoError(f"{video} does not exist: check the mixture's video_root and the annotation.") from None
-        key = f"{video.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{fps}|{self.tower}"
+        key = f"{video.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{float(fps)}|{self.tower}"
         return self.folder / f"{video.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
 
     def estimate(self, sources: Iterable[Source]) -> int:
@@ -189,7 +189,7 @@ def tower_features(
     frames = iter_frames(
         video, fps=fps, size=processor.frame.size, max_frames=end, rounding="ceil", batch_size=ENCODE_AT_ONCE
     )
-    batches = [model.vision_features(processor.pixel_values(batch.frames).to(model.device)).cpu() for batch in frames]
+    batches = [model.frame_features(processor.pixel_values(batch.frames).to(model.device)).cpu() for batch in frames]
     return torch.cat(batches)[first:end].contiguous()
 
 

@@ -94,12 +94,23 @@ def test_an_interrupted_run_keeps_its_seed(tmp_path, monkeypatch):
         make_scenes(tmp_path, seed=1, train=1, val=0, test=0)
 
 
-def test_a_lost_annotation_is_written_again_as_it_was(made):
+@pytest.mark.parametrize("found", [None, "[]"])
+def test_an_annotation_that_is_lost_or_of_before_is_written_again(made, found):
     path = made / "annotations/test_magqa.json"
     text = path.read_text()
     path.unlink()
+    if found is not None:
+        path.write_text(found)
     make_scenes(made.parent, train=0, val=0, test=0)
     assert path.read_text() == text
+
+
+def test_spans_last_as_many_frames_in_training_as_in_use(made):
+    """With queries at a low frame rate alone, the relevance head learns that nothing lasts."""
+    training = MixtureDataset(made / "annotations/train_mixture.json")
+    rates = {(source.kind, source.video.name): source.fps for source in training.sources}
+    assert {rate for (kind, _), rate in rates.items() if kind != "grounding"} == {2}
+    assert [rates["grounding", f"train_0000{n}.mp4"] for n in range(2)] == [2, 0.5]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"seed": 0}'])
@@ -131,7 +142,7 @@ def test_annotations_agree_with_the_truth(made):
             assert said == [{scene["concept"]} for scene in item["scenes"]]
             for line, scene in zip(narrated[video]["0"], item["scenes"], strict=True):
                 assert scene["start"] <= line["timespan"][0] <= line["time"] <= scene["end"]
-        for line in json.loads((folder / f"{split}_grounding.json").read_text()):
+        for line in (line for path in folder.glob(f"{split}_grounding*.json") for line in json.loads(path.read_text())):
             spans = [
                 [scene["start"], scene["end"]]
                 for scene in truth[line["video_uid"]]["scenes"]
