@@ -130,6 +130,20 @@ def test_keys_play_pause_and_step(page: Page, clip: Path, show: Callable) -> Non
     until(page, f"{ROOT}.querySelector('video').paused")
 
 
+PRESS = """keys => {
+  const player = document.querySelector(".mmduet-player");
+  for (const key of keys) player.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+}"""
+
+
+def test_keys_pressed_at_once_are_all_heeded(page: Page, clip: Path, show: Callable) -> None:
+    show(make_player(clip))
+    page.evaluate(PRESS, ["End", "Home", " "])
+    until(page, f"(video => !video.paused && video.currentTime > 0.2)({ROOT}.querySelector('video'))")
+    page.evaluate(PRESS, [" ", "End", "Home", " ", " "])
+    until(page, f"(video => video.paused && !video.seeking && video.currentTime < 0.1)({ROOT}.querySelector('video'))")
+
+
 def test_pointing_seeks(page: Page, clip: Path, show: Callable) -> None:
     show(make_player(clip, spans=[(1.0, 2.0, "a")]))
     seeked = f"Math.abs({ROOT}.querySelector('video').currentTime - %s) < 0.05"

@@ -14,6 +14,7 @@ class Player {
     this.signal = signal;
     this.time = 0;
     this.wanted = null; // where the clip shall be, while it is on its way elsewhere
+    this.starting = false; // whether it shall play once it is there
     this.published = 0;
     this.live = model.get("state") === undefined ? null : new LiveControls(model, signal);
     const actions = { seek: (time) => this.seek(time), drag: (value) => this.drag(value) };
@@ -98,7 +99,7 @@ class Player {
   /** Gives the clip's memory back. */
   release() {
     cancelAnimationFrame(this.request);
-    this.video?.pause();
+    this.pause();
     this.video?.removeAttribute("src");
     URL.revokeObjectURL(this.url);
   }
@@ -147,7 +148,7 @@ class Player {
     on(["threshold"], () => this.moveThreshold());
     on(["trace", "policy", "spans", "title", "thresholds"], () => this.refreshSoon());
     on(["video", "note"], () => this.loadClip());
-    on(["state"], () => this.watching && this.video?.pause());
+    on(["state"], () => this.watching && this.pause());
     on(["state"], () => this.showPlaying());
   }
 
@@ -197,13 +198,19 @@ class Player {
 
   toggle() {
     if (!this.video || this.watching) return;
-    if (this.video.paused) this.video.play().catch(() => this.showPlaying());
-    else this.video.pause();
+    if (!this.video.paused) return this.pause();
+    this.starting = !this.starting;
+    this.seekClip();
+  }
+
+  pause() {
+    this.starting = false;
+    this.video?.pause();
   }
 
   /** Pauses on the next frame of the trace, or on the one before. */
   step(direction) {
-    this.video?.pause();
+    this.pause();
     const { times } = this.trace;
     const after = (time) => time > this.time + NUDGE;
     const before = (time) => time < this.time - NUDGE;
@@ -220,11 +227,16 @@ class Player {
     if (publish) this.publish();
   }
 
-  /** One seek at a time: a clip that is sent elsewhere again and again shows no picture. */
+  /** One seek at a time: a clip sent elsewhere again and again shows no picture, one that plays stops at its end. */
   seekClip() {
-    if (!this.video || this.video.seeking || this.wanted === null) return;
-    this.video.currentTime = this.wanted;
-    this.wanted = null;
+    if (!this.video || this.video.seeking) return;
+    if (this.wanted !== null) {
+      this.video.currentTime = this.wanted;
+      this.wanted = null;
+    } else if (this.starting) {
+      this.starting = false;
+      this.video.play().catch(() => this.showPlaying());
+    }
   }
 
   /** While the clip plays, everything goes along. */
