@@ -1,0 +1,31 @@
+"""Makes the README's pictures of an index and of a report: the suite `policies`, through headless Chromium.
+
+python -m docs.report_pictures    # runs notebook 03 four times with `mini` where that is not done yet: minutes
+"""
+
+from pathlib import Path
+
+from mmduet.reports import run_suite
+from tests.chromium import open_browser, until
+
+FOLDER = Path(__file__).parent
+SUITE = FOLDER.parent / "reports" / "suites" / "policies.yaml"
+DRAWN = "[...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('.main-svg'))"
+
+
+def main() -> None:
+    """Run the suite and photograph the tops of its index and of its first report."""
+    result = run_suite(SUITE)
+    if result.failed:
+        raise SystemExit(f"{', '.join(result.failed)} failed: see {result.index}")
+    pictures = {"index.png": (result.index, 780), "report.png": (result.outcomes[0].page, 1580)}
+    with open_browser() as browser:
+        for name, (page, height) in pictures.items():
+            shown = browser.new_page(viewport={"width": 1000, "height": height})
+            shown.goto(page.resolve().as_uri())
+            until(shown, DRAWN)
+            shown.screenshot(path=FOLDER / name)
+
+
+if __name__ == "__main__":
+    main()
