@@ -18,7 +18,7 @@ def main() -> None:
     result = run_suite(SUITE)
     if result.failed:
         raise SystemExit(f"{', '.join(result.failed)} failed: see {result.index}")
-    pictures = {"index.png": (result.index, 780), "report.png": (result.outcomes[0].page, 1580)}
+    pictures = {"index.png": (result.index, 740), "report.png": (result.outcomes[0].page, 1580)}
     with open_browser() as browser:
         for name, (page, height) in pictures.items():
             shown = browser.new_page(viewport={"width": 1000, "height": height})
