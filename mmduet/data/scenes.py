@@ -84,7 +84,8 @@ def make_scenes(
 ) -> Path:
     """Make what is missing of `root`/scenes, and return that folder.
 
-    train, val, test: clips of each split; a split that has more already keeps them. Files are written aside and
+    train, val, test: clips of each split; a split that has more already keeps them. Clips that are there stay;
+    annotations are written again where they differ from what this version makes of them. Files are written aside and
     renamed, so an interrupted run goes on where it stopped.
     Raises AnnotationError when the folder was made with another seed or by another version.
     """
@@ -94,14 +95,13 @@ def make_scenes(
         split: max(count, manifest["clips"].get(split, 0))
         for split, count in zip(SPLITS, (train, val, test), strict=True)
     }
-    scripts = {split: [write_script(seed, split, n) for n in range(count)] for split, count in sizes.items()}
+    scripts = {split: [write_script(seed, split, n) for n in range(count)] for split, count in sizes.items() if count}
     stated = {"seed": seed, "version": VERSION}
     _write_json(folder / "scenes.json", {**stated, **manifest})  # first, so that an interrupted run keeps its seed
     _render_missing(folder, scripts, workers)
     for split, listed in scripts.items():
-        for name, text in (_annotations(split, listed) if listed else {}).items():
+        for name, text in _annotations(split, listed).items():
             path = folder / "annotations" / name
-            # it is lost, of fewer clips, or written before a change
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 _write_aside(path, partial(_write_text, text))
     _write_json(folder / "scenes.json", {**stated, "clips": sizes})
@@ -360,12 +360,10 @@ def _grounding_files(split: str, scripts: list[Script]) -> dict[str, list[dict[s
 
     Grounding is learnt sooner from many short examples; from these alone, that nothing lasts for more than 5 frames.
     """
-    if split != "train":
-        return {"grounding": [item for script in scripts for item in groundings(script)]}
-    return {
-        "grounding": [item for script in scripts[::2] for item in groundings(script)],
-        "grounding_sparse": [item for script in scripts[1::2] for item in groundings(script)],
-    }
+    parts = {"grounding": scripts}
+    if split == "train":
+        parts = {"grounding": scripts[::2], "grounding_sparse": scripts[1::2]}
+    return {file: [item for script in part for item in groundings(script)] for file, part in parts.items()}
 
 
 def _metadata(script: Script) -> dict[str, Any]:
