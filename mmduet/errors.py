@@ -13,7 +13,11 @@ class VideoError(DuetError):
 
 
 class AnnotationError(DuetError):
-    """An annotation breaks its format; the message names file, entry and field."""
+    """A data file cannot be read or breaks its format; the message names file, entry and field."""
+
+
+class FileError(DuetError):
+    """A file or folder cannot be written, or is not ours to write."""
 
 
 class CheckpointError(DuetError):

@@ -18,11 +18,11 @@ import torch
 from accelerate import PartialState
 from tqdm import tqdm
 
-from mmduet.data.annotations import validated
 from mmduet.data.conversations import GROUNDING_TEMPLATES
 from mmduet.errors import AnnotationError, DuetError, VideoError
 from mmduet.evaluation.predictions import Prediction
 from mmduet.evaluation.references import BENCHMARKS, HighlightItem, Item, read_entries
+from mmduet.files import validated
 from mmduet.model import HEAD_NAMES, DuetForConditionalGeneration
 from mmduet.policy import make_policy
 from mmduet.processing import DuetProcessor

@@ -7,7 +7,6 @@
 Times are seconds into the video.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from mmduet.errors import AnnotationError
+from mmduet.files import read_json
 
 
 def _ordered(span: tuple[float, float]) -> tuple[float, float]:
@@ -76,16 +76,6 @@ _ADAPTERS: dict[str, TypeAdapter] = {
 }
 
 
-def read_json(path: str | Path) -> Any:
-    """A JSON file; AnnotationError when it is missing or broken."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AnnotationError(f"{path} does not exist: check the path in the mixture or the notebook.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise AnnotationError(f"{path} is no readable JSON: {error}.") from error
-
-
 def read_annotations(path: str | Path, kind: str) -> Any:
     """The annotations of a file, checked. kind: narration, magqa or grounding.
 
@@ -95,19 +85,6 @@ def read_annotations(path: str | Path, kind: str) -> Any:
         return _ADAPTERS[kind].validate_python(read_json(path))
     except ValidationError as error:
         raise AnnotationError(_explain(path, kind, error)) from error
-
-
-def validated(path: str | Path, kind: Any, value: Any) -> Any:
-    """`value`, read from `path`, as `kind`, a pydantic type; AnnotationError naming the file and the place in it."""
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = " / ".join(map(str, first["loc"]))
-        found = repr(first.get("input"))
-        raise AnnotationError(
-            f"{path}: entry {place}: {first['msg']}; found {found if len(found) < 120 else found[:117] + '...'}."
-        ) from error
 
 
 def _explain(path: str | Path, kind: str, error: ValidationError) -> str:

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 from tqdm import tqdm
 
-from mmduet.data.annotations import read_json, validated
 from mmduet.errors import AnnotationError, VideoError
+from mmduet.files import read_json, validated
 from mmduet.video import read_metadata
 
 SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
@@ -155,14 +155,3 @@ def _write_json(path: Path, content: Any) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def inside(root: Path, name: str) -> Path | None:
-    """`root`/`name`, or None when `name` is absolute or leads out of `root`."""
-    parts = PurePosixPath(name.replace("\\", "/"))
-    depth = 0
-    for part in parts.parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0:
-            return None
-    return None if parts.is_absolute() else root / name

@@ -18,8 +18,6 @@ from mmduet.data.annotations import (
     MagqaItem,
     check_times,
     read_annotations,
-    read_json,
-    validated,
 )
 from mmduet.data.broken import BrokenVideos
 from mmduet.data.conversations import (
@@ -29,9 +27,10 @@ from mmduet.data.conversations import (
     magqa_conversation,
     narration_conversation,
 )
-from mmduet.data.metadata import Metadata, inside, load_metadata
+from mmduet.data.metadata import Metadata, load_metadata
 from mmduet.data.templates import Templates
 from mmduet.errors import AnnotationError, DuetError
+from mmduet.files import inside, read_json, validated
 
 KINDS = {
     "DenseVideoCaptioningStreamDataset": "narration",

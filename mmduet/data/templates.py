@@ -7,9 +7,9 @@ from typing import Annotated
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from mmduet.data.annotations import validated
 from mmduet.data.conversations import GROUNDING_TEMPLATES, NARRATION_INSTRUCTIONS
 from mmduet.errors import AnnotationError
+from mmduet.files import validated
 
 
 @dataclass(frozen=True, slots=True)

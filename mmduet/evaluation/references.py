@@ -1,13 +1,13 @@
 """What the four benchmarks hold true: their test files, checked where they enter."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from mmduet.data.annotations import Seconds, Span, read_json, validated
+from mmduet.data.annotations import Seconds, Span
 from mmduet.errors import AnnotationError
+from mmduet.files import read_json, read_jsonl, validated
 
 
 class Turn(BaseModel):
@@ -108,15 +108,7 @@ def read_references(path: str | Path, benchmark: str) -> dict[str, Any]:
 
 
 def read_entries(path: Path) -> Any:
-    """What a JSON or JSON lines file holds; AnnotationError where it is neither."""
+    """What a JSON or JSON Lines file holds; AnnotationError where it is neither."""
     if path.suffix != ".jsonl":
         return read_json(path)
-    if not path.is_file():
-        raise AnnotationError(f"{path} does not exist: correct the path of the references.")
-    entries = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            entries += [json.loads(line)] if line.strip() else []
-        except json.JSONDecodeError as error:
-            raise AnnotationError(f"{path}, line {number}: no JSON: {error}.") from error
-    return entries
+    return [entry for _, entry in read_jsonl(path)]

@@ -9,7 +9,6 @@ import numpy as np
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from mmduet.data.annotations import read_json
 from mmduet.data.collator import Collator
 from mmduet.data.concepts import concepts_in
 from mmduet.data.conversations import NARRATION_INSTRUCTIONS
@@ -17,6 +16,7 @@ from mmduet.data.features import FeatureStore
 from mmduet.data.mixture import MixtureDataset
 from mmduet.evaluation.bootstrap import Estimate, bootstrap
 from mmduet.evaluation.judge import Rating, Ratings, Texts
+from mmduet.files import read_json
 from mmduet.model import DuetForConditionalGeneration
 from mmduet.policy import HEADS, ScoreThreshold
 from mmduet.processing import DuetProcessor

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from mmduet.cli import app
 from mmduet.data import metadata
-from mmduet.data.metadata import inside, load_metadata, scan_videos
+from mmduet.data.metadata import load_metadata, scan_videos
 from mmduet.errors import AnnotationError, VideoError
+from mmduet.files import inside
 from mmduet.video import VideoMetadata
 from tests.clips import write_clip
 
