@@ -1,9 +1,17 @@
 # make demo: the whole workbench once, ending in HTML reports.   make test: every check.   make lab: JupyterLab.
 # make app: notebook 03 as a page, for this machine and whoever has the token that it prints.
+# ARGS="…" adds arguments to lab and app.
 # Each sets up what it needs first: a virtual environment, the pinned packages of pyproject.toml, the mini model.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
+# neither news nor updates are asked for
+LAB = --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+	--LabApp.extension_manager=readonly
+# files beside the notebook are not served: Voilà would not ask for the token there
+APP = --Voila.ip=127.0.0.1 --token --no-browser --template=mmduet --VoilaConfiguration.file_denylist=.* \
+	--Voila.kernel_websocket_connection_class=mmduet_widgets.app.CheckedConnection
 
 .PHONY: setup demo test lab app clean
 setup: $(VENV)/.ready
@@ -23,10 +31,10 @@ test: setup
 	$(BIN)/python -m pytest
 
 lab: setup
-	$(BIN)/jupyter lab --ServerApp.root_dir=. notebooks/03_duet_inference.ipynb
+	$(BIN)/jupyter lab --ServerApp.root_dir=. $(ROOT) $(LAB) notebooks/03_duet_inference.ipynb $(ARGS)
 
 app: setup
-	JUPYTER_PATH=widgets $(BIN)/voila notebooks/03_duet_inference.ipynb --Voila.ip=127.0.0.1 --token --no-browser --template=mmduet
+	JUPYTER_PATH=widgets $(BIN)/voila notebooks/03_duet_inference.ipynb $(APP) $(ARGS)
 
 clean:
 	rm -rf $(VENV) reports/out runs datasets

@@ -114,7 +114,9 @@ def _execute(run: Run, suite: Suite, folder: Path) -> Execution:
     make_folder(folder / run.name)  # its `{output}`
     executed = folder / f".{run.name}.run.ipynb"
     try:
-        return execute(suite.root / run.notebook, executed, run.parameters, folder=suite.root)
+        return execute(
+            suite.root / run.notebook, executed, run.parameters, folder=suite.root, cell_timeout=run.cell_timeout
+        )
     finally:
         executed.unlink(missing_ok=True)
         _remove_empty(folder / run.name)

@@ -33,13 +33,18 @@ class Execution:
 
 
 def execute(
-    notebook: Path | str, output: Path | str, parameters: Mapping[str, Any], *, folder: Path | str = "."
+    notebook: Path | str,
+    output: Path | str,
+    parameters: Mapping[str, Any],
+    *,
+    folder: Path | str = ".",
+    cell_timeout: int | None = None,
 ) -> Execution:
     """Check `parameters`, run `notebook` in `folder`, and write the executed notebook to `output`.
 
-    A cell that fails, or a kernel that dies, ends the run and is told in `Execution.error`; the cells that
-    ran are in `output` all the same. Raises SuiteError for parameters the notebook does not take, a missing
-    notebook or kernel, or an `output` that cannot be written.
+    A cell that fails or runs longer than `cell_timeout`, s, or a kernel that dies, ends the run and is told in
+    `Execution.error`; the cells that ran are in `output` all the same. Raises SuiteError for parameters the notebook
+    does not take, a missing notebook or kernel, or an `output` that cannot be written.
     """
     check_parameters(notebook, parameters)
     output = Path(output).resolve()
@@ -47,7 +52,7 @@ def execute(
     temporary = staging_path(output)
     started, clock = datetime.now(UTC), time.perf_counter()
     try:
-        error = _papermill(read_notebook(notebook), temporary, parameters, folder)
+        error = _papermill(read_notebook(notebook), temporary, parameters, folder, cell_timeout)
         seconds = time.perf_counter() - clock
         executed = read_notebook(temporary)
         os.replace(temporary, output)
@@ -58,11 +63,17 @@ def execute(
     return Execution(executed, error, started, seconds)
 
 
-def _papermill(notebook: nbformat.NotebookNode, output: Path, parameters: Mapping[str, Any], folder: Path | str) -> str:
+def _papermill(
+    notebook: nbformat.NotebookNode,
+    output: Path,
+    parameters: Mapping[str, Any],
+    folder: Path | str,
+    cell_timeout: int | None,
+) -> str:
     """Run and write; the error in one line, or nothing."""
     import papermill  # heavy, and a notebook that records metrics does without
     from jupyter_client.kernelspec import NoSuchKernel
-    from nbclient.exceptions import DeadKernelError
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     nbformat.write(notebook, output)  # a kernel that never starts leaves papermill nothing to write
     try:
@@ -74,6 +85,7 @@ def _papermill(notebook: nbformat.NotebookNode, output: Path, parameters: Mappin
                 kernel_name="python3",  # this interpreter, whatever kernel the notebook was saved with
                 language="python",
                 cwd=folder,
+                execution_timeout=cell_timeout,
                 stdout_file=sys.stderr,  # what cells print, and their own bars, as it comes
                 stderr_file=sys.stderr,
                 store_widget_state=False,  # megabytes that a report has no use for
@@ -81,6 +93,8 @@ def _papermill(notebook: nbformat.NotebookNode, output: Path, parameters: Mappin
             )
     except papermill.PapermillExecutionError as error:
         return f"{error.ename}: {error.evalue}".splitlines()[0] + f" (cell {error.exec_count})"
+    except CellTimeoutError:
+        return f"a cell ran longer than {cell_timeout} s, the suite's cell_timeout"
     except DeadKernelError:
         return "the kernel died; most often the machine ran out of memory"
     except NoSuchKernel as error:

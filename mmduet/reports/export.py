@@ -13,11 +13,13 @@ from markupsafe import Markup
 from nbconvert.exporters import TemplateExporter
 from nbformat import NotebookNode
 from plotly.offline import get_plotlyjs
+from pydantic import ValidationError
 from traitlets import default
 
 from mmduet.errors import SuiteError
 from mmduet.reports import outputs, thumbnails
 from mmduet.reports.metrics import recorded_metrics
+from mmduet.reports.notebooks import check_notebook
 from mmduet.reports.parameters import declared_parameters
 from mmduet.reports.prose import Prose, take_title
 from mmduet.reports.records import RunRecord, files_hash
@@ -31,7 +33,10 @@ TOLD_ABOVE = {"parameters", "injected-parameters", "papermill-error-cell-tag"}  
 
 
 def export_html(notebook: NotebookNode) -> str:
-    """The page of an executed notebook; its `mmduet` metadata, where it has them, say what made it."""
+    """The page of an executed notebook; its `mmduet` metadata, where it has them, say what made it.
+
+    Raises SuiteError for a notebook, a `parameters` cell or a record that is damaged.
+    """
     page, _ = ReportExporter().from_notebook_node(notebook)
     return page
 
@@ -83,19 +88,20 @@ class ReportExporter(TemplateExporter):
     def from_notebook_node(  # type: ignore[override]
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
+        check_notebook(nb, "the notebook")
         shown = copy.deepcopy(nb)
         shown.cells = [cell for cell in shown.cells if not TOLD_ABOVE.intersection(cell.metadata.get("tags", []))]
         report = {**_report(nb), "title": take_title(shown) or "Notebook"}
-        return super().from_notebook_node(shown, {**(resources or {}), "report": report}, **kw)
+        page, resources = super().from_notebook_node(shown, {**(resources or {}), "report": report}, **kw)
+        return page.encode(errors="replace").decode(), resources  # a lone surrogate is in no UTF-8 file
 
 
 def _report(notebook: NotebookNode) -> dict[str, Any]:
     """What the template needs beside the notebook."""
-    given = notebook.metadata.get("papermill", {}).get("parameters", {})
-    record = notebook.metadata.get("mmduet")
+    given = _given(notebook)
     declared = declared_parameters(notebook, "the notebook")
     return {
-        "record": RunRecord.model_validate(record) if record else None,
+        "record": _record(notebook),
         "parameters": list(declared.values()),
         "given": given,
         "seed": given.get("seed", declared["seed"].default if "seed" in declared else "none"),
@@ -109,3 +115,20 @@ def _report(notebook: NotebookNode) -> dict[str, Any]:
         "plotlyjs": lambda: Markup(get_plotlyjs()),
         "text": lambda name: Markup((template_folder() / name).read_text(encoding="utf-8")),
     }
+
+
+def _given(notebook: NotebookNode) -> dict[str, Any]:
+    """The parameters that papermill wrote into the metadata."""
+    written = notebook.metadata.get("papermill", {})
+    given = written.get("parameters", {}) if isinstance(written, dict) else {}
+    return given if isinstance(given, dict) else {}
+
+
+def _record(notebook: NotebookNode) -> RunRecord | None:
+    record = notebook.metadata.get("mmduet")
+    try:
+        return RunRecord.model_validate(record) if record else None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("mmduet", *first["loc"])))
+        raise SuiteError(f"the notebook's metadata {where}: {first['msg'].lower()}: remove `mmduet` from it") from error

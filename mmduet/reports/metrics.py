@@ -4,20 +4,27 @@ import html
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
+
+from pydantic import BaseModel, Field, ValidationError
 
 from mmduet.errors import DuetError
 
 MIMETYPE = "application/vnd.mmduet.metrics+json"
+LARGEST = 2**63  # of integers; larger ones cannot be drawn
+Number = (
+    Annotated[int, Field(ge=-LARGEST, le=LARGEST, strict=True)]
+    | Annotated[float, Field(allow_inf_nan=False, strict=True)]
+)
 
 
 class Metric(NamedTuple):
     """A named number, with the bounds of its interval where it has one; None stands for "not a number"."""
 
     name: str
-    value: int | float | None
-    low: int | float | None = None
-    high: int | float | None = None
+    value: Number | None
+    low: Number | None = None
+    high: Number | None = None
 
     @classmethod
     def of(cls, name: str, value: Any) -> Self:
@@ -42,6 +49,13 @@ class Metric(NamedTuple):
         return f"{format_number(self.low)} – {format_number(self.high)}"
 
 
+class Recorded(BaseModel):
+    """What `record_metrics` leaves in a cell's outputs."""
+
+    metrics: list[Metric]
+    caption: str = ""
+
+
 def record_metrics(metrics: Mapping[str, Any], *, caption: str = "") -> None:
     """Display a notebook's key numbers, and leave them where `mmduet report` finds them for its index.
 
@@ -53,7 +67,7 @@ def record_metrics(metrics: Mapping[str, Any], *, caption: str = "") -> None:
 
     rows = [Metric.of(name, value) for name, value in metrics.items()]
     bundle = {
-        MIMETYPE: {"metrics": [row._asdict() for row in rows], "caption": caption},
+        MIMETYPE: {"metrics": [row._asdict() for row in rows], "caption": caption},  # a Recorded
         "text/html": _table(rows, caption),
         "text/plain": "\n".join(f"{row.name}: {row.text} {row.interval}".rstrip() for row in rows),
     }
@@ -61,12 +75,19 @@ def record_metrics(metrics: Mapping[str, Any], *, caption: str = "") -> None:
 
 
 def recorded_metrics(notebook: Any) -> list[Metric]:
-    """The metrics in an executed notebook's outputs, in order; of one name the last counts."""
+    """The metrics in an executed notebook's outputs, in order; of one name the last counts.
+
+    An output that `record_metrics` did not make is left out.
+    """
     found: dict[str, Metric] = {}
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            for row in output.get("data", {}).get(MIMETYPE, {}).get("metrics", []):
-                found[row["name"]] = Metric(**row)
+            if MIMETYPE in output.get("data", {}):
+                try:
+                    recorded = Recorded.model_validate(output["data"][MIMETYPE])
+                except ValidationError:
+                    continue
+                found |= {row.name: row for row in recorded.metrics}
     return list(found.values())
 
 
@@ -87,7 +108,8 @@ def usual_decimals(value: float) -> int:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    large = isinstance(value, Integral) and abs(value) > LARGEST
+    return isinstance(value, Real) and not isinstance(value, bool) and not large
 
 
 def _finite(value: float) -> float | None:

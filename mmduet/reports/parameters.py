@@ -7,17 +7,19 @@ import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from mmduet.errors import SuiteError
+from mmduet.reports.notebooks import read_notebook
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 INJECTED = "# Parameters\n"  # how the cell that papermill injects begins
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict, "object": object}
+MAX_LENGTH = 100_000  # characters of the cell
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,8 @@ class Parameter:
 
     def accepts(self, value: Any) -> bool:
         """Whether `value` is of the annotated type; an int serves as a float, True serves as a bool alone."""
-        kind = eval(self.annotation, {"__builtins__": {}}, TYPES)
         try:
-            TypeAdapter(kind).validate_python(value, strict=True)
+            TypeAdapter(_type(self.annotation)).validate_python(value, strict=True)
         except ValidationError:
             return False
         return True
@@ -69,19 +70,6 @@ def check_injected() -> None:
             return
 
 
-def read_notebook(path: Path | str) -> "NotebookNode":
-    """Read a notebook as format 4; SuiteError if it is missing or is none."""
-    import nbformat  # heavy, and a notebook that checks its own parameters does without
-
-    try:
-        return nbformat.read(path, as_version=4)
-    except FileNotFoundError:
-        raise SuiteError(f"{path} is not there: give a notebook's path, from the project's root") from None
-    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SuiteError(f"{path} is no Jupyter notebook ({reason}): give an .ipynb file") from error
-
-
 def declared_parameters(notebook: "NotebookNode", name: str) -> dict[str, Parameter]:
     """What the first cell tagged `parameters` declares; nothing where there is no such cell.
 
@@ -112,41 +100,75 @@ def _unknown(name: str, known: list[str], notebook: str) -> str:
 
 
 def _parse(source: str, notebook: str) -> list[Parameter]:
+    if len(source) > MAX_LENGTH:
+        raise SuiteError(
+            f"{notebook} has a `parameters` cell of {len(source):,} characters: keep it below {MAX_LENGTH:,}"
+        )
     try:
-        statements = ast.parse(source).body
-    except SyntaxError as error:
+        statements, comments = ast.parse(source).body, _comments(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise SuiteError(f"{notebook} has a `parameters` cell that is no Python ({error}): mend it") from error
-    comments = _comments(source)
-    return [_parameter(statement, comments, notebook) for statement in statements if not _is_text(statement)]
+    try:
+        return [_parameter(statement, comments) for statement in statements if not _is_text(statement)]
+    except _NotSimple as error:
+        line = source.splitlines()[error.line - 1].strip()[:80]
+        raise SuiteError(
+            f"{notebook} has `{line}` in its `parameters` cell, where each line is `name: type = literal  # help`, "
+            "of str, int, float, bool, list, dict, None: move it to the next cell"
+        ) from None
 
 
-def _parameter(statement: ast.stmt, comments: Mapping[int, str], notebook: str) -> Parameter:
+class _NotSimple(ValueError):
+    """A statement is no parameter."""
+
+    def __init__(self, statement: ast.stmt):
+        super().__init__()
+        self.line = statement.lineno
+
+
+def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
     match statement:
         case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=ast.expr() as value):
-            annotation = kind.value if isinstance(kind, ast.Constant) and kind.value else ast.unparse(kind)
+            pass
         case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            annotation = ""
+            kind = None
         case _:
-            raise SuiteError(_not_simple(statement, notebook))
+            raise _NotSimple(statement)
     try:
         default = ast.literal_eval(value)
-        annotation = str(annotation) or (type(default).__name__ if default is not None else "object")
-        return _known_type(Parameter(name, annotation, default, comments.get(statement.end_lineno or 0, "")))
-    except (ValueError, TypeError, NameError, SyntaxError, PydanticUserError):
-        raise SuiteError(_not_simple(statement, notebook)) from None
+        parameter = Parameter(name, _annotation(kind, default), default, comments.get(statement.end_lineno or 0, ""))
+        parameter.accepts(default)  # whether its annotation is a type
+        return parameter
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, PydanticUserError):
+        raise _NotSimple(statement) from None
 
 
-def _known_type(parameter: Parameter) -> Parameter:
-    """The parameter itself; the errors of evaluating its annotation pass through."""
-    parameter.accepts(parameter.default)
-    return parameter
+def _annotation(kind: ast.expr | None, default: Any) -> str:
+    match kind:
+        case None:
+            return type(default).__name__ if default is not None else "object"
+        case ast.Constant(value=str() as text):
+            return text
+    return ast.unparse(kind)
 
 
-def _not_simple(statement: ast.stmt, notebook: str) -> str:
-    return (
-        f"{notebook} has `{ast.unparse(statement)}` in its `parameters` cell, where each line is "
-        "`name: type = literal  # help`, of str, int, float, bool, list, dict, None: move it to the next cell"
-    )
+def _type(annotation: ast.expr | str) -> Any:
+    """The type that an annotation names; nothing of it is evaluated. Raises ValueError for all but TYPES, None, their
+    unions, and lists and dicts of them."""
+    match annotation:
+        case str():
+            return _type(ast.parse(annotation, mode="eval").body)
+        case ast.Constant(value=None):
+            return None
+        case ast.Name(id=name) if name in TYPES:
+            return TYPES[name]
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return Union[_type(left), _type(right)]  # noqa: UP007  (None | None is no type)
+        case ast.Subscript(value=ast.Name(id="list"), slice=item):
+            return list[_type(item)]  # type: ignore[misc]
+        case ast.Subscript(value=ast.Name(id="dict"), slice=ast.Tuple(elts=[key, value])):
+            return dict[_type(key), _type(value)]  # type: ignore[misc]
+    raise ValueError("no type")
 
 
 def _is_text(statement: ast.stmt) -> bool:

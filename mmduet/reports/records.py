@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import nbformat
 import yaml
-from pydantic import BaseModel
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from mmduet.reports.metrics import Metric
 from mmduet.reports.thumbnails import Thumbnail
@@ -36,6 +36,13 @@ class Provenance(BaseModel):
     command: str
 
 
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("it lies outside the years 1 to 9999 in UTC") from None
+
+
 class RunRecord(BaseModel):
     """One execution of a run. `fingerprint` is of what decided it, `page` of what its page was made with.
 
@@ -50,8 +57,8 @@ class RunRecord(BaseModel):
     defaults: dict[str, Any] = {}
     status: Literal["done", "failed"]
     error: str = ""
-    started: datetime
-    seconds: float
+    started: Annotated[AwareDatetime, AfterValidator(_in_utc)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     metrics: list[Metric]
     thumbnail: Thumbnail | None = None
     provenance: Provenance
@@ -61,7 +68,7 @@ class RunRecord(BaseModel):
     @property
     def when(self) -> str:
         """When it started, in UTC: `2026-03-01 14:05 UTC`."""
-        return self.started.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return self.started.strftime("%Y-%m-%d %H:%M UTC")
 
     @property
     def duration(self) -> str:

@@ -2,6 +2,8 @@
 
 import difflib
 import itertools
+import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,14 +13,23 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from mmduet.errors import SuiteError
+from mmduet.errors import AnnotationError, SuiteError
+from mmduet.files import read_text
 
+MAX_SIZE = 1_000_000  # characters of a suite …
+MAX_NODES = 100_000  # … and its keys and values, each alias counted as what it stands for
+MAX_RUNS = 1_000
+MAX_TIMEOUT = 31 * 24 * 3600  # s
+MAX_NAME = 180  # bytes: with its endings a file name
 FILE_NAME = r"^[\w][\w.+=-]*$"
 Name = Annotated[str, Field(pattern=FILE_NAME)]
 
 
 class RunEntry(BaseModel):
-    """One entry of `runs`; a matrix stands for one run per combination of its values."""
+    """One entry of `runs`; a matrix stands for one run per combination of its values.
+
+    cell_timeout: s after which a cell that still runs fails; None: no limit.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -26,6 +37,7 @@ class RunEntry(BaseModel):
     notebook: str
     parameters: dict[str, JsonValue] = {}
     matrix: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = {}
+    cell_timeout: Annotated[int, Field(gt=0, le=MAX_TIMEOUT)] | None = None
 
     @model_validator(mode="after")
     def _no_parameter_twice(self) -> Self:
@@ -49,13 +61,14 @@ class SuiteFile(BaseModel):
 class Run:
     """One notebook with one set of parameters; `notebook` is as seen from the project's root.
 
-    `defaults` is what the notebook declares, once `check_suite` has looked into it.
+    `defaults` is what the notebook declares, once `check_suite` has looked into it. `cell_timeout`: s.
     """
 
     name: str
     notebook: str
     parameters: Mapping[str, Any]
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    cell_timeout: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,8 @@ def load_suite(path: Path | str) -> Suite:
     """
     path = Path(path)
     written = _validated(_read_yaml(path), path)
+    if sum(_count(entry) for entry in written.runs) > MAX_RUNS:
+        raise SuiteError(f"{path} has more than {MAX_RUNS} runs: shorten its matrices, or make several suites of it")
     runs = tuple(run for entry in written.runs for run in _expand(entry))
     _check_names(runs, path)
     folders = path.resolve().parents
@@ -97,7 +112,16 @@ def fill_output(value: Any, folder: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which 4e-4 is a number, a date is a text, and a key given twice is an error."""
+    """YAML in which 4e-4 is a number, a date is a text, and a key given twice is an error.
+
+    Nothing can be much larger than it is written, as aliases of aliases would be.
+    """
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node and _expanded(node, {}) > MAX_NODES:
+            raise yaml.YAMLError(f"it stands for more than {MAX_NODES} values")
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         plain = [key for key, _ in node.value if not key.tag.endswith(":merge")]
@@ -117,18 +141,36 @@ _Loader.add_implicit_resolver(
 )
 
 
+def _expanded(node: yaml.Node, counts: dict[int, int]) -> int:
+    """How many nodes a node stands for."""
+    if id(node) not in counts:
+        counts[id(node)] = MAX_NODES + 1  # if it is within itself, it has no end
+        parts = [] if isinstance(node, yaml.ScalarNode) else node.value
+        inner = itertools.chain(*parts) if isinstance(node, yaml.MappingNode) else parts
+        counts[id(node)] = 1 + sum(_expanded(part, counts) for part in inner)
+    return counts[id(node)]
+
+
 def _read_yaml(path: Path) -> Any:
+    if not os.path.exists(path):
+        raise SuiteError(f"{path} is not there: give a suite's path, such as reports/suites/demo.yaml")
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except FileNotFoundError:
-        raise SuiteError(f"{path} is not there: give a suite's path, such as reports/suites/demo.yaml") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path} cannot be read ({error}): give a YAML file") from error
+        text = read_text(path)
+    except AnnotationError as error:
+        raise SuiteError(str(error)) from error
+    if len(text) > MAX_SIZE:
+        raise SuiteError(f"{path} has {len(text)} characters: give a suite below {MAX_SIZE}")
+    try:
+        return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise SuiteError(f"{path}, line {line}: {error.problem}: correct the YAML") from error
-    except yaml.YAMLError as error:
-        raise SuiteError(f"{path} is no YAML ({error}): correct it") from error
+    except RecursionError:
+        raise SuiteError(f"{path} is nested too deeply: correct the YAML") from None
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
+        # an explicit tag, such as !!int, has PyYAML convert texts unchecked
+        reason = " ".join(str(error).split())[:200]
+        raise SuiteError(f"{path} is no YAML ({reason}): correct it") from error
 
 
 def _validated(document: Any, path: Path) -> SuiteFile:
@@ -144,6 +186,8 @@ def _sentence(error: Any) -> str:
     """One pydantic error as entry, value, rule and fix."""
     *parents, key = error["loc"] or ("",)
     entry = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+    found = repr(error["input"])
+    found = found if len(found) < 120 else found[:117] + "..."
     match error["type"]:
         case "extra_forbidden":
             known = list((RunEntry if parents else SuiteFile).model_fields)
@@ -152,12 +196,16 @@ def _sentence(error: Any) -> str:
         case "missing":
             return f"{entry} is missing: add it"
         case "string_pattern_mismatch":
-            return f"{entry} is {error['input']!r}, but it names files: use letters, digits and . _ + = -"
+            return f"{entry} is {found}, but it names files: use letters, digits and . _ + = -"
         case "value_error":
             return f"{entry} {error['ctx']['error']}"
         case "model_type":
-            return f"{entry or 'the file'} is {error['input']!r}, not keys and values: write `key: value` lines"
-    return f"{entry} is {error['input']!r}, but {error['msg'].lower()}: correct it"
+            return f"{entry or 'the file'} is {found}, not keys and values: write `key: value` lines"
+    return f"{entry} is {found}, but {error['msg'].lower()}: correct it"
+
+
+def _count(entry: RunEntry) -> int:
+    return math.prod(len(values) for values in entry.matrix.values())
 
 
 def _expand(entry: RunEntry) -> Iterator[Run]:
@@ -166,7 +214,7 @@ def _expand(entry: RunEntry) -> Iterator[Run]:
         chosen = dict(zip(entry.matrix, picks, strict=True))
         name = "-".join([entry.name, *(f"{key}={labels[key][pick]}" for key, pick in chosen.items())])
         values = {key: entry.matrix[key][pick] for key, pick in chosen.items()}
-        yield Run(name, entry.notebook, {**entry.parameters, **values})
+        yield Run(name, entry.notebook, {**entry.parameters, **values}, cell_timeout=entry.cell_timeout)
 
 
 def _labels(values: list[Any]) -> list[str]:
@@ -185,3 +233,5 @@ def _check_names(runs: tuple[Run, ...], path: Path) -> None:
             raise SuiteError(f"{path}: two runs are named {run.name}, but each makes its own file: rename one")
         if run.name.lower() in ("index", "history") or run.name.lower().endswith(".failed"):
             raise SuiteError(f"{path}: a run is named {run.name}, but that name is taken: rename it")
+        if len(run.name.encode()) > MAX_NAME:
+            raise SuiteError(f"{path}: the name {run.name[:40]}… is too long for a file: shorten it, or the matrix")

@@ -27,7 +27,7 @@ class Curve(BaseModel):
     """Evenly spaced heights, 0 at the bottom; None is a gap."""
 
     name: str
-    heights: list[Share | None]
+    heights: Annotated[list[Share | None], Field(min_length=1)]
 
 
 class Thumbnail(BaseModel):

@@ -24,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         error="",
     )
 
-    def made_up(notebook: Path, output: Path, parameters: dict[str, Any], *, folder: Path) -> Execution:
+    def made_up(notebook: Path, output: Path, parameters: dict[str, Any], **_: Any) -> Execution:
         state.ran.append(parameters)
         return Execution(nbformat.read(notebook, as_version=4), state.error, datetime.now(UTC), 1.0)
 

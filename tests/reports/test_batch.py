@@ -183,14 +183,16 @@ def test_a_suite_runs_goes_on_after_failures_and_tells_them(tmp_path: Path, caps
     write_notebook(tmp_path / "notebooks" / "good.ipynb", RECORDING)
     write_notebook(tmp_path / "notebooks" / "bad.ipynb", "print('so far')", f"raise ValueError({HOSTILE!r})")
     write_notebook(tmp_path / "notebooks" / "dying.ipynb", "import os; os._exit(9)")
+    write_notebook(tmp_path / "notebooks" / "endless.ipynb", "while True: pass")
     runs = """\
   - {name: bad, notebook: notebooks/bad.ipynb}
   - {name: dying, notebook: notebooks/dying.ipynb}
+  - {name: endless, notebook: notebooks/endless.ipynb, cell_timeout: 1}
   - {name: good, notebook: notebooks/good.ipynb, parameters: {where: "{output}"}, matrix: {threshold: [0.3, 0.7]}}
 """
     result = run_suite(write_suite(tmp_path, runs))
-    assert result.failed == ["bad", "dying"]
-    assert "2 of 4 runs failed (bad, dying)" in capsys.readouterr().out
+    assert result.failed == ["bad", "dying", "endless"]
+    assert "3 of 5 runs failed (bad, dying, endless)" in capsys.readouterr().out
     folder = result.index.parent
     assert folder == tmp_path / "reports" / "out" / "try"
     assert (folder / "good-threshold=0.3" / "made.txt").is_file()
@@ -207,6 +209,7 @@ def test_a_suite_runs_goes_on_after_failures_and_tells_them(tmp_path: Path, caps
     assert "so far" in bad
     assert "The run ended early: ValueError: <img src=x" in bad
     assert "An Exception was encountered" not in bad, "papermill's own marks are HTML in Markdown"
+    assert "ran longer than 1 s, the suite&#39;s cell_timeout" in (folder / "endless.failed.html").read_text()
     assert "the kernel died" in (folder / "dying.failed.html").read_text()
 
     index = result.index.read_text()

@@ -1,5 +1,6 @@
 """Suites: what is wrong in one is told in a sentence; a matrix stands for its combinations."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,12 @@ import pytest
 from mmduet.errors import SuiteError
 from mmduet.reports import load_suite
 from tests.reports.samples import write_suite
+
+BOMB = (
+    "{a: &a [1, 1], "
+    + ", ".join(f"{y}: &{y} [*{x}, *{x}, *{x}, *{x}]" for x, y in itertools.pairwise("abcdefghij"))
+    + "}"
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +31,15 @@ from tests.reports.samples import write_suite
         ("  - {name: a, notebook: n", "line 5: expected"),
         ("  - a", "runs[0] is 'a', not keys and values"),
         ("  []", "runs is [], but"),
+        ("  - {name: a, notebook: n, cell_timeout: 0}", "runs[0].cell_timeout is 0, but"),
+        (f"  - {{name: {'a' * 200}, notebook: n}}", "too long for a file"),
+        ("  - {name: a, notebook: n, parameters: {x: !!int a}}", "is no YAML (invalid literal for int()"),
+        ("  - {name: a, notebook: n, parameters: {x: !!bool a}}", "is no YAML"),
+        ("  - {name: a, notebook: n, parameters: {x: !!python/name:os.system a}}", "could not determine a constructor"),
+        ("  - {name: a, notebook: n, parameters: {x: " + "[" * 900 + "]" * 900 + "}}", "is nested too deeply"),
+        ("  - {name: a, notebook: n, parameters: &x {x: *x}}", "it stands for more than 100000 values"),
+        (f"  - {{name: a, notebook: n, parameters: {BOMB}}}", "it stands for more than 100000 values"),
+        ("  - {name: a, notebook: n, matrix: {x: &m [1,2,3,4,5,6,7,8,9,10,11], y: *m, z: *m}}", "more than 1000 runs"),
     ],
 )
 def test_a_wrong_suite_is_told_in_one_sentence(tmp_path: Path, runs: str, told: str) -> None:
@@ -52,3 +68,13 @@ def test_a_matrix_becomes_one_run_per_combination(tmp_path: Path) -> None:
 def test_matrix_values_that_look_alike_are_numbered(tmp_path: Path) -> None:
     suite = load_suite(write_suite(tmp_path, "  - {name: a, notebook: n, matrix: {model: [x/y, x y]}}\n"))
     assert [run.name for run in suite.runs] == ["a-model=1", "a-model=2"]
+
+
+def test_defaults_can_be_shared(tmp_path: Path) -> None:
+    runs = (
+        "  - {name: a, notebook: n, parameters: &same {steps: 3}, cell_timeout: 60}\n"
+        "  - {name: b, notebook: n, parameters: {<<: *same, lr: 1e-3}}\n"
+    )
+    suite = load_suite(write_suite(tmp_path, runs))
+    assert suite.runs[1].parameters == {"steps": 3, "lr": 1e-3}
+    assert [run.cell_timeout for run in suite.runs] == [60, None]

@@ -164,7 +164,10 @@ def test_a_threshold_is_used_while_it_runs(player: LiveDuet) -> None:
         ({"frame_fps": 0}, "frame_fps=0.0: give a positive number"),
         ({"frame_fps": None}, "frame_fps"),
         ({"repetition_penalty": -1}, "repetition_penalty=-1.0"),
-        ({"clip": "none.mp4"}, "none.mp4 does not exist"),
+        ({"clip": "none.mp4"}, "none.mp4 is in none of the player's folders"),
+        ({"clip": "/etc/passwd"}, "/etc/passwd is in none of the player's folders"),
+        ({"clip": "/dev/zero"}, "is in none of the player's folders"),
+        ({"clip": "a\0b"}, "is in none of the player's folders"),
         ({"threshold": "NaN"}, "threshold=nan"),
     ],
 )
@@ -179,7 +182,42 @@ def test_what_cannot_be_is_told_and_not_taken(player: LiveDuet, state: dict[str,
     assert player.message == ""
 
 
-def test_another_clip_ends_the_run(player: LiveDuet, tmp_path: Path) -> None:
+def test_a_page_cannot_lead_out_of_the_folders(player: LiveDuet, tmp_path: Path) -> None:
+    folder = Path(player.clips[0]).parent
+    outside = write_clip(tmp_path / "outside.mp4")
+    (folder / "link.mp4").symlink_to(outside)
+    for clip in (
+        outside,
+        folder / "link.mp4",
+        f"{folder}/../../{outside.relative_to(tmp_path.parent.parent)}",
+        3,
+        None,
+    ):
+        sent(player, clip=str(clip) if isinstance(clip, Path) else clip)
+        assert "is in none of the player's folders" in player.message
+        assert player.clip == player.clips[0]
+    sent(player, clip=str(folder / "none.mp4"))
+    assert "none.mp4 does not exist" in player.message
+    beside = write_clip(folder / "beside.mp4")
+    sent(player, clip=str(beside))
+    assert player.clip == str(beside), "one beside the clips can be typed"
+    player.clip = str(outside)
+    assert player.title == "outside.mp4", "Python may read what it likes"
+
+
+def test_only_the_newest_players_keep_their_clips(session: DuetSession, clips: list[Path]) -> None:
+    players = [LiveDuet(session, clips) for _ in range(10)]
+    assert [bool(player.video) for player in players] == [False] * 6 + [True] * 4
+    assert "press Watch to show it again" in players[0].note
+    players[0].real_time = False
+    players[0].start()
+    players[0].wait(PATIENCE)
+    assert (players[0].video, players[0].note) == (clips[0].read_bytes(), "")
+    for player in players:
+        player.close()
+
+
+def test_another_clip_ends_the_run(player: LiveDuet) -> None:
     player.start()
     player.pause()
     sent(player, clip=player.clips[1])
@@ -189,7 +227,7 @@ def test_another_clip_ends_the_run(player: LiveDuet, tmp_path: Path) -> None:
     player.start()
     player.wait(PATIENCE)
     assert (player.state, len(player.trace)) == ("ended", 8)
-    sent(player, clip=str(write_sound(tmp_path / "sound.mp4")))
+    sent(player, clip=str(write_sound(Path(player.clip).with_name("sound.mp4"))))
     assert "no picture track" in player.message
     assert (player.state, player.clip) == ("ended", player.clips[1])
 

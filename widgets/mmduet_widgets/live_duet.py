@@ -1,6 +1,7 @@
 """LiveDuet: the DuetPlayer of a clip that the model is watching right now."""
 
 import copy
+import itertools
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,14 +32,15 @@ NOT_STARTED = {
     "spans": [], "thresholds": [], "state": "idle", "message": "", "stale": False,
 }  # fmt: skip
 SEND_EVERY = 0.15  # s between two traces sent to the browser …
+CLIPS_KEPT = 4  # players whose clips stay in memory: the newest
 FRAMES_SENT = 10_000  # … and frames a second: each time the whole trace is sent
 
 
 class LiveDuet(DuetPlayer):
     """Watches a clip while one looks on: scores and words come up as the model has them, questions go in.
 
-    session: gives the model and the first settings; it is copied, not used. clips: paths to choose from; others can be
-    typed. trace: what it saw of the first of them already; runs begin with the same questions. spans: of that clip, as
+    session: gives the model and the first settings; it is copied, not used. clips: paths to choose from; others of
+    their folders can be typed. trace: what it saw of the first of them already; runs begin with the same questions. spans: of that clip, as
     for DuetPlayer. examples: questions to choose from.
 
     `start`, `pause`, `resume`, `stop`, `ask` and `forget` do what the buttons do and return at once: a thread watches.
@@ -49,7 +51,8 @@ class LiveDuet(DuetPlayer):
     `frame_fps`, 1/s, `remove_assistant_turns` and `repetition_penalty`, 1 for none, hold from the next `start` on;
     `stale` says that one differs. Another `clip` ends the run.
 
-    One player watches in a kernel: a new one stops all others, as `close` does. Raises DuetError for a clip that cannot
+    One player watches in a kernel: a new one stops all others, as `close` does. The newest CLIPS_KEPT players keep their
+    clips in memory; an older one shows its clip again from the next `start` on. Raises DuetError for a clip that cannot
     be read, for no clip, and for a policy other than ScoreThreshold and ScoreSum.
     """
 
@@ -69,6 +72,7 @@ class LiveDuet(DuetPlayer):
     stale = t.Bool(read_only=True).tag(sync=True)
 
     _players: ClassVar["WeakSet[LiveDuet]"] = WeakSet()
+    _numbers: ClassVar = itertools.count()
     _watcher: Watcher | None = None
 
     def __init__(
@@ -83,8 +87,13 @@ class LiveDuet(DuetPlayer):
         paths = list(dict.fromkeys(str(Path(clip)) for clip in clips))
         if not paths:
             raise DuetError("clips=[]: give the path of at least one clip.")
-        for player in list(self._players):
+        earlier = sorted(self._players, key=lambda player: player._number)
+        for player in earlier:
             player.stop()
+        for player in earlier[: 1 - CLIPS_KEPT]:
+            player._release_clip()
+        self._number = next(self._numbers)
+        self._folders = {Path(path).resolve().parent for path in paths}  # that the page may choose from
         self._lock = RLock()  # the watcher's thread and the kernel's both set traits
         self._session = session
         self._used: dict[str, Any] = {}  # the settings of the run that is shown; none before there is one
@@ -111,6 +120,8 @@ class LiveDuet(DuetPlayer):
     def start(self) -> None:
         """Watch the clip from its start, with the settings as they are; a run that is on is stopped."""
         self.stop()
+        if not self.video:
+            self._load_clip()
         session = self._new_session()
         watcher = Watcher(session, self.clip, real_time=self.real_time, after=self._watcher, changed=self._follow)
         for text in self._opening:
@@ -228,14 +239,23 @@ class LiveDuet(DuetPlayer):
         if not change["old"]:
             return  # the first one is there
         self.stop()
-        video, note = read_clip(change["new"])
-        title = Path(change["new"]).name
         with self._lock:
+            self._load_clip()
             self._used = {}
             self.time = 0.0
-            shown = {"title": title, "note": note, "video": video, "policy": policy_data(self._new_policy())}
+            shown = {"title": Path(change["new"]).name, "policy": policy_data(self._new_policy())}
             for name, value in {**shown, **NOT_STARTED}.items():
                 self.set_trait(name, value)
+
+    def _load_clip(self) -> None:
+        video, note = read_clip(self.clip)
+        self.set_trait("video", video)
+        self.set_trait("note", note)
+
+    def _release_clip(self) -> None:
+        if self.video:
+            self.set_trait("video", b"")
+            self.set_trait("note", "The clip is no longer in memory: press Watch to show it again.")
 
     # from the browser
 
@@ -243,10 +263,20 @@ class LiveDuet(DuetPlayer):
         """What the browser sets. What cannot be is told in `message`, and the browser gets the old value back."""
         with self._lock:
             try:
+                if "clip" in sync_data:
+                    self._check_folder(sync_data["clip"])
                 super().set_state(sync_data)
             except (DuetError, t.TraitError) as error:
                 self.set_trait("message", str(error))
                 self.send_state([name for name in sync_data if name in self.keys])
+
+    def _check_folder(self, clip: Any) -> None:
+        """A page, whoever opened it, reads no files but those beside the clips that the player was made with."""
+        if not isinstance(clip, str) or _folder(clip) not in self._folders:
+            folders = ", ".join(map(str, sorted(self._folders)))
+            raise SettingError(
+                f"{str(clip)[:200]} is in none of the player's folders ({folders}): choose a clip of them."
+            )
 
     def _obey(self, _: Any, content: dict[str, Any], __: Any) -> None:
         """A command, {"command": name} and for ask its "text"."""
@@ -280,3 +310,11 @@ class LiveDuet(DuetPlayer):
             self.time = float(trace.times[-1]) if len(trace) else 0.0
         self.set_trait("state", watcher.state)
         self._sent = time.monotonic()
+
+
+def _folder(clip: str) -> Path | None:
+    """Where a file really lies; None for a name that no file can have."""
+    try:
+        return Path(clip).resolve().parent
+    except (OSError, ValueError, RuntimeError):
+        return None

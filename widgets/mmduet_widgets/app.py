@@ -1,0 +1,33 @@
+"""The server of `make app`: which messages a page may send to it."""
+
+from typing import Any
+
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+
+PROTOCOL = "v1.kernel.websocket.jupyter.org"
+PARTS = range(6, 1001)  # offsets of a message: of its channel, header, parent header, metadata, content, buffers, end
+
+
+class CheckedConnection(ZMQChannelsWebsocketConnection):
+    """Drops messages that are not of Jupyter's binary protocol.
+
+    Jupyter believes the number of parts in a message's first bytes: 8 bytes would have it build a list without end.
+    """
+
+    def handle_incoming_message(self, incoming_msg: Any) -> None:
+        if self.subprotocol == PROTOCOL and is_message(incoming_msg):
+            super().handle_incoming_message(incoming_msg)
+        else:
+            self.log.warning("a message that is not of Jupyter's protocol was dropped")
+
+
+def is_message(message: Any) -> bool:
+    """Whether a message has all parts that it announces, one after the other."""
+    if not isinstance(message, bytes):
+        return False
+    count = int.from_bytes(message[:8], "little")
+    head = 8 * (count + 1)
+    if count not in PARTS or len(message) < head:
+        return False
+    offsets = [int.from_bytes(message[place : place + 8], "little") for place in range(8, head, 8)]
+    return offsets == sorted(offsets) and (offsets[0], offsets[-1]) == (head, len(message))
