@@ -26,7 +26,6 @@ from mmduet.reports.records import RunRecord, files_hash
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "template"
 PLOT = "application/vnd.plotly.v1+json"
-WIDGET = "application/vnd.jupyter.widget-view+json"
 PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
 ORDER = (PLOT, "text/html", "text/markdown", *PICTURES, "text/latex", "text/plain")
 TOLD_ABOVE = {"parameters", "injected-parameters", "papermill-error-cell-tag"}  # tags of cells
@@ -80,7 +79,7 @@ class ReportExporter(TemplateExporter):
         environment = super()._create_environment()
         environment.autoescape = True
         filters = ("stream_html", "script_json", "code_html", "inert_html")
-        functions = ("best_kind", "picture", "merge_streams")
+        functions = ("best_kind", "is_progress", "picture", "merge_streams")
         environment.filters |= {name: getattr(outputs, name) for name in filters}
         environment.globals |= {name: getattr(outputs, name) for name in functions}
         return environment
@@ -107,7 +106,7 @@ def _report(notebook: NotebookNode) -> dict[str, Any]:
         "seed": given.get("seed", declared["seed"].default if "seed" in declared else "none"),
         "metrics": recorded_metrics(notebook),
         "thumbnail": thumbnails.MIMETYPE,
-        "widget": WIDGET,
+        "widget": outputs.VIEW,
         "prose": Prose(),
         "nonce": secrets.token_urlsafe(16),
         "order": ORDER,

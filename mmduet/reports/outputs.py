@@ -13,10 +13,17 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+VIEW = "application/vnd.jupyter.widget-view+json"
 FORBIDDEN = ["script", "link", "meta", "base", "object", "embed", "form", "noscript"]
 REMOTE = re.compile(r"^\s*(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 REMOTE_STYLE = re.compile(r"@import[^;]*;?|url\(\s*['\"]?\s*(?:https?:)?//[^)]*\)", re.IGNORECASE)
 NUMBER = re.compile(r"^\s*[-+]?[\d.,]+(e[-+]?\d+)?\s*%?\s*$|^NaN$", re.IGNORECASE)
+PROGRESS = re.compile(r"\d+ ?%|\b\d+it\b")
+LEFT_OUT = (
+    '<p class="left-out">An output is left out here: scripts draw it, and a report runs none. Of plotly, return or '
+    "show() the figure; of a widget of mmduet_widgets, show(widget).</p>"
+)
+SEEN = ["img", "svg", "canvas", "video", "audio", "iframe", "table", "hr", "input", "progress", "meter"]
 MOVES = re.compile(r"(\r\n|\n|\r|\x1b\[A)")
 CODES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -78,8 +85,11 @@ def inert_html(source: str, nonce: str) -> Markup:
     `nonce`, and the frame is sandboxed.
     """
     soup = BeautifulSoup(source, "html.parser")
+    scripted = bool(soup.find("script"))
     for tag in soup.find_all(FORBIDDEN):
         tag.decompose()
+    if scripted and not soup.get_text(strip=True) and not soup.find(SEEN):
+        return Markup(LEFT_OUT)
     for tag in soup.find_all(True):
         _strip_attributes(tag)
     for style in soup.find_all("style", scoped=True):
@@ -97,6 +107,11 @@ def inert_html(source: str, nonce: str) -> Markup:
 def best_kind(data: Mapping[str, Any], order: tuple[str, ...]) -> str:
     """The first of `order` in an output's data; text/plain if none is."""
     return next((kind for kind in order if kind in data), "text/plain")
+
+
+def is_progress(data: Mapping[str, Any]) -> bool:
+    """Whether an output is the widget of a progress bar."""
+    return VIEW in data and bool(PROGRESS.search(str(data.get("text/plain", ""))))
 
 
 def _strip_attributes(tag: Tag) -> None:

@@ -1,6 +1,9 @@
 """Notebook 03 as `make app` serves it: behind a token, on loopback, with the live player at work."""
 
+import asyncio
+import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
@@ -31,7 +34,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
         load_notebook_node(str(REPOSITORY / name)), {**SMALL, "data": str(folder / "datasets")}, report_mode=False
     )
     nbformat.write(notebook, folder / name)
-    served = re.search(rf"JUPYTER_PATH=widgets \$\(BIN\)/voila {name} (.+)", (REPOSITORY / "Makefile").read_text())
+    (folder / "notebooks" / "picture.png").write_bytes(b"a picture")
+    made = subprocess.run(["make", "-n", "app"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    served = re.search(rf"JUPYTER_PATH=widgets \S+/voila {name} (.+)", made)
     assert served
     with serve(folder, "voila", name, *served[1].split(), JUPYTER_PATH=str(REPOSITORY / "widgets")) as address:
         yield address
@@ -43,6 +48,48 @@ def test_it_wants_its_token(app: tuple[str, str]) -> None:
         assert "/login" in answer.url
     with pytest.raises(HTTPError, match="403"):
         urlopen(f"{address}/api/kernels/00000000-0000-0000-0000-000000000000")
+
+
+@pytest.mark.parametrize("name", ["picture.png", "notebooks/picture.png", "03_duet_inference.ipynb"])
+def test_files_beside_the_notebook_are_not_served(app: tuple[str, str], name: str) -> None:
+    address, token = app
+    for query in ("", f"?{token}"):
+        with pytest.raises(HTTPError, match="403"):
+            urlopen(f"{address}/voila/files/{name}{query}")
+
+
+MALFORMED = [
+    (2**62).to_bytes(8, "little"),  # so many parts
+    (2**31 - 1).to_bytes(4, "big"),  # the same, in the older protocol
+    b"",
+    "no message",
+    "{}",
+    '{"channel": "shell", "header": {"msg_type": "execute_request"}}',
+]
+
+
+async def send(address: str, token: str, kernel: str, protocols: list[str]) -> None:
+    """Sends MALFORMED to a kernel, as a visitor could."""
+    from tornado.httpclient import HTTPRequest
+    from tornado.websocket import websocket_connect
+
+    url = f"{address.replace('http', 'ws', 1)}/api/kernels/{kernel}/channels?session_id=a&{token}"
+    for message in MALFORMED:
+        connection = await websocket_connect(HTTPRequest(url), subprotocols=protocols)
+        await connection.write_message(message, binary=isinstance(message, bytes))
+        connection.close()
+
+
+@pytest.mark.parametrize("protocols", [[], ["v1.kernel.websocket.jupyter.org"]])
+def test_a_malformed_message_does_not_stop_the_server(app: tuple[str, str], protocols: list[str]) -> None:
+    address, token = app
+    with urlopen(f"{address}/?{token}", timeout=90) as answer:
+        config = re.search(r'id="jupyter-config-data"[^>]*>(.+?)</script>', answer.read().decode(), re.DOTALL)
+    assert config
+    kernel = json.loads(config[1])["kernelId"]
+    asyncio.run(send(address, token, kernel, protocols))
+    with urlopen(f"{address}/api/kernels/{kernel}?{token}", timeout=10) as answer:
+        assert json.load(answer)["id"] == kernel, "server and kernel are there"
 
 
 def test_its_player_watches_live(browser: Browser, app: tuple[str, str]) -> None:

@@ -78,9 +78,14 @@ def test_what_needs_a_kernel_or_is_for_the_index_is_left_out() -> None:
     progress = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "Loading: 0%"}
     page_of_a_widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "2"}, "text/html": "<p>its page</p>"}
     thumbnail = {thumbnails.MIMETYPE: {}, "text/html": "<svg></svg>"}
-    outputs = [new_output("display_data", data=data) for data in (progress, page_of_a_widget, thumbnail)]
+    other = {"application/vnd.jupyter.widget-view+json": {"model_id": "3"}, "text/plain": "IntSlider(value=3)"}
+    scripted = {"text/html": "<div id='plot'></div><script>draw()</script>", "text/plain": "Plot()"}
+    bundles = (progress, page_of_a_widget, thumbnail, other, scripted)
+    outputs = [new_output("display_data", data=data) for data in bundles]
     soup = BeautifulSoup(export_html(new_notebook(cells=[new_code_cell("x", outputs=outputs)])), "html.parser")
-    assert [shown.get_text(strip=True) for shown in soup.select(".displayed, .printed")] == ["its page"]
+    assert [shown.get_text(strip=True)[:20] for shown in soup.select(".displayed > p, .printed, .left-out")] == [
+        "its page", "A widget is left out", "An output is left ou", 
+    ]  # fmt: skip
 
 
 def test_contents_lead_to_headings_of_their_own() -> None:

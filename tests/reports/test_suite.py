@@ -9,11 +9,8 @@ from mmduet.errors import SuiteError
 from mmduet.reports import load_suite
 from tests.reports.samples import write_suite
 
-BOMB = (
-    "{a: &a [1, 1], "
-    + ", ".join(f"{y}: &{y} [*{x}, *{x}, *{x}, *{x}]" for x, y in itertools.pairwise("abcdefghij"))
-    + "}"
-)
+LISTS = ", ".join(f"{y}: &{y} [*{x}, *{x}, *{x}, *{x}]" for x, y in itertools.pairwise("abcdefghij"))
+BOMB = f"{{a: &a [1, 1], {LISTS}}}"
 
 
 @pytest.mark.parametrize(

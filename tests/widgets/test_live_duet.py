@@ -166,8 +166,6 @@ def test_a_threshold_is_used_while_it_runs(player: LiveDuet) -> None:
         ({"repetition_penalty": -1}, "repetition_penalty=-1.0"),
         ({"clip": "none.mp4"}, "none.mp4 is in none of the player's folders"),
         ({"clip": "/etc/passwd"}, "/etc/passwd is in none of the player's folders"),
-        ({"clip": "/dev/zero"}, "is in none of the player's folders"),
-        ({"clip": "a\0b"}, "is in none of the player's folders"),
         ({"threshold": "NaN"}, "threshold=nan"),
     ],
 )

@@ -9,9 +9,11 @@ from IPython.display import display
 
 
 class Exportable(Protocol):
-    """What has a page that needs no kernel."""
+    """A widget with a page that needs no kernel."""
 
     def to_html(self) -> str: ...
+
+    def _repr_mimebundle_(self) -> Any: ...
 
 
 @runtime_checkable
@@ -22,9 +24,12 @@ class Reportable(Protocol):
 
 
 def show(widget: Exportable) -> None:
-    """Display a widget; where a report is being made (`mmduet report` sets MMDUET_REPORT), what stands for it."""
+    """Display a widget, and beside it the page that stands for it wherever there is no kernel.
+
+    `mmduet report` sets MMDUET_REPORT; then what stands for the widget is displayed alone.
+    """
     if not os.environ.get("MMDUET_REPORT"):
-        display(widget)
+        display(_bundle(widget), raw=True)
     elif isinstance(widget, Reportable):
         display(*widget.report())
     else:
@@ -33,12 +38,21 @@ def show(widget: Exportable) -> None:
 
 @contextmanager
 def showing(widget: Exportable) -> Iterator[None]:
-    """Show a widget that follows what the block does: from its start, in a report at its end, however it ends."""
-    reporting = bool(os.environ.get("MMDUET_REPORT"))
-    if not reporting:
-        show(widget)
+    """Show a widget that follows what the block does: from its start, and its page as it is when the block ends."""
+    handle = None
+    if not os.environ.get("MMDUET_REPORT"):
+        handle = display(_bundle(widget), raw=True, display_id=True)
     try:
         yield
     finally:
-        if reporting:
+        if handle:
+            handle.update(_bundle(widget), raw=True)
+        else:
             show(widget)
+
+
+def _bundle(widget: Exportable) -> dict[str, Any]:
+    """The view for pages with a kernel, and the page for others."""
+    view = widget._repr_mimebundle_()
+    data = view[0] if isinstance(view, tuple) else view  # anywidget gives metadata, too
+    return {**data, "text/html": widget.to_html()}

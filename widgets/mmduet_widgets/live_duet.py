@@ -39,9 +39,9 @@ FRAMES_SENT = 10_000  # … and frames a second: each time the whole trace is se
 class LiveDuet(DuetPlayer):
     """Watches a clip while one looks on: scores and words come up as the model has them, questions go in.
 
-    session: gives the model and the first settings; it is copied, not used. clips: paths to choose from; others of
-    their folders can be typed. trace: what it saw of the first of them already; runs begin with the same questions. spans: of that clip, as
-    for DuetPlayer. examples: questions to choose from.
+    session: gives the model and the first settings; it is copied, not used. clips: paths to choose from; on the page,
+    others of their folders can be typed. trace: what it saw of the first of them already; runs begin with the same
+    questions. spans: of that clip, as for DuetPlayer. examples: questions to choose from.
 
     `start`, `pause`, `resume`, `stop`, `ask` and `forget` do what the buttons do and return at once: a thread watches.
     `state` is "idle", "running", "paused", "ended", "stopped" or "error"; `message` says what was wrong, `trace` what
@@ -51,9 +51,9 @@ class LiveDuet(DuetPlayer):
     `frame_fps`, 1/s, `remove_assistant_turns` and `repetition_penalty`, 1 for none, hold from the next `start` on;
     `stale` says that one differs. Another `clip` ends the run.
 
-    One player watches in a kernel: a new one stops all others, as `close` does. The newest CLIPS_KEPT players keep their
-    clips in memory; an older one shows its clip again from the next `start` on. Raises DuetError for a clip that cannot
-    be read, for no clip, and for a policy other than ScoreThreshold and ScoreSum.
+    One player watches in a kernel: a new one stops all others, as `close` does. The newest CLIPS_KEPT players keep
+    their clips in memory; an older one shows its clip again from the next `start` on. Raises DuetError for a clip that
+    cannot be read, for no clip, and for a policy other than ScoreThreshold and ScoreSum.
     """
 
     clips: t.List = t.List(t.Unicode(), read_only=True).tag(sync=True)
