@@ -31,12 +31,18 @@ def nested(depth: int, wrap: Callable[[Any], Any]) -> Any:
     return value
 
 
-VALUES: list[Any] = [
-    None, True, 0, -1, 10**400, -(2**70), 1e308, float("nan"), float("inf"), 0.5, "", "x", "\ud800", "\x00", HOSTILE,
-    "a" * 20_000, "<" * 3000, "<b>" * 3000, "<![if a", "[" * 3000, "- " * 3000, "\x1b[" * 500, "../../etc/passwd", [],
-    {}, [None], [[]], {"": None}, {"tags": 1}, nested(90, lambda value: [value]), nested(500, lambda value: [value]),
-    nested(500, lambda value: {"a": value}), "parameters", ["parameters"], [1, "a", {}], {"metrics": [{"name": 1}]},
-]  # fmt: skip
+def hostile_values() -> list[Any]:
+    deep = [
+        nested(90, lambda value: [value]),
+        nested(500, lambda value: [value]),
+        nested(500, lambda value: {"a": value}),
+    ]
+    return [
+        None, True, 0, -1, 10**400, -(2**70), 1e308, float("nan"), float("inf"), 0.5, "", "x", "\ud800", "\x00",
+        HOSTILE, "a" * 20_000, "<" * 3000, "<b>" * 3000, "<![if a", "[" * 3000, "- " * 3000, "\x1b[" * 500, [], {},
+        [None], [[]], {"": None}, {"tags": 1}, "parameters", ["parameters"], [1, "a", {}], {"metrics": [{"name": 1}]},
+        "../../etc/passwd", *deep,
+    ]  # fmt: skip
 
 
 def mutate(value: Any, random: random.Random) -> Any:
@@ -50,7 +56,7 @@ def mutate(value: Any, random: random.Random) -> Any:
             case 1 if isinstance(holder, list):
                 holder.append(copy.deepcopy(holder[key]))
             case _:
-                holder[key] = copy.deepcopy(random.choice(VALUES))
+                holder[key] = random.choice(hostile_values())
     return value
 
 
@@ -102,6 +108,10 @@ def sample_notebook(folder: Path) -> Any:
     return json.loads(nbformat.writes(notebook))
 
 
+def try_parameters(path: Path) -> None:
+    check_parameters(path, {"x": 1})
+
+
 def try_notebook(path: Path) -> None:
     notebook = read_notebook(path)
     recorded_metrics(notebook)
@@ -121,7 +131,7 @@ def try_record(path: Path) -> None:
 
 def try_suite(path: Path) -> None:
     write_notebook(path.parent / "notebooks" / "n.ipynb")
-    batch.check_suite(path, output=path.parent / "out")
+    batch.check_suite(path)
 
 
 SUITE = {

@@ -1,0 +1,40 @@
+"""What stands nowhere in the package, since reading a file must never run code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = [*(ROOT / "mmduet").rglob("*.py"), *(ROOT / "widgets").rglob("*.py"), *(ROOT / "notebooks").glob("*.ipynb")]
+FORBIDDEN = {
+    "eval or exec": r"(?<![\w.])(?:eval|exec)\(",
+    "compile": r"(?<![\w.])compile\(",
+    "remote code": r"trust_remote_code\s*=\s*(?!False\b)",
+    "unsafe YAML": r"yaml\.(?:load|load_all)\((?![^()]*(?:\([^()]*\)[^()]*)*, _Loader\))|yaml\.(?:unsafe|full)_load"
+    r"|yaml\.(?:Unsafe|Full)?Loader\b",
+    "pickle": r"\b(?:pickle|cPickle|dill|joblib|shelve|marshal)\.loads?\(|allow_pickle\s*=\s*True",
+    "unsafe torch.load": r"torch\.load\((?![^()]*(?:\([^()]*\)[^()]*)*weights_only=True)|weights_only\s*=\s*False",
+    "a shell": r"shell\s*=\s*True|os\.system\(|os\.popen\(",
+}
+EXAMPLES = {
+    "eval or exec": "x = eval(text)",
+    "compile": "compile(source, '', 'exec')",
+    "remote code": "AutoModel.from_pretrained(name, trust_remote_code=True)",
+    "unsafe YAML": "yaml.load(text, yaml.Loader)",
+    "pickle": "pickle.load(file)",
+    "unsafe torch.load": "torch.load(open(path), map_location='cpu')",
+    "a shell": "subprocess.run(words, shell=True)",
+}
+
+
+@pytest.mark.parametrize("kind", FORBIDDEN)
+def test_nothing_in_the_package_runs_what_it_reads(kind: str) -> None:
+    assert re.search(FORBIDDEN[kind], EXAMPLES[kind]), "the pattern finds an example"
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for path in SOURCES
+        for match in re.finditer(FORBIDDEN[kind], path.read_text(encoding="utf-8"))
+    ]
+    assert len(SOURCES) > 80
+    assert found == []
