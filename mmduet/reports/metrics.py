@@ -108,7 +108,7 @@ def usual_decimals(value: float) -> int:
 
 
 def _is_number(value: Any) -> bool:
-    large = isinstance(value, Integral) and abs(value) > LARGEST
+    large = isinstance(value, Integral) and abs(int(value)) > LARGEST
     return isinstance(value, Real) and not isinstance(value, bool) and not large
 
 
