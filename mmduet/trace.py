@@ -102,7 +102,9 @@ class DuetTrace:
         frames may be at -1: no time is known of it.
         Raises DuetError naming the question, the field, the rule and the value found.
         """
-        where = f"prediction of question {line.get('question_id', '?')!r}" if isinstance(line, Mapping) else "prediction"
+        where = (
+            f"prediction of question {line.get('question_id', '?')!r}" if isinstance(line, Mapping) else "prediction"
+        )
         try:
             checked = validated(where, _Line, line, place="field")
             times, informative, relevance = _read_frames(where, checked.debug_data)

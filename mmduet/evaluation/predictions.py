@@ -17,8 +17,10 @@ from mmduet.evaluation.text_times import Segment, parse_segments, unread_times
 from mmduet.files import read_jsonl, validated
 from mmduet.trace import UNTIMED, DuetTrace, Response
 
-__all__ = ["LONGEST", "UNTIMED", "Coverage", "Prediction", "PredictionFile", "Segment", "coverage", "parse_segments",
-           "read_predictions"]  # fmt: skip
+__all__ = [
+    "LONGEST", "SLACK", "UNTIMED", "Coverage", "Prediction", "PredictionFile", "Segment", "coverage", "parse_segments",
+    "read_predictions",
+]  # fmt: skip
 
 LONGEST = 7 * 86_400.0  # s; a video that lasts longer is a mistake
 SLACK = 2.0  # s past a video's end: durations are rounded
@@ -124,8 +126,8 @@ def read_predictions(path: str | Path) -> PredictionFile:
         kinds.setdefault("model_response" in entry, number)
         if len(kinds) == 2:
             raise AnnotationError(
-                f"{where}: a file holds lines of a whole-video baseline (model_response, as line {kinds[True]}) or of a "
-                f"model that watches (model_response_list, as line {kinds[False]}): keep one kind."
+                f"{where}: a file holds lines of a whole-video baseline (model_response, as line {kinds[True]}) or "
+                f"of a model that watches (model_response_list, as line {kinds[False]}): keep one kind."
             )
         try:
             found.by_id[question_id] = _read_prediction(question_id, entry)
@@ -156,7 +158,7 @@ def _check_end(where: str, trace: DuetTrace, duration: float) -> None:
     for name, (end, *_) in ((name, times) for name, times in ends.items() if times):
         if end > duration + SLACK:
             raise AnnotationError(
-                f"{where}: field {name} ends at {end:g} s, and video_duration is {duration:g} s: correct one of the two."
+                f"{where}: field {name} ends at {end:g} s, and video_duration is {duration:g} s: correct one of them."
             )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field, Strict, StrictInt, StrictStr, model_validator
 
 from mmduet.errors import AnnotationError
-from mmduet.evaluation.predictions import LONGEST
+from mmduet.evaluation.predictions import LONGEST, SLACK
 from mmduet.files import inside, read_json, read_jsonl, validated
 
 CLIP = 2.0  # s, of QVHighlights
@@ -102,7 +102,7 @@ class HighlightItem(HighlightQuery):
 
     relevant_clip_ids: list[Annotated[int, Strict(), Field(ge=0)]]
     saliency_scores: list[tuple[Stars, Stars, Stars]]
-    relevant_windows: list[Span]
+    relevant_windows: Annotated[list[Span], Field(max_length=1000)]
 
     @model_validator(mode="after")
     def _labels_fit(self):
@@ -113,6 +113,8 @@ class HighlightItem(HighlightQuery):
             raise ValueError("relevant_clip_ids names a clip twice")
         if ids and CLIP * max(ids) >= self.duration:
             raise ValueError(f"relevant_clip_ids names clip {max(ids)}, which starts after {self.duration:g} s")
+        if any(end > self.duration + SLACK for _, end in self.relevant_windows):
+            raise ValueError(f"a window of relevant_windows ends after {self.duration:g} s")
         return self
 
     @property

@@ -25,6 +25,13 @@ from mmduet.trace import DuetTrace, Query, Response
 from mmduet.training import auc, teacher_force
 from mmduet.video import read_frames
 
+UNITS = {
+    **{f"{head}_auc": "0 to 1" for head in HEADS},
+    "right_responses": "0 to 1",
+    "scenes_named": "0 to 1",
+    "responses_per_scene": "1 is ideal",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class WatchedClip:
