@@ -71,6 +71,16 @@ def score_submission(submission: Mapping[str, Highlights], references: Mapping[s
     return pd.concat(tables, axis=1)
 
 
+def fitted_queries(submission: Mapping[str, Highlights], references: Mapping[str, HighlightItem]) -> list[str]:
+    """The queries that have another number of saliency scores than complete clips."""
+    return [
+        name
+        for name, item in references.items()
+        if name in submission and (scores := submission[name].saliency) is not None
+        if len(scores) != int(item.duration / CLIP)
+    ]
+
+
 def evaluate(
     predictions: Mapping[str, Prediction],
     references: Mapping[str, HighlightItem],

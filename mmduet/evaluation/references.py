@@ -163,6 +163,11 @@ def read_asked(path: str | Path) -> list[Item] | list[HighlightQuery]:
     return list(items.values())
 
 
+def read_queries(path: str | Path) -> dict[str, HighlightQuery]:
+    """qid -> query of QVHighlights' release, of any split. Raises AnnotationError as `read_asked`."""
+    return _by_question(path, HighlightQuery, read_entries(path))
+
+
 def read_entries(path: str | Path) -> list[tuple[str, Any]]:
     """(its place in words, entry) of a JSON list or a JSON Lines file; AnnotationError where it is neither."""
     path = Path(path)

@@ -14,6 +14,7 @@ from mmduet.data.concepts import concepts_in
 from mmduet.data.conversations import NARRATION_INSTRUCTIONS
 from mmduet.data.features import FeatureStore
 from mmduet.data.mixture import MixtureDataset
+from mmduet.errors import DuetError
 from mmduet.evaluation.bootstrap import Estimate, bootstrap
 from mmduet.evaluation.judge import Rating, Ratings, Texts
 from mmduet.files import read_json
@@ -25,6 +26,7 @@ from mmduet.trace import DuetTrace, Query, Response
 from mmduet.training import auc, teacher_force
 from mmduet.video import read_frames
 
+SPLITS = ("train", "val", "test")
 UNITS = {
     **{f"{head}_auc": "0 to 1" for head in HEADS},
     "right_responses": "0 to 1",
@@ -83,6 +85,14 @@ def scenes_named(clips: Sequence[WatchedClip]) -> float:
 def responses_per_scene(clips: Sequence[WatchedClip]) -> float:
     """Responses over scenes; 1 is ideal."""
     return sum(len(clip.responses) for clip in clips) / sum(len(clip.truth["scenes"]) for clip in clips)
+
+
+def check_clips(split: str, clips: int | None) -> None:
+    """Refuse a split that `scenes` does not have, and a number of clips below 1. Raises DuetError."""
+    if split not in SPLITS:
+        raise DuetError(f"split={split!r} is not known; known are {SPLITS}.")
+    if clips is not None and clips < 1:
+        raise DuetError(f"clips={clips}: must be at least 1.")
 
 
 def watch_clips(
@@ -149,8 +159,9 @@ def quality(
 ) -> dict[str, Estimate]:
     """Everything above, on the first clips of a split of the `scenes` folder, None for all of them.
 
-    threshold: of the informative head.
+    threshold: of the informative head. Raises DuetError for an unknown split, and fewer clips than one.
     """
+    check_clips(split, clips)
     dataset = MixtureDataset(folder / "annotations" / f"{split}_mixture.json", videos=clips)
     features = FeatureStore(feature_folder, model, processor)
     features.prepare(dataset.sources)
