@@ -185,7 +185,7 @@ def test_a_cache_that_cannot_be_written_ends_the_asking(tmp_path):
 
 def test_another_file_is_no_cache(written):
     path = written({"question_id": "a", "video_duration": 3.0})
-    with pytest.raises(DuetError, match=r"line 1: KeyError\('question'\); this is no file of judges' answers"):
+    with pytest.raises(DuetError, match="line 1: field judge: .*; this is no file of judges' answers"):
         AnswerCache(path)
 
 
@@ -468,9 +468,10 @@ def test_batch_answers(written):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"custom_id": "v.m', "line 2: JSONDecodeError"),
-        ({"response": {}}, r"line 2: KeyError\('custom_id'\)"),
-        (["custom_id"], "line 2: TypeError"),
+        ('{"custom_id": "v.m', "line 2: no JSON"),
+        ({"response": {}}, "line 2: field custom_id: Field required"),
+        ({"custom_id": "v.mp4*0*0", "response": 3}, "line 2: field response: .*valid dictionary; found 3"),
+        (["custom_id"], "line 2: field : .*valid dictionary"),
         (answered("v.mp4*0*0,1", "4"), r"line 2: 'v.mp4\*0\*0,1' is no pair of these predictions"),
     ],
 )
