@@ -185,7 +185,7 @@ def test_a_cache_that_cannot_be_written_ends_the_asking(tmp_path):
 
 def test_another_file_is_no_cache(written):
     path = written({"question_id": "a", "video_duration": 3.0})
-    with pytest.raises(DuetError, match="line 1: field judge: .*; this is no file of judges' answers"):
+    with pytest.raises(DuetError, match=r"line 1: field judge: .*; this is no file of judges' answers"):
         AnswerCache(path)
 
 
