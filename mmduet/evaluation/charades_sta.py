@@ -82,10 +82,10 @@ def sweep(
         check_threshold(threshold)
     questions = [name for name in references if name in predictions]
     curves = [_curve(predictions[name]) for name in questions]
-    gold, valid = _gold(questions, predictions, references), _padded([np.ones(len(c), bool) for c in curves])
+    gold, valid = _gold(questions, predictions, references), _padded([np.ones(len(c)) for c in curves], bool)
     iou = np.empty((len(windows), len(thresholds), len(questions)))
     for row, window in zip(iou, windows, strict=True):
-        scaled = _padded([scale(curve) for curve in smooth(curves, window)])
+        scaled = _padded([scale(curve) for curve in smooth(curves, window)], float)
         for cell, threshold in zip(row, thresholds, strict=True):
             chosen = (scaled >= threshold) & valid
             union = (chosen | gold).sum(1)
@@ -194,12 +194,12 @@ def _gold(questions: Sequence[str], predictions: Mapping, references: Mapping[st
     for name in questions:
         times = predictions[name].trace.times
         masks.append(np.any([(s <= times) & (times <= e) for s, e in references[name].timestamps], axis=0))
-    return _padded(masks)
+    return _padded(masks, bool)
 
 
-def _padded(rows: Sequence[np.ndarray]) -> np.ndarray:
+def _padded(rows: Sequence[np.ndarray], dtype: type) -> np.ndarray:
     """[n] each -> [m, longest], zeros (or False) behind."""
-    result = np.zeros((len(rows), max(map(len, rows), default=0)), dtype=rows[0].dtype if rows else float)
+    result = np.zeros((len(rows), max(map(len, rows), default=0)), dtype=dtype)
     for into, row in zip(result, rows, strict=True):
         into[: len(row)] = row
     return result

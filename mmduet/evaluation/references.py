@@ -178,6 +178,8 @@ def read_entries(path: str | Path) -> list[tuple[str, Any]]:
 
 def _by_question(path: str | Path, kind: Any, entries: list[tuple[str, Any]]) -> dict[str, Any]:
     items = [validated(path, kind, entry, place=f"{place} /") for place, entry in entries]
+    if not items:
+        raise AnnotationError(f"{path} holds no questions: give a benchmark's test file.")
     names = [str(item.question_id) for item in items]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise AnnotationError(f"{path}: question {twice[0]!r} comes more than once; keep one of its entries.")

@@ -35,7 +35,7 @@ def ends(text, duration=200.0):
         "00:02—00:06: a door",
         "0:00:02 to 0:00:06",
         "From 00:02 to 00:06",
-        "<TIME_ZERO><TIME_ZERO><TIME_ZERO><TIME_TWO><TIME_DOT><TIME_ZERO> - <TIME_SIX> <TIME_DOT> <TIME_ZERO> seconds, a",
+        "<TIME_ZERO><TIME_ZERO><TIME_TWO><TIME_DOT><TIME_ZERO> - <TIME_SIX> <TIME_DOT> <TIME_ZERO> seconds, a",
         "The start time is 2 seconds, and the end time is 6 seconds.",
         "Starting time: 2.0 s\nEnding time: 6.0 s",
         "1% to 3%",
