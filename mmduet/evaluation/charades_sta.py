@@ -199,7 +199,7 @@ def _gold(questions: Sequence[str], predictions: Mapping, references: Mapping[st
 
 def _padded(rows: Sequence[np.ndarray], dtype: type) -> np.ndarray:
     """[n] each -> [m, longest], zeros (or False) behind."""
-    result = np.zeros((len(rows), max(map(len, rows), default=0)), dtype=dtype)
+    result: np.ndarray = np.zeros((len(rows), max(map(len, rows), default=0)), dtype=dtype)
     for into, row in zip(result, rows, strict=True):
         into[: len(row)] = row
     return result
