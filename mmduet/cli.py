@@ -11,6 +11,10 @@ from mmduet.errors import DuetError
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 evaluate_app = typer.Typer(help="Measure a model on a data set.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
+export_app = typer.Typer(
+    help="Write predictions in the form that a benchmark's own server takes.", no_args_is_help=True
+)
+app.add_typer(export_app, name="export")
 
 
 def main() -> None:
@@ -69,6 +73,8 @@ def scenes(
 def evaluate_scenes(
     model: Annotated[str, typer.Option(help="Preset or checkpoint folder.")] = "mini",
     adapter: Annotated[Path | None, typer.Option(help="PEFT adapter folder, instead of the preset's own.")] = None,
+    device: Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, …")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, or bfloat16, float16, float32.")] = "auto",
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     clips: Annotated[int, typer.Option(help="Clips of the split.")] = 60,
     threshold: Annotated[float, typer.Option(help="Speak above this informative score.")] = 0.5,
@@ -78,15 +84,20 @@ def evaluate_scenes(
     """Head AUC, and whether each scene is named, once, in time; 95 % bootstrap intervals over clips."""
     from mmduet.checkpoints import load_duet
     from mmduet.data.scenes import make_scenes
-    from mmduet.evaluation.scenes import quality
+    from mmduet.devices import choose_device, choose_dtype
+    from mmduet.evaluation.scenes import UNITS, check_clips, quality
+    from mmduet.policy import ScoreThreshold
 
+    check_clips(split, clips)
+    ScoreThreshold(threshold)  # refuses nan before clips are made
+    place = choose_device(device)
     folder = make_scenes(root, **{name: clips if name == split else 0 for name in ("train", "val", "test")})
-    duet, processor = load_duet(model, adapter=adapter)
+    duet, processor = load_duet(model, adapter=adapter, dtype=choose_dtype(dtype, place), device=place)
     figures = quality(
         duet, processor, folder, split=split, clips=clips, threshold=threshold, feature_folder=root / "features"
     )
     typer.echo(f"{model} on scenes/{split}, {clips} clips, threshold {threshold}: value [95 % interval over clips]")
-    _show(figures, output)
+    _show(figures, output, UNITS)
 
 
 PREDICTIONS = Annotated[Path, typer.Option(help="Prediction file (JSONL).")]
@@ -110,13 +121,20 @@ def evaluate_charades_sta(
     found, gold = _matched(predictions, references, "charades_sta")
     if sweep:
         swept = charades_sta.sweep(found, gold)
+        typer.echo("every window and threshold, %:")
         typer.echo(swept.table().to_string(float_format="%.2f"))
-        best_window, best_threshold, held_out = charades_sta.choose_setting(swept)
-        typer.echo(f"\nwindow {best_window}, threshold {best_threshold:.2f} are best by R@0.5 on half of the videos;")
-        typer.echo(f"on the other half, {len(held_out)} questions, %:")
-        _show(estimate_means(held_out), None)
-    typer.echo(f"window {window}, threshold {threshold}, %:")
-    _show(estimate_means(charades_sta.score(found, gold, window=window, threshold=threshold)), output)
+        if swept.undivided:
+            typer.echo(f"\n{swept.undivided}")
+        else:
+            best_window, best_threshold, held_out = charades_sta.choose_setting(swept)
+            typer.echo(
+                f"\nwindow {best_window}, threshold {best_threshold:.2f} are best by R@0.5 on half of the videos;"
+            )
+            typer.echo(f"on the other half, {len(held_out)} questions:")
+            _show(estimate_means(held_out), None, charades_sta.UNITS)
+    typer.echo(f"window {window}, threshold {threshold}:")
+    scores = charades_sta.score(found, gold, window=window, threshold=threshold)
+    _show(estimate_means(scores), output, charades_sta.UNITS)
 
 
 @evaluate_app.command("qvhighlights")
@@ -135,12 +153,18 @@ def evaluate_qvhighlights(
 
     if submission:
         gold = read_references(references, "qvhighlights")
-        scores = qvhighlights.score_submission(qvhighlights.read_submission(predictions), gold)
+        said = qvhighlights.read_submission(predictions)
+        scores = qvhighlights.score_submission(said, gold)
+        if others := qvhighlights.fitted_queries(said, gold):
+            typer.echo(
+                f"{len(others)} queries have another number of saliency scores than clips, such as {others[0]}: cut "
+                "or filled with 0, as the official code does"
+            )
     else:
         found, gold = _matched(predictions, references, "qvhighlights")
         scores = qvhighlights.score(found, gold, window=window, threshold=threshold)
-    typer.echo(f"{len(scores)} of {len(gold)} queries, %:")
-    _show(estimate_means(scores), output)
+    typer.echo(f"{len(scores)} of {len(gold)} queries:")
+    _show(estimate_means(scores), output, qvhighlights.UNITS)
 
 
 @evaluate_app.command("youcook2")
@@ -156,7 +180,8 @@ def evaluate_youcook2(
     from mmduet.evaluation.bootstrap import estimate_means
 
     found, gold = _matched(predictions, references, "youcook2")
-    _show(estimate_means(youcook2.score(found, gold, rule=rule, java=java)), output)
+    typer.echo(f"captions by rule {rule}:")
+    _show(estimate_means(youcook2.score(found, gold, rule=rule, java=java)), output, youcook2.UNITS)
 
 
 @evaluate_app.command("magqa")
@@ -165,8 +190,8 @@ def evaluate_magqa(
     references: REFERENCES,
     judge: Annotated[str, typer.Option(help="A chat model: folder or hub id, or its name behind --url.")] = "",
     url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint; its key is in OPENAI_API_KEY.")] = None,
-    device: Annotated[str, typer.Option(help="Of a judge that runs here: cpu, cuda, auto.")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="Of a judge that runs here.")] = "float32",
+    device: Annotated[str, typer.Option(help="Of a judge that runs here: auto (all GPUs), cpu, cuda, …")] = "auto",
+    dtype: Annotated[str, typer.Option(help="Of a judge that runs here: auto, bfloat16, float32, …")] = "auto",
     cache: Annotated[Path | None, typer.Option(help="File that answers are kept in, and taken from.")] = None,
     write_batch: Annotated[Path | None, typer.Option(help="Write batch requests here, and ask nothing.")] = None,
     read_batch: Annotated[Path | None, typer.Option(help="Take the ratings from a batch's output file.")] = None,
@@ -202,7 +227,7 @@ def evaluate_magqa(
         ratings = judges.rate(pairs, asked, cache=cache)
     scores = magqa.score(found, gold, ratings, over=over)  # type: ignore[arg-type]
     typer.echo(f"{len(scores)} questions, {scores['errors'].sum():.0f} of {len(pairs)} pairs without a rating")
-    _show(estimate_means(scores[list(magqa.METRICS)]), output)
+    _show(estimate_means(scores[list(magqa.METRICS)]), output, magqa.UNITS)
 
 
 def _matched(predictions: Path, references: Path, benchmark: str):
@@ -215,15 +240,44 @@ def _matched(predictions: Path, references: Path, benchmark: str):
     return found.by_id, gold
 
 
-def _show(estimates, output: Path | None) -> None:
-    """Figures with their intervals; as JSON, too, if there is a file to write."""
+def _show(estimates, output: Path | None, units: dict[str, str]) -> None:
+    """Figures with their intervals and units; as JSON, too, if there is a file to write."""
     from dataclasses import asdict
 
-    width = max(map(len, estimates))
+    from mmduet.files import write_json
+
+    width, wide = max(map(len, estimates)), max(len(str(estimate)) for estimate in estimates.values())
     for name, estimate in estimates.items():
-        typer.echo(f"  {name:{width}} {estimate}")
+        typer.echo(f"  {name:{width}} {estimate!s:{wide}} {units[name]}")
     if output:
-        output.write_text(json.dumps({name: asdict(estimate) for name, estimate in estimates.items()}, indent=1))
+        write_json(output, {name: asdict(e) | {"unit": units[name]} for name, e in estimates.items()})
+
+
+@export_app.command("qvhighlights")
+def export_qvhighlights(
+    predictions: Annotated[Path, typer.Argument(help="Prediction file (JSONL).")],
+    output: Annotated[Path, typer.Option(help="Submission file to write (JSONL).")],
+    references: Annotated[Path | None, typer.Option(help="The release file, also of the test split.")] = None,
+    window: Annotated[int, typer.Option(help="Frames on each side to smooth over.")] = 2,
+    threshold: Annotated[float, typer.Option(help="Of the scaled saliency, for windows.")] = 0.5,
+) -> None:
+    """QVHighlights: predictions as an official submission, for the server that has the test split's labels.
+
+    With --references each line has the query and vid of the release, and as
+    many saliency scores as its clips.
+    """
+    from mmduet.evaluation.predictions import coverage, read_predictions
+    from mmduet.evaluation.references import read_queries
+    from mmduet.evaluation.submission import is_submission, submission_lines, write_submission
+    from mmduet.files import check_target
+
+    check_target(output, ours=is_submission, inputs=[predictions, *([references] if references else [])])
+    found = read_predictions(predictions)
+    queries = None if references is None else read_queries(references)
+    typer.echo(coverage(found, found.by_id if queries is None else queries))
+    lines = submission_lines(found.by_id, queries, window=window, threshold=threshold)
+    write_submission(output, lines)
+    typer.echo(f"{output}: {len(lines)} queries")
 
 
 @app.command()

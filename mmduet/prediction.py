@@ -19,10 +19,9 @@ from accelerate import PartialState
 from tqdm import tqdm
 
 from mmduet.data.conversations import GROUNDING_TEMPLATES
-from mmduet.errors import AnnotationError, DuetError, VideoError
+from mmduet.errors import DuetError, VideoError
 from mmduet.evaluation.predictions import Prediction
-from mmduet.evaluation.references import BENCHMARKS, HighlightItem, Item, read_entries
-from mmduet.files import validated
+from mmduet.evaluation.references import BENCHMARKS, HighlightQuery, read_asked
 from mmduet.model import HEAD_NAMES, DuetForConditionalGeneration
 from mmduet.policy import make_policy
 from mmduet.processing import DuetProcessor
@@ -99,20 +98,14 @@ class Outcome:
 
 
 def read_questions(path: str | Path) -> list[Question]:
-    """Of a test file with conversations, or of QVHighlights' release, whose query is asked at time 0.
+    """Of a test file with conversations, or of QVHighlights' release, also its test split, whose query is asked at
+    time 0.
 
     Raises AnnotationError naming the file and the entry.
     """
-    entries = read_entries(Path(path))
-    is_release = bool(entries) and isinstance(entries[0], dict) and "qid" in entries[0]
-    kind: Any = list[HighlightItem] if is_release else list[Item]
-    items = validated(path, kind, entries)
-    questions = [_highlight_question(item) if is_release else _question(item) for item in items]
-    names = [str(question.question_id) for question in questions]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise AnnotationError(f"{path}: question {twice!r} comes more than once; keep one of its entries.")
-    return questions
+    return [
+        _highlight_question(item) if isinstance(item, HighlightQuery) else _question(item) for item in read_asked(path)
+    ]
 
 
 def _question(item: Any) -> Question:

@@ -1,12 +1,14 @@
 """DuetTrace: what a session saw and said, as plain arrays; no model, no files, no plots."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, Strict, StrictStr
 
-from mmduet.errors import DuetError
+from mmduet.errors import AnnotationError
+from mmduet.files import validated
 from mmduet.policy import FrameScores, Policy
 
 
@@ -96,26 +98,102 @@ class DuetTrace:
         """Read one prediction line: the published form, or the older one with ``video_time`` and
         two-element score lists. Token ids and context length are not in either.
 
-        Raises DuetError naming the question and the missing or wrong field.
+        Frames' times ascend, scores are in [0, 1], responses' times do not descend. A response of a line without
+        frames may be at -1: no time is known of it.
+        Raises DuetError naming the question, the field, the rule and the value found.
         """
-        where = f"prediction {line.get('question_id', '?')!r}"
+        where = (
+            f"prediction of question {line.get('question_id', '?')!r}" if isinstance(line, Mapping) else "prediction"
+        )
         try:
-            frames = [_read_frame(frame) for frame in line["debug_data"]]
-            turns = [(turn["role"], float(turn["time"]), turn["content"]) for turn in line["model_response_list"]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise DuetError(
-                f"{where}: {type(error).__name__} {error}; a line has debug_data [{{time, informative_score, "
-                "relevance_score}}] and model_response_list [{{time, content, role}}]."
-            ) from error
-        trace = cls.from_events(frames)
-        trace.queries = [Query(time, text) for role, time, text in turns if role == "user"]
-        trace.responses = [Response(time, text) for role, time, text in turns if role == "assistant"]
-        return trace
+            checked = validated(where, _Line, line, place="field")
+            times, informative, relevance = _read_frames(where, checked.debug_data)
+            _check_turns(where, checked.model_response_list, has_frames=bool(len(times)))
+        except AnnotationError as error:
+            raise AnnotationError(f"{str(error).rstrip('.')}; {RULE}.") from None
+        turns = checked.model_response_list
+        return cls(
+            times,
+            informative,
+            relevance,
+            responses=[Response(turn.time, turn.content) for turn in turns if turn.role == "assistant"],
+            queries=[Query(turn.time, turn.content) for turn in turns if turn.role == "user"],
+        )
 
 
-def _read_frame(frame: Mapping[str, Any]) -> FrameScores:
-    time = frame["time"] if "time" in frame else frame["video_time"]
-    scores = (frame["informative_score"], frame["relevance_score"])
-    # the older form wrote both classes' probabilities: [silent, speak]
-    informative, relevance = (score[1] if isinstance(score, list) else score for score in scores)
-    return FrameScores(float(time), float(informative), float(relevance))
+# what a prediction line holds
+
+UNTIMED = -1.0  # the time of a response of which no time is known
+RULE = (
+    "a line has debug_data [{time, informative_score, relevance_score}], whose times ascend and whose scores are from "
+    "0 to 1, and model_response_list [{time, content, role}]"
+)
+Time = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
+
+
+def _of_speaking(score: Any) -> Any:
+    """The older form wrote the probabilities of both classes: [silent, speak]."""
+    return score[1] if type(score) is list and len(score) == 2 else score
+
+
+Score = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_of_speaking)]
+
+
+class _Turn(BaseModel):
+    role: Literal["user", "assistant"]
+    time: Annotated[float, Strict(), Field(ge=UNTIMED, allow_inf_nan=False)]
+    content: StrictStr
+
+
+class _Line(BaseModel):
+    model_response_list: list[_Turn]
+    debug_data: list[Any]  # of _Frame
+
+
+class _Frame(BaseModel):
+    time: Time = Field(validation_alias=AliasChoices("time", "video_time"))
+    informative_score: Score
+    relevance_score: Score
+
+
+def _check_turns(where: str, turns: Sequence[_Turn], *, has_frames: bool) -> None:
+    last = 0.0
+    for index, turn in enumerate(turns):
+        if turn.time == UNTIMED and turn.role == "assistant" and not has_frames:
+            continue
+        if turn.time < 0 or (turn.role == "assistant" and turn.time < last):
+            rule = f"after one at {last:g} s" if turn.time >= 0 else "before the video's start"
+            raise AnnotationError(f"{where}: field model_response_list / {index} / time is {turn.time:g}, {rule}.")
+        last = turn.time if turn.role == "assistant" else last
+
+
+def _read_frames(where: str, frames: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times, informative and relevance scores, float64 [N] each.
+
+    Files hold many frames: they are checked a column at a time, and one by one only to name the first that is wrong.
+    """
+    if not set(map(type, frames)) <= {dict}:
+        validated(where, list[_Frame], frames, place="field debug_data /")
+    time = "video_time" if frames and "time" not in frames[0] else "time"
+    columns = [_column(frames, name) for name in (time, "informative_score", "relevance_score")]
+    times, *scores = columns
+    if not ((times >= 0).all() and all(((score >= 0) & (score <= 1)).all() for score in scores)):
+        validated(where, list[_Frame], frames, place="field debug_data /")
+        raise AnnotationError(f"{where}: field debug_data: its frames are not all of one form.")
+    if len(falls := np.flatnonzero(np.diff(times) <= 0)):
+        at = int(falls[0]) + 1
+        raise AnnotationError(
+            f"{where}: field debug_data / {at} / {time} is {times[at]:g}, after one at {times[at - 1]:g} s."
+        )
+    return times, scores[0], scores[1]
+
+
+def _column(frames: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """A field of all frames, float64 [N]; nan where it is no finite number."""
+    values = [_of_speaking(frame.get(name)) for frame in frames]
+    try:
+        wrong = not set(map(type, values)) <= {int, float}  # a bool is no number
+        column = np.full(len(values), np.nan) if wrong else np.array(values, dtype=float)
+    except OverflowError:  # an integer of hundreds of digits
+        return np.full(len(values), np.nan)
+    return np.where(np.isfinite(column), column, np.nan)

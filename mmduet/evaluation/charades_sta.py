@@ -14,13 +14,14 @@ import pandas as pd
 from mmduet.errors import DuetError
 from mmduet.evaluation.predictions import Prediction, Segment
 from mmduet.evaluation.references import GroundedItem
-from mmduet.evaluation.smoothing import smooth
+from mmduet.evaluation.smoothing import check_threshold, smooth
 from mmduet.evaluation.split import halves
 
 WINDOWS = range(15)
 THRESHOLDS = np.arange(0.30, 0.71, 0.02)
 RECALL_AT = (0.3, 0.5, 0.7)
 METRICS = ("mIoU", *(f"R@{bound}" for bound in RECALL_AT))
+UNITS = dict.fromkeys(METRICS, "%")
 # %, table 2 of arXiv 2411.17991v2; MMDuet with w = 6
 PUBLISHED = {
     "TimeChat": {"R@0.5": 32.2, "R@0.7": 13.4},
@@ -43,6 +44,16 @@ class Sweep:
     thresholds: tuple[float, ...]
     iou: np.ndarray
 
+    @property
+    def undivided(self) -> str:
+        """Why no setting can be chosen on some videos and measured on others; empty where one can."""
+        if len(set(self.videos)) > 1:
+            return ""
+        return (
+            f"all {len(self.questions)} questions are about one video: nothing is left to choose window and threshold "
+            "on, so no setting is chosen."
+        )
+
     def table(self) -> pd.DataFrame:
         """The metrics, %, one row for each (window, threshold)."""
         index = pd.MultiIndex.from_product([self.windows, self.thresholds], names=["window", "threshold"])
@@ -63,13 +74,18 @@ def sweep(
     windows: Sequence[int] = WINDOWS,
     thresholds: Sequence[float] | np.ndarray = THRESHOLDS,
 ) -> Sweep:
-    """IoU of every question that is in both, at every window (frames on each side) and threshold (in [0, 1])."""
+    """IoU of every question that is in both, at every window (frames on each side) and threshold (in [0, 1]).
+
+    Raises DuetError for a prediction without frame scores, and a window or threshold out of range.
+    """
+    for threshold in thresholds:
+        check_threshold(threshold)
     questions = [name for name in references if name in predictions]
     curves = [_curve(predictions[name]) for name in questions]
-    gold, valid = _gold(questions, predictions, references), _padded([np.ones(len(c), bool) for c in curves])
+    gold, valid = _gold(questions, predictions, references), _padded([np.ones(len(c)) for c in curves], bool)
     iou = np.empty((len(windows), len(thresholds), len(questions)))
     for row, window in zip(iou, windows, strict=True):
-        scaled = _padded([scale(curve) for curve in smooth(curves, window)])
+        scaled = _padded([scale(curve) for curve in smooth(curves, window)], float)
         for cell, threshold in zip(row, thresholds, strict=True):
             chosen = (scaled >= threshold) & valid
             union = (chosen | gold).sum(1)
@@ -98,7 +114,7 @@ def score(
     """
     if any(prediction.segments is not None for prediction in predictions.values()):
         questions = [name for name in references if name in predictions]
-        iou = np.array([segment_iou(predictions[name].segments, references[name].timestamps) for name in questions])
+        iou = np.array([_baseline_iou(predictions[name], references[name]) for name in questions])
     else:
         swept = sweep(predictions, references, windows=[window], thresholds=[threshold])
         questions, iou = list(swept.questions), swept.iou[0, 0]
@@ -120,9 +136,12 @@ def choose_setting(swept: Sweep, *, metric: str = "R@0.5", seed: int = 0) -> tup
     """The window and threshold that are best on one half of the videos, and the other half's scores with them.
 
     The published figures choose on the very questions that they report.
+    Raises DuetError for an unknown metric, and when all questions are about one video.
     """
     if metric not in METRICS:
         raise DuetError(f"metric={metric!r} is not known; known are {METRICS}.")
+    if swept.undivided:
+        raise DuetError(swept.undivided)
     first, second = halves(swept.videos, seed=seed)
     figures = _metrics(swept.iou[..., first]).mean(-2)[..., METRICS.index(metric)]
     w, t = np.unravel_index(figures.argmax(), figures.shape)
@@ -147,7 +166,20 @@ def segment_iou(segments: Sequence[Segment] | None, spans: Sequence[tuple[float,
     return shared / union if union > 0 else 0.0
 
 
+def _baseline_iou(prediction: Prediction, item: GroundedItem) -> float:
+    if prediction.segments is None:
+        raise DuetError(
+            f"prediction {prediction.question_id!r} is of no whole-video baseline, and others are: give one kind."
+        )
+    return segment_iou(prediction.segments, item.timestamps)
+
+
 def _curve(prediction: Prediction) -> np.ndarray:
+    if prediction.segments is not None:
+        raise DuetError(
+            f"prediction {prediction.question_id!r} is of a whole-video baseline, which has no frame scores: nothing "
+            "depends on window and threshold."
+        )
     if not len(prediction.trace):
         raise DuetError(
             f"prediction {prediction.question_id!r} has no frame scores (debug_data is empty): predict it again, or "
@@ -162,12 +194,12 @@ def _gold(questions: Sequence[str], predictions: Mapping, references: Mapping[st
     for name in questions:
         times = predictions[name].trace.times
         masks.append(np.any([(s <= times) & (times <= e) for s, e in references[name].timestamps], axis=0))
-    return _padded(masks)
+    return _padded(masks, bool)
 
 
-def _padded(rows: Sequence[np.ndarray]) -> np.ndarray:
+def _padded(rows: Sequence[np.ndarray], dtype: type) -> np.ndarray:
     """[n] each -> [m, longest], zeros (or False) behind."""
-    result = np.zeros((len(rows), max(map(len, rows), default=0)), dtype=rows[0].dtype if rows else float)
+    result: np.ndarray = np.zeros((len(rows), max(map(len, rows), default=0)), dtype=dtype)
     for into, row in zip(result, rows, strict=True):
         into[: len(row)] = row
     return result

@@ -4,6 +4,7 @@
 on this computer, or an OpenAI-compatible endpoint, which can also be asked through batch files.
 """
 
+import asyncio
 import hashlib
 import json
 import math
@@ -11,17 +12,21 @@ import os
 import re
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
+from pydantic import BaseModel, StrictStr
 from tqdm import tqdm
 
-from mmduet.errors import DuetError
+from mmduet.devices import choose_device, choose_dtype
+from mmduet.errors import AnnotationError, DuetError
+from mmduet.evaluation.endpoint import EventLoop, bounded_client, check_url, masked_url, secrets_of, without
+from mmduet.files import read_jsonl, validated
 
 PROMPT = """\
 You grade what a system said about a video. Compare its reply with the correct answer to the question.
@@ -185,7 +190,12 @@ def estimate(
     cache: str | Path | None = None,
     prices: tuple[float, float] | None = None,
 ) -> Workload:
-    """What `rate` will ask. Asks nothing. prices: of a million input tokens and of a million output tokens."""
+    """What `rate` will ask. Asks nothing. prices: of a million input tokens and of a million output tokens.
+
+    Raises DuetError for prices that are no amounts.
+    """
+    if prices is not None and not all(0 <= price < math.inf for price in prices):
+        raise DuetError(f"prices={prices}: a price is 0 or more.")
     known = AnswerCache(cache).of(judge)
     missing = _missing(pairs, known)
     input_tokens = math.ceil(sum(len(prompt(texts)) for texts in missing) / 4)
@@ -199,16 +209,18 @@ def estimate(
 
 
 class AnswerCache:
-    """What judges wrote, a JSON line each, only ever appended to. A line that a killed run tore is passed over.
+    """What judges wrote, a JSON line each, only ever appended to. A line that a killed run truncated is passed over.
 
-    Raises DuetError when the file is something else. path None: nothing is kept.
+    Raises DuetError naming the file and the line when the file is something else. path None: nothing is kept.
     """
 
     def __init__(self, path: str | Path | None):
         self.path = None if path is None else Path(path)
         self._answers: dict[tuple[str, Texts], str] = {}
         self._torn = False
-        if self.path is not None and self.path.is_file():
+        if self.path is not None and self.path.exists():
+            if not self.path.is_file():
+                raise DuetError(f"{self.path} is no regular file: give a file for the judge's answers.")
             self._read(self.path)
 
     def of(self, judge: Judge) -> dict[Texts, str]:
@@ -231,17 +243,41 @@ class AnswerCache:
         content = path.read_bytes()
         self._torn = bool(content) and not content.endswith(b"\n")
         for number, line in enumerate(content.split(b"\n"), 1):
-            try:
-                entry = json.loads(line)
-            except ValueError:
+            if not line.strip():
                 continue
             try:
-                texts = (entry["question"], entry["gold"], entry["reply"])
-                self._answers[entry["judge"], texts] = entry["answer"]
-            except (KeyError, TypeError) as error:
-                raise DuetError(
-                    f"{path}, line {number}: {error!r}; this is no file of judges' answers: give another cache."
-                ) from error
+                entry = validated(f"{path}, line {number}", _Kept, _parsed(line.decode()), place="field")
+            except (ValueError, AnnotationError) as error:
+                if _is_truncated(line):
+                    continue
+                raise AnnotationError(
+                    f"{path}, line {number}: {error}; this is no file of judges' answers: give another cache."
+                ) from None
+            self._answers[entry.judge, (entry.question, entry.gold, entry.reply)] = entry.answer
+
+
+class _Kept(BaseModel):
+    """A line of the cache."""
+
+    judge: StrictStr
+    question: StrictStr
+    gold: StrictStr
+    reply: StrictStr
+    answer: StrictStr
+
+
+def _is_truncated(line: bytes) -> bool:
+    """Whether a line is the beginning of an entry, and not all of it."""
+    start = b'{"judge": "'
+    return (line.startswith(start) or start.startswith(line)) and not line.rstrip().endswith(b"}")
+
+
+def _parsed(text: str) -> Any:
+    """Of JSON; ValueError where it is none, or nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 # a model on this computer
@@ -252,12 +288,13 @@ class LocalJudge:
     """A chat model through transformers, greedy. It is loaded when it is first asked.
 
     model: a folder or a hub id, of a causal LM whose tokenizer has a chat template. device: as transformers'
-    device_map: cpu, cuda, auto (spread over all there is). dtype: float32, bfloat16, … batch_size: prompts at a time.
+    device_map: auto (spread over all GPUs there are, else the CPU), cpu, cuda. dtype: auto (bfloat16 on a GPU, float32
+    on a CPU), float32, bfloat16, … batch_size: prompts at a time.
     """
 
     model: str
-    device: str = "cpu"
-    dtype: str = "float32"
+    device: str = "auto"
+    dtype: str = "auto"
     batch_size: int = 8
     max_new_tokens: int = 16
 
@@ -267,7 +304,11 @@ class LocalJudge:
     @property
     def identity(self) -> str:
         """Model, precision, length of an answer, prompt."""
-        return f"local {self.model} {self.dtype} {self.max_new_tokens} {PROMPT_VERSION}"
+        return f"local {self.model} {self._precision} {self.max_new_tokens} {PROMPT_VERSION}"
+
+    @cached_property
+    def _precision(self) -> str:
+        return str(choose_dtype(self.dtype, choose_device(self.device))).removeprefix("torch.")
 
     def ask(self, asked: Sequence[Texts]) -> Ratings:
         """Raises DuetError when the model cannot be loaded or is no chat model."""
@@ -280,7 +321,7 @@ class LocalJudge:
     def _answers(self, batch: Sequence[Texts]) -> list[str]:
         model, tokenizer = self._loaded
         inputs = tokenizer.apply_chat_template(
-            [[{"role": "user", "content": prompt(texts)}] for texts in batch],
+            [[{"role": "user", "content": _encodable(prompt(texts))}] for texts in batch],
             add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True,
         ).to(model.device)  # fmt: skip
         output = model.generate(
@@ -295,7 +336,7 @@ class LocalJudge:
 
         try:
             tokenizer: Any = AutoTokenizer.from_pretrained(self.model, padding_side="left")
-            model = AutoModelForCausalLM.from_pretrained(self.model, dtype=self.dtype, device_map=self.device)
+            model = AutoModelForCausalLM.from_pretrained(self.model, dtype=self._precision, device_map=self.device)
         # torch has a kind of error for every wrong device and dtype
         except (OSError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
             raise DuetError(
@@ -308,6 +349,11 @@ class LocalJudge:
         return model.eval(), tokenizer
 
 
+def _encodable(text: str) -> str:
+    """Without lone surrogates, which no tokenizer takes."""
+    return text.encode(errors="replace").decode()
+
+
 # an endpoint
 
 
@@ -315,13 +361,14 @@ class LocalJudge:
 class EndpointJudge:
     """A model behind an OpenAI-compatible endpoint, at temperature 0.
 
+    base_url: http or https; what is secret in it (a user and password, the values of its query) is never shown or kept.
     key_variable: the environment variable that holds the key; None: the endpoint wants none. concurrency: requests at
-    a time. timeout: of one request, s. max_retries: of one request, with growing pauses, after 408, 409, 429, 5xx,
-    a time-out or a lost connection.
+    a time. timeout: of one request with all of its answer, s. max_retries: of one request, with growing pauses, after
+    408, 409, 429, 5xx, a time-out or a lost connection. An answer of more than 4 MB is refused.
     """
 
     model: str
-    base_url: str = OPENAI_URL
+    base_url: str = field(default=OPENAI_URL, repr=False)
     key_variable: str | None = "OPENAI_API_KEY"
     concurrency: int = 8
     timeout: float = 60.0
@@ -330,11 +377,22 @@ class EndpointJudge:
 
     def __post_init__(self) -> None:
         _at_least_one(self, "concurrency", "max_tokens")
+        if not 0 < self.timeout < math.inf or self.max_retries < 0:
+            raise DuetError(
+                f"timeout={self.timeout}, max_retries={self.max_retries}: a request has some seconds, and 0 retries or "
+                "more."
+            )
+        check_url(self.base_url)
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without its secrets."""
+        return masked_url(self.base_url)
 
     @property
     def identity(self) -> str:
         """Endpoint, model, length of an answer, prompt."""
-        return f"endpoint {self.base_url} {self.model} {self.max_tokens} {PROMPT_VERSION}"
+        return f"endpoint {self.shown_url} {self.model} {self.max_tokens} {PROMPT_VERSION}"
 
     def body(self, texts: Texts) -> dict[str, Any]:
         """The request."""
@@ -345,41 +403,57 @@ class EndpointJudge:
         """A request that fails is an error row. Raises DuetError where none can succeed: no key, a refused key, an
         unknown model.
         """
-        client = self._client()
-        # threads, for a notebook's event loop is running already
-        pool = ThreadPoolExecutor(self.concurrency)
-        try:
-            running = {pool.submit(self._ask, client, texts): texts for texts in asked}
-            for future in as_completed(running):
-                yield running[future], future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            client.close()
+        key = self._key
+        secrets = secrets_of(self.base_url, key)
+        # a loop in a thread of its own, for a notebook's is running already
+        with EventLoop() as loop:
+            client = loop.run(self._client(key))
+            gate = asyncio.Semaphore(self.concurrency)
+            running = {loop.start(self._ask(client, gate, texts, secrets)): texts for texts in asked}
+            try:
+                for future in as_completed(running):
+                    yield running[future], future.result()
+            finally:
+                for future in running:
+                    future.cancel()
+                loop.run(client.close())
 
-    def _ask(self, client: Any, texts: Texts) -> Rating:
+    async def _ask(self, client: Any, gate: asyncio.Semaphore, texts: Texts, secrets: Sequence[str]) -> Rating:
         from openai import AuthenticationError, NotFoundError, OpenAIError
 
         try:
-            response = client.chat.completions.with_raw_response.create(**self.body(texts))
-            return _read_body(json.loads(response.text))
+            async with gate:
+                response = await client.chat.completions.with_raw_response.create(**self.body(texts))
+            return _read_body(_parsed(without(secrets, response.text)))
         except (AuthenticationError, NotFoundError) as error:
             raise DuetError(
-                f"{self.base_url} refuses every request for model={self.model!r}: {error}; correct the key in "
-                f"{self.key_variable}, base_url or model."
-            ) from error
+                f"{self.shown_url} refuses every request for model={self.model!r}: {without(secrets, str(error))}; "
+                f"correct the key in {self.key_variable}, base_url or model."
+            ) from None  # the error that caused it shows the secrets
         except (OpenAIError, ValueError) as error:
-            return Rating(None, None, f"{type(error).__name__}: {error}")
+            cause = f" ({error.__cause__})" if error.__cause__ else ""
+            return Rating(None, None, without(secrets, f"{type(error).__name__}: {error}{cause}"))
 
-    def _client(self) -> Any:
-        from openai import OpenAI
-
+    @property
+    def _key(self) -> str:
         key = "none" if self.key_variable is None else os.environ.get(self.key_variable)
         if not key:
             raise DuetError(
-                f"the environment variable {self.key_variable} is not set: put the key of {self.base_url} there, or "
+                f"the environment variable {self.key_variable} is not set: put the key of {self.shown_url} there, or "
                 "give key_variable=None."
             )
-        return OpenAI(api_key=key, base_url=self.base_url, timeout=self.timeout, max_retries=self.max_retries)
+        return key
+
+    async def _client(self, key: str) -> Any:
+        from openai import AsyncOpenAI
+
+        return AsyncOpenAI(
+            api_key=key,
+            base_url=self.base_url,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            http_client=bounded_client(self.timeout),
+        )
 
 
 def write_batch(path: str | Path, pairs: Iterable[Pair], judge: EndpointJudge) -> int:
@@ -400,32 +474,30 @@ def read_batch(path: str | Path, pairs: Sequence[Pair]) -> dict[str, Rating]:
     Of several lines for a pair the last readable one holds. Raises DuetError naming the file and the line when it is
     no such line, or when it is of one of these questions but of other replies.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).exists():
         raise DuetError(f"{path} does not exist: fetch the batch's output file, or correct the path.")
     names, questions = {pair.custom_id for pair in pairs}, {pair.question_id for pair in pairs}
     ratings: dict[str, Rating] = {}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            name, rating = _read_batch_line(f"{path}, line {number}", line)
-            if name in names:
-                ratings[name] = rating if rating.value is not None else ratings.get(name, rating)
-            elif name.rsplit("*", 2)[0] in questions:
-                raise DuetError(f"{path}, line {number}: {name!r} is no pair of these predictions: made for others?")
+    for number, entry in read_jsonl(path):
+        name, rating = _read_batch_line(f"{path}, line {number}", entry)
+        if name in names:
+            ratings[name] = rating if rating.value is not None else ratings.get(name, rating)
+        elif name.rsplit("*", 2)[0] in questions:
+            raise DuetError(f"{path}, line {number}: {name!r} is no pair of these predictions: made for others?")
     return ratings
 
 
-def _read_batch_line(where: str, line: str) -> tuple[str, Rating]:
-    try:
-        entry = json.loads(line)
-        name, response, error = str(entry["custom_id"]), entry.get("response"), entry.get("error")
-    except (ValueError, KeyError, TypeError, AttributeError) as wrong:
-        raise DuetError(f"{where}: {wrong!r}; a line has custom_id, and response or error.") from wrong
-    if error:
-        return name, Rating(None, None, json.dumps(error, ensure_ascii=False))
-    return name, _read_body(response.get("body") if isinstance(response, dict) else response)
+class _BatchLine(BaseModel):
+    custom_id: StrictStr
+    response: dict[str, Any] | None = None
+    error: Any = None
+
+
+def _read_batch_line(where: str, entry: Any) -> tuple[str, Rating]:
+    line = validated(where, _BatchLine, entry, place="field")
+    if line.error:
+        return line.custom_id, Rating(None, None, _written(line.error))
+    return line.custom_id, _read_body(line.response and line.response.get("body"))
 
 
 def _read_body(body: Any) -> Rating:
@@ -433,8 +505,18 @@ def _read_body(body: Any) -> Rating:
     try:
         content = body["choices"][0]["message"]["content"]
     except (KeyError, IndexError, TypeError):
-        return Rating(None, None, f"no chat completion: {json.dumps(body, ensure_ascii=False)[:300]}")
-    return read_rating("" if content is None else str(content))
+        content = 0
+    if content is None or isinstance(content, str):
+        return read_rating(content or "")
+    return Rating(None, None, f"no chat completion: {_written(body)}")
+
+
+def _written(value: Any) -> str:
+    """JSON, its beginning."""
+    try:
+        return json.dumps(value, ensure_ascii=False)[:300]
+    except RecursionError:
+        return "nested too deeply"
 
 
 def _at_least_one(judge: LocalJudge | EndpointJudge, *names: str) -> None:

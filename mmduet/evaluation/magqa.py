@@ -17,6 +17,7 @@ from mmduet.evaluation.references import AnsweredItem
 from mmduet.trace import Response
 
 METRICS = ("in-span score", "turns", "turns, de-duplicated")
+UNITS = dict(zip(METRICS, ("1 to 5", "a question", "a question"), strict=True))
 _IN_SPAN = {
     "MMDuet, t=0.6": (2.46, 2.33, 13.7, 4.0),
     "MMDuet, t=0.5": (2.77, 2.61, 18.4, 5.3),

@@ -1,29 +1,33 @@
 """QVHighlights: how salient every 2-second clip is to a query, and which windows the query is about.
 
-The metrics are the official ones (Lei et al., arXiv 2107.09609, `standalone_eval`), over all queries at once.
-`score_highlights` and `score_moments` give % for each query; the official figures are the columns' means, nan cells
-left out.
+The metrics are the official ones (Lei et al., arXiv 2107.09609, `standalone_eval`), over all queries at once, all in %
+(UNITS). `score_highlights` and `score_moments` give them for each query; the official figures are the columns' means,
+nan cells left out.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.predictions import Prediction
-from mmduet.evaluation.references import HighlightItem
-from mmduet.evaluation.smoothing import smooth
+from mmduet.evaluation.references import CLIP, HighlightItem
+from mmduet.evaluation.submission import MOST_WINDOWS, Highlights, fitted, to_submission
+from mmduet.evaluation.submission import read_submission as read_submission
 
-CLIP = 2.0  # s
 RATINGS = {"Fair": 2, "Good": 3, "VeryGood": 4}
 RANGES = {"short": (0, 10), "middle": (10, 30), "long": (30, 150), "full": (0, np.inf)}  # s, (min, max]
 BOUNDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
-MOST_WINDOWS = 10
 WINDOWS = range(15)
+_METRICS = (
+    *(f"HL-min-{rating}-{metric}" for rating in RATINGS for metric in ("mAP", "Hit1")),
+    *(f"MR-{name}-{metric}" for name in RANGES for metric in (
+        "mAP", *(f"mAP@{bound}" for bound in BOUNDS), *(f"R1@{bound}" for bound in BOUNDS)
+    )),
+)  # fmt: skip
+UNITS = dict.fromkeys(_METRICS, "%")
+CELLS = 1_000_000  # queries times clips, or times windows, that are scored at once: bounds the memory
 # %, table 2 of arXiv 2411.17991v2; MMDuet with w = 2
 PUBLISHED = {
     "TimeChat": {"HL-min-VeryGood-mAP": 14.5, "HL-min-VeryGood-Hit1": 23.9},
@@ -32,102 +36,6 @@ PUBLISHED = {
     "LLaVA-OV-VT": {"HL-min-VeryGood-mAP": 19.0, "HL-min-VeryGood-Hit1": 40.0},
     "MMDuet": {"HL-min-VeryGood-mAP": 31.3, "HL-min-VeryGood-Hit1": 49.6},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Highlights:
-    """What a model says of one query, as the official submission has it.
-
-    saliency: float64 [clips], one for each 2 s of the video. windows: float64 [n, 3], start and end in s, score; the
-    first is the model's best. None: not said.
-    """
-
-    saliency: np.ndarray | None
-    windows: np.ndarray | None
-
-
-def read_submission(path: str | Path) -> dict[str, Highlights]:
-    """An official submission file: `{qid, pred_saliency_scores?, pred_relevant_windows?}` a line.
-
-    Raises DuetError naming file and line where one is not that.
-    """
-    path, found = Path(path), {}
-    if not path.is_file():
-        raise DuetError(f"{path} does not exist: correct the path of the submission.")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if line.strip():
-            try:
-                entry = json.loads(line)
-                found[str(entry["qid"])] = Highlights(
-                    _array(entry.get("pred_saliency_scores"), (-1,)),
-                    _array(entry.get("pred_relevant_windows"), (-1, 3)),
-                )
-            except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-                raise DuetError(f"{path}, line {number}: {error!r}; a line has qid and the two predictions.") from error
-    return found
-
-
-def _array(values: Sequence | None, shape: tuple[int, ...]) -> np.ndarray | None:
-    return None if values is None else np.array(values, dtype=float).reshape(shape)
-
-
-def to_submission(
-    predictions: Mapping[str, Prediction], *, window: int = 2, threshold: float = 0.5
-) -> dict[str, Highlights]:
-    """Frame scores -> saliency of clips, and windows.
-
-    A clip's saliency is the sum of its frames' relevance, smoothed over `window` frames on each side (the paper's is
-    2). Windows, which the published code does not give, are runs of clips whose saliency, scaled to 0..1 within the
-    video, reaches `threshold`; their score is the mean of it. Neither step is causal. A whole-video baseline's clips
-    score 1 where they start inside a segment, and its segments are its windows.
-    """
-    scored = {name: p for name, p in predictions.items() if p.segments is None}
-    curves = smooth([_relevance(p) for p in scored.values()], window)
-    result = {
-        name: _from_curve(curve, _frames_a_clip(prediction), threshold)
-        for (name, prediction), curve in zip(scored.items(), curves, strict=True)
-    }
-    return {name: result[name] if name in result else _from_segments(p) for name, p in predictions.items()}
-
-
-def _relevance(prediction: Prediction) -> np.ndarray:
-    if len(prediction.trace) < 2:
-        raise DuetError(
-            f"prediction {prediction.question_id!r} has {len(prediction.trace)} frame scores, and clips of {CLIP:g} s "
-            "need at least 2: predict it again, or remove its line."
-        )
-    return prediction.trace.relevance
-
-
-def _frames_a_clip(prediction: Prediction) -> int:
-    interval = prediction.trace.times[1] - prediction.trace.times[0]
-    if not 0 < interval <= CLIP:
-        raise DuetError(
-            f"prediction {prediction.question_id!r} has frames every {interval:g} s; clips of {CLIP:g} s need a "
-            f"rate of at least {1 / CLIP:g} frames a second."
-        )
-    return int(CLIP / interval)
-
-
-def _from_curve(curve: np.ndarray, frames: int, threshold: float) -> Highlights:
-    saliency = np.add.reduceat(curve, range(0, len(curve), frames))
-    low, high = saliency.min(), saliency.max()
-    scaled = (saliency - low) / (high - low) if high > low else np.zeros_like(saliency)
-    return Highlights(saliency, _array(sorted(_runs(scaled, threshold), key=lambda run: -run[2]), (-1, 3)))
-
-
-def _runs(scaled: np.ndarray, threshold: float) -> Iterator[tuple[float, float, float]]:
-    """(start s, end s, mean) of the stretches of clips that reach the threshold."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], scaled >= threshold, [0]]).astype(int)))
-    for first, end in zip(edges[::2], edges[1::2], strict=True):
-        yield CLIP * first, CLIP * end, float(scaled[first:end].mean())
-
-
-def _from_segments(prediction: Prediction) -> Highlights:
-    segments = prediction.segments or []
-    starts = np.arange(0, int(prediction.duration), CLIP)
-    inside = np.any([(s.start < starts) & (starts < s.end) for s in segments] or [np.zeros(len(starts), bool)], axis=0)
-    return Highlights(inside.astype(float), _array([(s.start, s.end, 1.0) for s in segments], (-1, 3)))
 
 
 def score(
@@ -145,7 +53,14 @@ def score(
 
 
 def score_submission(submission: Mapping[str, Highlights], references: Mapping[str, HighlightItem]) -> pd.DataFrame:
-    """Both kinds of metrics, %, of an official submission, as far as it has the predictions for them."""
+    """Both kinds of metrics, %, of an official submission, as far as it has the predictions for them.
+
+    Raises DuetError when it has none of the references' queries.
+    """
+    if not any(name in references for name in submission):
+        raise DuetError(
+            f"the submission has none of the {len(references)} queries of the references: give those of the same split."
+        )
     tables = []
     if all(item.saliency is not None for item in submission.values()):
         tables.append(score_highlights(submission, references))
@@ -154,6 +69,16 @@ def score_submission(submission: Mapping[str, Highlights], references: Mapping[s
     if not tables:
         raise DuetError("the submission has neither saliency scores nor windows for every query: give one of them.")
     return pd.concat(tables, axis=1)
+
+
+def fitted_queries(submission: Mapping[str, Highlights], references: Mapping[str, HighlightItem]) -> list[str]:
+    """The queries that have another number of saliency scores than complete clips."""
+    return [
+        name
+        for name, item in references.items()
+        if name in submission and (scores := submission[name].saliency) is not None
+        if len(scores) != int(item.duration / CLIP)
+    ]
 
 
 def evaluate(
@@ -187,19 +112,16 @@ def score_highlights(submission: Mapping[str, Highlights], references: Mapping[s
     """
     queries = [name for name in references if name in submission]
     result = np.full((len(queries), 2 * len(RATINGS)), np.nan)
-    by_clips: dict[int, list[int]] = {}
-    for index, name in enumerate(queries):
-        by_clips.setdefault(int(references[name].duration / CLIP), []).append(index)
-    for clips, indices in by_clips.items():
+    for clips, indices in _by_clips([references[name] for name in queries]):
         said = [_saliency(submission[queries[i]]) for i in indices]
-        saliency, tops = np.stack([_fitted(row, clips) for row in said]), np.array([row.argmax() for row in said])
+        saliency, tops = np.stack([fitted(row, clips) for row in said]), np.array([row.argmax() for row in said])
         ratings = np.stack([_ratings(references[queries[i]], clips) for i in indices])
         for column, least in enumerate(RATINGS.values()):
             positive = ratings >= least
             result[indices, 2 * column] = _average_precision(saliency, positive).mean(1)
             hits = positive[np.arange(len(indices)), np.minimum(tops, clips - 1)].any(1)
             result[indices, 2 * column + 1] = hits & (tops < clips)
-    columns = [f"HL-min-{rating}-{metric}" for rating in RATINGS for metric in ("mAP", "Hit1")]
+    columns = list(_METRICS[: 2 * len(RATINGS)])
     return pd.DataFrame(100 * result, index=pd.Index(queries, name="question_id"), columns=columns)
 
 
@@ -208,9 +130,19 @@ def _saliency(item: Highlights) -> np.ndarray:
     return item.saliency
 
 
-def _fitted(saliency: np.ndarray, clips: int) -> np.ndarray:
-    """Cut, or filled with zeros, to the number of clips."""
-    return np.pad(saliency[:clips], (0, max(0, clips - len(saliency))))
+def _by_clips(items: Sequence[HighlightItem]) -> Iterator[tuple[int, list[int]]]:
+    """(clips, indices of items with so many), no more at once than CELLS.
+
+    As the official code counts them: those that are complete. A last one that is not, and is rated, counts too.
+    """
+    groups: dict[int, list[int]] = {}
+    for index, item in enumerate(items):
+        rated = max(item.relevant_clip_ids, default=0) + 1
+        groups.setdefault(max(int(item.duration / CLIP), rated), []).append(index)
+    for clips, indices in groups.items():
+        many = max(1, CELLS // clips)
+        for start in range(0, len(indices), many):
+            yield clips, indices[start : start + many]
 
 
 def _ratings(item: HighlightItem, clips: int) -> np.ndarray:
@@ -250,12 +182,20 @@ def score_moments(submission: Mapping[str, Highlights], references: Mapping[str,
     official code leaves it out of mAP and fails on R1).
     """
     queries = [name for name in references if name in submission]
+    most = max((len(references[name].relevant_windows) for name in queries), default=1)
+    many = max(1, CELLS // (len(BOUNDS) * MOST_WINDOWS * max(1, most)))
+    parts = [queries[start : start + many] for start in range(0, len(queries), many)]
+    return pd.concat([_score_moments(part, submission, references) for part in parts])
+
+
+def _score_moments(
+    queries: Sequence[str], submission: Mapping[str, Highlights], references: Mapping[str, HighlightItem]
+) -> pd.DataFrame:
     predicted, there = _stacked([_windows(submission[name]) for name in queries], 3)
     columns: dict[str, np.ndarray] = {}
     for name, (low, high) in RANGES.items():
-        gold, valid = _stacked(
-            [np.array([w for w in references[q].relevant_windows if low < w[1] - w[0] <= high]) for q in queries], 2
-        )
+        golds = [[w for w in references[query].relevant_windows if low < w[1] - w[0] <= high] for query in queries]
+        gold, valid = _stacked([np.array(windows) for windows in golds], 2)
         measured = valid.any(axis=1, keepdims=True)
         precision = np.where(measured, _detection_precision(predicted, there, gold, valid), np.nan)
         recall = np.where(measured, _recall_at_one(predicted, there, gold, valid), np.nan)

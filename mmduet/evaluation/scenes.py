@@ -1,6 +1,6 @@
 """How well a model does on `scenes`: both heads' AUC, and whether it names each scene, once, in time."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,14 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mmduet.data.collator import Collator
-from mmduet.data.concepts import concepts_in
+from mmduet.data.concepts import CONCEPTS, concepts_in
 from mmduet.data.conversations import NARRATION_INSTRUCTIONS
 from mmduet.data.features import FeatureStore
 from mmduet.data.mixture import MixtureDataset
+from mmduet.errors import DuetError
 from mmduet.evaluation.bootstrap import Estimate, bootstrap
 from mmduet.evaluation.judge import Rating, Ratings, Texts
+from mmduet.evaluation.references import AnsweredItem
 from mmduet.files import read_json
 from mmduet.model import DuetForConditionalGeneration
 from mmduet.policy import HEADS, ScoreThreshold
@@ -24,6 +26,15 @@ from mmduet.session import DuetSession
 from mmduet.trace import DuetTrace, Query, Response
 from mmduet.training import auc, teacher_force
 from mmduet.video import read_frames
+
+_ANSWERS = frozenset(answer for concept in CONCEPTS.values() for answer in concept.answers)
+SPLITS = ("train", "val", "test")
+UNITS = {
+    **{f"{head}_auc": "0 to 1" for head in HEADS},
+    "right_responses": "0 to 1",
+    "scenes_named": "0 to 1",
+    "responses_per_scene": "1 is ideal",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +66,27 @@ class ConceptJudge:
     identity = "concepts of scenes"
 
     def ask(self, asked: Sequence[Texts]) -> Ratings:
-        """A rating for each."""
+        """A rating for each. Raises DuetError for a gold answer that `scenes` does not have."""
         for texts in asked:
             _, gold, reply = texts
+            _check_answer(gold)
             rating = 5 if concepts_in(reply) == concepts_in(gold) else 1
             yield texts, Rating(rating, str(rating))
+
+
+def check_concepts(references: Mapping[str, AnsweredItem]) -> None:
+    """Refuse references that ConceptJudge cannot judge. Raises DuetError for gold answers that are not of `scenes`."""
+    for item in references.values():
+        for answer in item.answer:
+            _check_answer(answer.content)
+
+
+def _check_answer(gold: str) -> None:
+    if gold not in _ANSWERS:
+        raise DuetError(
+            f"the judge of scenes knows the answers of scenes alone, and not {gold[:80]!r}: give another judge (local, "
+            "endpoint or batch)."
+        )
 
 
 def right_responses(clips: Sequence[WatchedClip]) -> float:
@@ -76,6 +103,14 @@ def scenes_named(clips: Sequence[WatchedClip]) -> float:
 def responses_per_scene(clips: Sequence[WatchedClip]) -> float:
     """Responses over scenes; 1 is ideal."""
     return sum(len(clip.responses) for clip in clips) / sum(len(clip.truth["scenes"]) for clip in clips)
+
+
+def check_clips(split: str, clips: int | None) -> None:
+    """Refuse a split that `scenes` does not have, and a number of clips below 1. Raises DuetError."""
+    if split not in SPLITS:
+        raise DuetError(f"split={split!r} is not known; known are {SPLITS}.")
+    if clips is not None and clips < 1:
+        raise DuetError(f"clips={clips}: must be at least 1.")
 
 
 def watch_clips(
@@ -142,8 +177,9 @@ def quality(
 ) -> dict[str, Estimate]:
     """Everything above, on the first clips of a split of the `scenes` folder, None for all of them.
 
-    threshold: of the informative head.
+    threshold: of the informative head. Raises DuetError for an unknown split, and fewer clips than one.
     """
+    check_clips(split, clips)
     dataset = MixtureDataset(folder / "annotations" / f"{split}_mixture.json", videos=clips)
     features = FeatureStore(feature_folder, model, processor)
     features.prepare(dataset.sources)

@@ -17,6 +17,8 @@ from mmduet.replay import replay_thresholds
 
 SPEED, RATES = "responses a minute", ("in-span rate", "spans answered", "timing F1")
 
+UNITS = {SPEED: "of video", **dict.fromkeys(RATES, "0 to 1")}
+
 Spans = Sequence[tuple[float, float, str]]  # start, end, s; label
 Metric = Callable[[str, np.ndarray], float]  # of a question and the times, s, of its responses
 

@@ -4,7 +4,8 @@ The metrics are those of the evaluation that Vid2Seq (arXiv 2302.14115), TimeCha
 are mistaken. `rule="upstream"` keeps them, for figures that compare with the published ones; `rule="corrected"` does
 not: it keeps a video's first caption, and gives SODA_c each caption's own METEOR where there are more than ten.
 
-Scores are fractions in [0, 1], CIDEr's in [0, 10]; the paper prints both times 100.
+Scores are fractions, in [0, 1], and CIDEr's in [0, 10] (UNITS), here and wherever they are shown. The paper prints both
+times 100.
 """
 
 import re
@@ -18,7 +19,7 @@ import pandas as pd
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.captioning import Meteor, cider, tokenize
-from mmduet.evaluation.predictions import Prediction, Segment
+from mmduet.evaluation.predictions import UNTIMED, Prediction, Segment
 from mmduet.evaluation.references import AnsweredItem
 
 RULES = ("upstream", "corrected")
@@ -27,20 +28,21 @@ METRICS = (
     "SODA_c", "CIDEr", "METEOR", *(f"{name}@{bound}" for bound in THRESHOLDS for name in ("Precision", "Recall")),
     "Precision", "Recall", "F1", "paragraph CIDEr", "paragraph METEOR", "captions",
 )  # fmt: skip
+UNITS = {name: "a video" if name == "captions" else "0 to 10" if "CIDEr" in name else "0 to 1" for name in METRICS}
 # What a caption without a gold one is compared with. The published code draws random letters for it: one word that no
 # caption has, so any such word gives the same scores.
 NO_WORD = "qzxjvkwqzxjvkw"
 # Of a paragraph, as far as it is scored: METEOR's time and memory grow with its square. Gold ones have about 100.
 MOST_WORDS = 4000
-# %, table 2 of arXiv 2411.17991v2
+# table 2 of arXiv 2411.17991v2, in UNITS: the paper prints them times 100
 PUBLISHED = {
-    "TimeChat": {"SODA_c": 1.2, "CIDEr": 3.4, "F1": 12.6},
-    "VTG-LLM": {"SODA_c": 1.5, "CIDEr": 5.0, "F1": 17.5},
-    "VideoLLM-Online": {"SODA_c": 0.4, "CIDEr": 0.9, "F1": 5.8},
-    "LLaVA-OV-TC": {"SODA_c": 1.9, "CIDEr": 3.3, "F1": 21.8},
-    "LLaVA-OV-VT": {"SODA_c": 2.5, "CIDEr": 6.7, "F1": 14.0},
-    "MMDuet": {"SODA_c": 2.4, "CIDEr": 5.7, "F1": 19.2},
-    "MMDuet, responses removed": {"SODA_c": 2.9, "CIDEr": 8.8, "F1": 21.7},
+    "TimeChat": {"SODA_c": 0.012, "CIDEr": 0.034, "F1": 0.126},
+    "VTG-LLM": {"SODA_c": 0.015, "CIDEr": 0.050, "F1": 0.175},
+    "VideoLLM-Online": {"SODA_c": 0.004, "CIDEr": 0.009, "F1": 0.058},
+    "LLaVA-OV-TC": {"SODA_c": 0.019, "CIDEr": 0.033, "F1": 0.218},
+    "LLaVA-OV-VT": {"SODA_c": 0.025, "CIDEr": 0.067, "F1": 0.140},
+    "MMDuet": {"SODA_c": 0.024, "CIDEr": 0.057, "F1": 0.192},
+    "MMDuet, responses removed": {"SODA_c": 0.029, "CIDEr": 0.088, "F1": 0.217},
 }
 
 
@@ -59,14 +61,15 @@ def captions(prediction: Prediction, *, rule: str = "upstream") -> list[Segment]
 
     Equal responses in a row are one caption. Its segment starts where the one before ends, the first one's at the
     query, and ends at its last response's time. rule: "upstream" leaves the first caption out, "corrected" does not.
-    A whole-video baseline's captions are its segments.
+    A whole-video baseline's captions are its segments. A response of which no time is known is no caption.
     """
     if rule not in RULES:
         raise DuetError(f"rule={rule!r} is not known; known are {RULES}.")
     if prediction.segments is not None:
         return list(prediction.segments)
     trace = prediction.trace
-    turns = [(text, [r.time for r in run]) for text, run in groupby(trace.responses, key=lambda r: r.text)]
+    timed = [response for response in trace.responses if response.time != UNTIMED]
+    turns = [(text, [r.time for r in run]) for text, run in groupby(timed, key=lambda r: r.text)]
     query = max((q.time for q in trace.queries if turns and q.time <= turns[0][1][0]), default=0.0)
     ends = [times[-1] for _, times in turns]
     found = [
@@ -83,7 +86,7 @@ def score(
     rule: str = "upstream",
     java: str | Path | None = None,
 ) -> pd.DataFrame:
-    """METRICS: a row for each video that is in both, a column a metric.
+    """METRICS, in UNITS: a row for each video that is in both, a column a metric.
 
     SODA_c: `soda`. CIDEr, METEOR: of each caption with every gold one whose IoU reaches the threshold, the mean over
     THRESHOLDS. Precision@, Recall@: share of captions, of gold ones, with one whose IoU is above it; then their means

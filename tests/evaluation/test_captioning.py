@@ -1,4 +1,5 @@
 import random
+import time
 
 import numpy as np
 import pycocoevalcap
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
+from mmduet.evaluation import captioning
 from mmduet.evaluation.captioning import Meteor, cider, tokenize
 
 TEXT = st.lists(st.sampled_from(["stir", "the", "pan", "and", "add", "salt"]), max_size=6).map(" ".join)
@@ -100,6 +102,21 @@ def test_java_s_own_words_are_told(tmp_path):
     java.chmod(0o755)
     with Meteor(java=java) as meteor, pytest.raises(DuetError, match="no room"):
         meteor.score([("a cat", "a dog")])
+
+
+def test_a_java_that_hangs_is_ended(tmp_path, monkeypatch):
+    """Also a script's child, which keeps the pipes open."""
+    monkeypatch.setattr(captioning, "METEOR_LIMIT", 0.2)
+    monkeypatch.setattr(captioning, "TOKENIZER_LIMIT", 0.2)
+    java = tmp_path / "java"
+    java.write_text("#!/bin/sh\nsleep 100\n")
+    java.chmod(0o755)
+    started = time.monotonic()
+    with pytest.raises(DuetError, match=r"the tokenizer gave no answer in 0\.21 s and was ended"):
+        tokenize(["a cat"], java=java)
+    with Meteor(java=java) as meteor, pytest.raises(DuetError, match=r"METEOR gave no answer in 0\.2 s and was ended"):
+        meteor.score([("a cat", "a dog")])
+    assert time.monotonic() - started < 30
 
 
 def test_no_jar(monkeypatch, tmp_path):

@@ -1,7 +1,9 @@
 import json
 import os
 import threading
+import time
 from collections import Counter
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -185,7 +187,7 @@ def test_a_cache_that_cannot_be_written_ends_the_asking(tmp_path):
 
 def test_another_file_is_no_cache(written):
     path = written({"question_id": "a", "video_duration": 3.0})
-    with pytest.raises(DuetError, match=r"line 1: KeyError\('question'\); this is no file of judges' answers"):
+    with pytest.raises(DuetError, match=r"line 1: field judge: .*; this is no file of judges' answers"):
         AnswerCache(path)
 
 
@@ -468,9 +470,10 @@ def test_batch_answers(written):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"custom_id": "v.m', "line 2: JSONDecodeError"),
-        ({"response": {}}, r"line 2: KeyError\('custom_id'\)"),
-        (["custom_id"], "line 2: TypeError"),
+        ('{"custom_id": "v.m', "line 2: no JSON"),
+        ({"response": {}}, "line 2: field custom_id: Field required"),
+        ({"custom_id": "v.mp4*0*0", "response": 3}, "line 2: field response: .*valid dictionary; found 3"),
+        (["custom_id"], "line 2: field : .*valid dictionary"),
         (answered("v.mp4*0*0,1", "4"), r"line 2: 'v.mp4\*0\*0,1' is no pair of these predictions"),
     ],
 )
@@ -553,3 +556,107 @@ def test_no_local_judge(tmp_path, chat):
         rate([pair()], LocalJudge(str(tmp_path)))
     with pytest.raises(DuetError, match="batch_size=0: must be at least 1"):
         LocalJudge("m", batch_size=0)
+
+
+# bounds and secrets
+
+
+def trickle(url_holder, *, part=b"x", pause=0.05):
+    """A server that never ends its answer."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            try:
+                while not over.wait(pause):
+                    self.wfile.write(part)
+            except OSError:
+                pass  # the client waits no longer
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    url_holder.append((server, over))
+    return f"http://127.0.0.1:{server.server_port}/v1"
+
+
+@pytest.fixture
+def endless(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    servers = []
+    yield lambda **kwargs: trickle(servers, **kwargs)
+    for server, over in servers:
+        over.set()
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_request_has_a_time_limit_with_all_of_its_answer(endless):
+    judge = EndpointJudge("m", endless(), key_variable=None, timeout=0.3, max_retries=0)
+    started = time.monotonic()
+    with pytest.warns(UserWarning, match="APITimeoutError"):
+        assert rate([pair()], judge)["v.mp4*0*0"].value is None
+    assert time.monotonic() - started < 5
+
+
+def test_a_long_answer_is_refused(endless):
+    judge = EndpointJudge("m", endless(part=b"x" * 500_000, pause=0.001), key_variable=None, max_retries=0)
+    with pytest.warns(UserWarning, match="more than 4000000 bytes"):
+        assert rate([pair()], judge)["v.mp4*0*0"].value is None
+
+
+def test_secrets_of_key_and_url_are_nowhere(serve, monkeypatch, tmp_path):
+    """An endpoint that echoes all it is sent, in an answer and in an error."""
+    monkeypatch.setenv("SOME_KEY", "sk-very-secret")
+    echo = "sk-very-secret pass%40word pass@word query-secret"
+    server = serve(
+        lambda reply, number: completion(echo) if reply == "a" else (401, {}, json.dumps({"error": echo}).encode())
+    )
+    url = server.url.replace("http://", "http://user-name:pass%40word@") + "?api_key=query-secret"
+    judge = server.judge(key_variable="SOME_KEY")
+    judge = replace(judge, base_url=url)
+    path = tmp_path / "cache.jsonl"
+    with pytest.warns(UserWarning, match="1 of 1 ratings are errors"):
+        shown = str(rate([pair("a")], judge, cache=path))
+    with pytest.raises(DuetError, match="refuses every request") as refused:
+        rate([pair("b")], judge, cache=path)
+    assert refused.value.__cause__ is None
+    shown += path.read_text() + str(refused.value) + repr(judge) + judge.identity
+    for secret in ("very-secret", "word", "user-name", "query-secret"):
+        assert secret not in shown
+    assert "***@127.0.0.1" in judge.identity
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:8000", "file:///etc/passwd", "http://", "http://[::1", "http://a:99999999"]
+)
+def test_what_is_no_url_of_an_endpoint(url):
+    with pytest.raises(DuetError, match="is no URL of an endpoint"):
+        EndpointJudge("m", url)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"timeout": 0}, {"timeout": float("nan")}, {"max_retries": -1}, {"concurrency": 0}]
+)
+def test_an_endpoint_s_settings_have_bounds(settings):
+    with pytest.raises(DuetError, match=next(iter(settings))):
+        EndpointJudge("m", **settings)
+
+
+def test_a_file_of_another_kind_is_no_cache_and_stays(tmp_path):
+    path = tmp_path / "gold.json"
+    path.write_text(json.dumps([{"question_id": 1}], indent=1))
+    with pytest.raises(DuetError, match=r"line 1: .*this is no file of judges' answers"):
+        rate([pair("x")], Fixed({"x": "4"}), cache=path)
+    assert json.loads(path.read_text()) == [{"question_id": 1}]
+
+
+def test_the_local_judge_s_precision_is_part_of_what_it_is():
+    assert " float32 " in LocalJudge("m", device="cpu").identity
+    assert " bfloat16 " in LocalJudge("m", device="cpu", dtype="bfloat16").identity

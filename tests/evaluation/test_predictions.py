@@ -108,3 +108,92 @@ def test_scores_survive_writing_and_reading(written):
         "debug_data": [{"time": i, "informative_score": s, "relevance_score": s} for i, s in enumerate(scores)]
     }
     assert (read_predictions(written(line)).by_id["a"].trace.relevance == scores).all()
+
+
+FRAMES = [{"time": i / 2, "informative_score": 0.1, "relevance_score": 0.9} for i in range(4)]
+SAID = {"time": 1.0, "content": "A cat.", "role": "assistant"}
+
+
+def with_frame(at, **fields):
+    return {"debug_data": [frame | fields if i == at else frame for i, frame in enumerate(FRAMES)]}
+
+
+def with_turns(*turns):
+    return {"model_response_list": [SAID | turn for turn in turns]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (with_frame(2, relevance_score=float("nan")), "debug_data / 2 / relevance_score: .*finite.*found nan"),
+        (with_frame(2, informative_score=float("inf")), "debug_data / 2 / informative_score"),
+        (
+            with_frame(0, relevance_score=1.01),
+            "debug_data / 0 / relevance_score: .*less than or equal to 1; found 1.01",
+        ),
+        (with_frame(0, relevance_score=-0.01), "debug_data / 0 / relevance_score: .*greater than or equal to 0"),
+        (with_frame(3, relevance_score=True), "debug_data / 3 / relevance_score: .*valid number; found True"),
+        (with_frame(3, relevance_score="0.5"), "debug_data / 3 / relevance_score: .*valid number; found '0.5'"),
+        (with_frame(3, relevance_score=None), "debug_data / 3 / relevance_score"),
+        (with_frame(3, relevance_score=10**400), "debug_data / 3 / relevance_score"),
+        (with_frame(3, time=1.0), "debug_data / 3 / time is 1, after one at 1 s"),
+        (with_frame(0, time=-0.5), "debug_data / 0 / time: .*greater than or equal to 0"),
+        ({"debug_data": [7]}, "debug_data / 0: .*valid dictionary"),
+        ({"debug_data": None}, "debug_data: .*valid list"),
+        (with_turns({"content": None}), "model_response_list / 0 / content: .*valid string; found None"),
+        (with_turns({"time": float("nan")}), "model_response_list / 0 / time"),
+        (with_turns({"time": True}), "model_response_list / 0 / time"),
+        (with_turns({"time": -1.0}), "model_response_list / 0 / time is -1, before the video's start"),
+        (with_turns({}, {"time": 0.5}), "model_response_list / 1 / time is 0.5, after one at 1 s"),
+        (with_turns({"time": 100.0}), "model_response_list ends at 100 s, and video_duration is 3 s"),
+        (with_turns({"role": "stream"}), "model_response_list / 0 / role"),
+        ({"video_duration": float("nan")}, "video_duration: .*finite"),
+        ({"video_duration": 0}, "video_duration: .*greater than 0"),
+        ({"video_duration": 1e9}, "video_duration: .*less than or equal to 604800"),
+        ({"video_duration": "3"}, "video_duration: .*valid number"),
+        ({"question_id": True}, "question_id"),
+        ({"question_id": "b", "error": None}, "field error"),
+        ({"model_response": ["2 - 3 seconds"]}, "has model_response and model_response_list"),
+    ],
+)
+def test_what_is_no_prediction_is_refused_with_its_line_and_field(written, change, message):
+    path = written(LINE | {"question_id": "first"}, LINE | {"debug_data": FRAMES} | change)
+    if "model_response" in change:
+        path = written(LINE | change)
+    with pytest.raises(DuetError, match=re.escape(str(path)) + ", line [12]: .*" + message):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize("text", [None, [None], 7, {"a": 1}])
+def test_a_baseline_writes_texts(written, text):
+    with pytest.raises(DuetError, match=r"line 1: .*model_response"):
+        read_predictions(written({"question_id": "a", "video_duration": 3.0, "model_response": text}))
+
+
+def test_a_file_holds_one_kind(written):
+    baseline = {"question_id": "b", "video_duration": 3.0, "model_response": "1 - 2 seconds"}
+    with pytest.raises(DuetError, match=r"line 2: .*model_response, as line 2\).*model_response_list, as line 1"):
+        read_predictions(written(LINE, baseline))
+
+
+def test_a_baseline_without_times_may_say_so(written):
+    untimed = LINE | {"model_response_list": [SAID | {"time": -1}], "debug_data": []}
+    assert read_predictions(written(untimed)).by_id["a"].trace.responses[0].time == -1
+
+
+def test_a_file_that_is_no_text_or_nested_too_deeply(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(b'{"question_id": "\xff"}\n')
+    with pytest.raises(DuetError, match="not UTF-8"):
+        read_predictions(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(DuetError, match=r"line 1: .*nested too deeply"):
+        read_predictions(path)
+
+
+def test_answers_without_times_are_counted(written):
+    texts = {"a": "1.0 - 2.0 seconds, x\n20 - 60, y", "b": "At the start.", "c": ""}
+    lines = [{"question_id": name, "video_duration": 9.0, "model_response": [text]} for name, text in texts.items()]
+    met = coverage(read_predictions(written(*lines)), dict.fromkeys("abc"))
+    assert "2 of 3 answers have no times that can be read" in str(met)
+    assert "1 times of other answers cannot be read, such as '20 - 60'" in str(met)

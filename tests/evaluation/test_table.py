@@ -23,3 +23,8 @@ def test_best_come_first_then_worst_each_once():
     assert best_and_worst(scores, 1) == ["z", "x"]
     assert best_and_worst(scores, 2) == ["z", "w", "x"]
     assert best_and_worst(scores, 0) == []
+
+
+def test_units_stand_in_the_columns_names():
+    table = beside_published({"a": Estimate(1.0, 1.0, 1.0)}, {}, metrics=["a"], name="x", units={"a": "%", "b": "s"})
+    assert list(table.columns) == ["a (%)", "source"]

@@ -129,7 +129,7 @@ def test_predictions_are_those_of_a_file_and_baselines_are_none(tmp_path):
     path = tmp_path / "predictions.jsonl"
     line = make_prediction("a").trace.to_prediction("a", 6.0)
     baseline = {"question_id": "b", "video_duration": 6.0, "model_response": ["0 - 3 seconds, a cat"]}
-    path.write_text("\n".join(map(json.dumps, (line, baseline))))
+    path.write_text(json.dumps(line))
     explorer = ThresholdExplorer(read_predictions(path).by_id, policy=ScoreThreshold(0.85))
     assert list(explorer.predictions) == ["a"]
     path.write_text(json.dumps(baseline))

@@ -12,6 +12,7 @@ import traitlets as t
 from mmduet.errors import DuetError, VideoError
 from mmduet.evaluation.predictions import Prediction
 from mmduet.evaluation.timing import Metric, sweep
+from mmduet.files import inside
 from mmduet.plots import (
     ReplayedExample,
     Span,
@@ -141,12 +142,13 @@ class ThresholdExplorer(w.VBox):
             self.threshold = float(point["x"])
 
     def _frames(self) -> torch.Tensor | None:
-        """The pictures of the example in view; None where its video is not known, or cannot be read."""
+        """The pictures of the example in view; None where its video is not known, not in the folder, or unreadable."""
         item = self.references.get(self.question)
-        if self.videos is None or item is None:
+        video = None if self.videos is None or item is None else inside(Path(self.videos), item.video)
+        if video is None:
             return None
         try:
-            return frames_of(self.predictions[self.question], Path(self.videos) / item.video)
+            return frames_of(self.predictions[self.question], video)
         except VideoError:
             return None
 
