@@ -1,7 +1,7 @@
 """Predictions: a benchmark's questions and a video folder -> one JSON line a question.
 
-A line is written completely or not at all. The same command resumes a run that was killed, and asks again what failed;
-the file is then that of an uninterrupted run. What made the file stands beside it, in FILE.settings.json; other settings
+A line is written completely or not at all. The same command resumes a run that was killed, and asks again what
+failed; the file is then that of an uninterrupted run. What made the file stands in FILE.settings.json; other settings
 are refused.
 """
 
@@ -377,9 +377,7 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     entries = []
     for number, entry in read_jsonl(path, cut=True):
         if not isinstance(entry, dict) or not isinstance(entry.get("question_id"), int | str):
-            raise AnnotationError(
-                f"{path}, line {number}: it has no question_id: remove the line, and it is asked again."
-            )
+            raise AnnotationError(f"{path}, line {number}: no question_id: remove the line, to have it asked again.")
         entries.append(entry)
     return entries
 
