@@ -325,7 +325,8 @@ def predict(
     from accelerate import PartialState
 
     from mmduet.checkpoints import load_duet
-    from mmduet.prediction import check_output, predict, read_questions, with_overrides
+    from mmduet.prediction import predict, read_questions, with_overrides
+    from mmduet.prediction_file import check_output
 
     settings = with_overrides(
         benchmark, max_frames=max_frames, mode=mode, threshold=threshold, protocol=protocol,

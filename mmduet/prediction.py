@@ -8,12 +8,10 @@ are refused.
 import hashlib
 import json
 import math
-import re
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -27,16 +25,16 @@ from mmduet.data.conversations import GROUNDING_TEMPLATES
 from mmduet.errors import AnnotationError, DuetError, VideoError
 from mmduet.evaluation.predictions import Prediction
 from mmduet.evaluation.references import BENCHMARKS, HighlightItem, Item, read_entries
-from mmduet.files import LineFile, check_target, inside, read_json, read_jsonl, remove, validated, write_json
+from mmduet.files import LineFile, inside, validated
 from mmduet.model import HEAD_NAMES, DuetForConditionalGeneration
 from mmduet.policy import make_policy
+from mmduet.prediction_file import begin, collect, part, put_in_order
 from mmduet.processing import DuetProcessor
 from mmduet.session import DuetSession
 from mmduet.trace import DuetTrace, Query
 from mmduet.video import iter_frames, read_frames, read_metadata
 
 T = TypeVar("T")
-PACKAGES = ("torch", "transformers", "peft", "decord", "mmduet-workbench")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +154,19 @@ def predict(
     stated = describe(model, settings, identity)
     names = [str(question.question_id) for question in questions]
     with ExitStack() as stack:
-        file = on_main_process(lambda: stack.enter_context(_begin(output, stated, names)))
-        done = _collect(output)
+        file = on_main_process(lambda: stack.enter_context(begin(output, stated, names)))
+        done = collect(output)
         todo = [question for question in questions if str(question.question_id) not in done]
-        own = file or stack.enter_context(LineFile(_part(output, process.process_index)))
+        own = file or stack.enter_context(LineFile(part(output, process.process_index)))
         if process.num_processes > 1 and file:
-            own = stack.enter_context(LineFile(_part(output, 0)))
+            own = stack.enter_context(LineFile(part(output, 0)))
         process.wait_for_everyone()  # all have read the file
         shares = todo[process.process_index :: process.num_processes]
         for question in tqdm(shares, desc="predict", unit="question"):
             own.add(_ask(session, question, Path(videos), settings))
         process.wait_for_everyone()
-        on_main_process(lambda: _put_in_order(cast(LineFile, file), output, names))
-        lines = _collect(output)
+        on_main_process(lambda: put_in_order(cast(LineFile, file), output, names))
+        lines = collect(output)
     failed = {name: entry["error"] for name, entry in lines.items() if "error" in entry}
     return Outcome(output, len(lines), len(shares), failed)
 
@@ -280,126 +278,6 @@ def weights_digest(model: DuetForConditionalGeneration) -> str:
         if "projector." in name or any(f"{head}." in name for head in HEAD_NAMES):
             digest.update(name.encode() + value.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-# files
-
-
-def settings_path(output: Path) -> Path:
-    """Where it is stated what made a prediction file."""
-    return output.with_name(f"{output.name}.settings.json")
-
-
-def check_output(output: str | Path, inputs: Iterable[str | Path] = ()) -> None:
-    """Refuse a file that `predict` did not write, before any work is done. inputs: what the command reads.
-
-    Raises FileError; AnnotationError, with the line, for a prediction file that is damaged.
-    """
-    output = Path(output)
-    check_target(output, ours=lambda path: settings_path(output).is_file(), inputs=inputs)
-    check_target(settings_path(output), ours=lambda path: "settings" in read_json(path), inputs=inputs)
-    for path in (output, *_parts(output)):
-        _entries(path)
-
-
-def _begin(output: Path, stated: dict[str, Any], names: Sequence[str]) -> LineFile:
-    """The file, to be written by this process alone; what a killed run left is put together first.
-
-    names: of the questions that are asked; those of them that failed before lose their lines.
-    """
-    check_output(output)
-    _check_settings(output, stated)
-    file = LineFile(output)
-    try:
-        entries = _collect(output)
-        _check_settings(output, stated)
-        if not entries:
-            versions = {name: version(name) for name in PACKAGES}
-            write_json(settings_path(output), stated | {"versions": versions})
-        asked = set(names)
-        again = [name for name, entry in entries.items() if name in asked and _has_failed(entry)]
-        for name in again:
-            del entries[name]
-        _rewrite(file, output, entries)
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _put_in_order(file: LineFile, output: Path, names: Sequence[str]) -> None:
-    """Put the parts into the file, and all lines in the questions' order."""
-    entries = _collect(output)
-    ordered = dict.fromkeys([*(name for name in names if name in entries), *entries])
-    _rewrite(file, output, {name: entries[name] for name in ordered})
-
-
-def _rewrite(file: LineFile, output: Path, entries: dict[str, dict[str, Any]]) -> None:
-    """Make these the file's lines, and remove the parts."""
-    if list(entries.values()) != _entries(output):
-        file.rewrite(entries.values())
-    for part in _parts(output):
-        remove(part)
-
-
-def _check_settings(output: Path, stated: dict[str, Any]) -> None:
-    """Raises DuetError when a file that has lines was made with other settings. Versions may change."""
-    if not _collect(output):
-        return
-    found = validated(settings_path(output), dict[str, Any], read_json(settings_path(output)))
-    found.pop("versions", None)
-    differing = [
-        f"{name} was {found.get(name)!r}, is {stated.get(name)!r}"
-        for name in sorted({*found, *stated})
-        if found.get(name) != stated.get(name)
-    ]
-    if differing:
-        raise DuetError(
-            f"{output} was begun with other settings ({'; '.join(differing)}): go on with those, or give another "
-            "output, or delete the file."
-        )
-
-
-def _part(output: Path, index: int) -> Path:
-    return output.with_name(f"{output.name}.part-{index}")
-
-
-def _parts(output: Path) -> list[Path]:
-    """What the processes of a run on several wrote, or are writing."""
-    pattern = re.compile(re.escape(output.name) + r"\.part-\d+")
-    return sorted(path for path in output.parent.glob("*.part-*") if pattern.fullmatch(path.name))
-
-
-def _entries(path: Path) -> list[dict[str, Any]]:
-    """The complete lines of a prediction file; none where there is no file."""
-    if not path.is_file():
-        return []
-    entries = []
-    for number, entry in read_jsonl(path, cut=True):
-        if not isinstance(entry, dict) or not isinstance(entry.get("question_id"), int | str):
-            raise AnnotationError(f"{path}, line {number}: no question_id: remove the line, to have it asked again.")
-        entries.append(entry)
-    return entries
-
-
-def _collect(output: Path) -> dict[str, dict[str, Any]]:
-    """question -> its line, of the file and the parts; an answer before a failure."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in (output, *_parts(output)):
-        for entry in _entries(path):
-            name = str(entry["question_id"])
-            if name not in found or _has_failed(found[name]):
-                found[name] = entry
-    return found
-
-
-def _has_failed(entry: dict[str, Any]) -> bool:
-    """Whether a line is an error, or holds scores that are no numbers, as earlier versions wrote them."""
-    if "error" in entry:
-        return True
-    frames = entry.get("debug_data")
-    values = [value for frame in frames if isinstance(frame, dict) for value in frame.values()] if frames else []
-    return any(isinstance(value, float) and not math.isfinite(value) for value in values)
 
 
 def with_overrides(benchmark: str, **overrides: Any) -> Settings:

@@ -49,8 +49,8 @@ def run_suite(path: Path | str, *, output: Path | str | None = None, force: bool
     All parameters are checked before anything runs. A run that is done and unchanged is skipped, unless
     `force`; a failed one does not stop the others, and leaves the report of its last success in place. A report
     that a newer one replaces is kept in the folder's history/.
-    Raises SuiteError for a suite, notebook or parameter that is wrong, and FileError for a folder that holds other files
-    under the reports' names, or a report that cannot be written.
+    Raises SuiteError for a suite, notebook or parameter that is wrong, and FileError for a folder that holds other
+    files under the names of the reports, or a report that cannot be written.
     """
     suite, folder, runs = check_suite(path, output=output)
     check_reports(folder, [run.name for run in runs])
