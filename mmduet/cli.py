@@ -336,9 +336,9 @@ def predict(
     )  # fmt: skip
     questions = read_questions(references)[:limit]
     check_output(output, inputs=[references, videos, model, *([adapter] if adapter else [])])
-    duet, processor = load_duet(model, adapter=adapter, dtype=_dtype(dtype), device=device or PartialState().device)
-    identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": dtype}
     with _resumable(f"the answers so far are in {output}, and the same command asks the other questions."):
+        duet, processor = load_duet(model, adapter=adapter, dtype=_dtype(dtype), device=device or PartialState().device)
+        identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": dtype}
         outcome = predict(duet, processor, questions, videos, output, settings=settings, identity=identity)
     if PartialState().is_main_process:
         typer.echo(f"{output}: {outcome.written} questions, {outcome.new} of them new")
@@ -427,8 +427,9 @@ def convert(
     from mmduet.files import check_folder
 
     check_folder(output, inputs=[base, *([adapter] if adapter else [])])
-    model, processor = load_duet(base, adapter=adapter, dtype=_dtype(dtype))
-    save_checkpoint(model, processor, output)
+    with _resumable(f"{output} is as it was."):
+        model, processor = load_duet(base, adapter=adapter, dtype=_dtype(dtype))
+        save_checkpoint(model, processor, output)
     typer.echo(f"{output}: {model.num_parameters() / 1e6:,.0f} million parameters, {dtype}")
 
 

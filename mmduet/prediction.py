@@ -28,7 +28,7 @@ from mmduet.evaluation.references import BENCHMARKS, HighlightItem, Item, read_e
 from mmduet.files import LineFile, inside, validated
 from mmduet.model import HEAD_NAMES, DuetForConditionalGeneration
 from mmduet.policy import make_policy
-from mmduet.prediction_file import begin, collect, part, put_in_order
+from mmduet.prediction_file import begin, collect, part_path, put_in_order
 from mmduet.processing import DuetProcessor
 from mmduet.session import DuetSession
 from mmduet.trace import DuetTrace, Query
@@ -157,9 +157,9 @@ def predict(
         file = on_main_process(lambda: stack.enter_context(begin(output, stated, names)))
         done = collect(output)
         todo = [question for question in questions if str(question.question_id) not in done]
-        own = file or stack.enter_context(LineFile(part(output, process.process_index)))
+        own = file or stack.enter_context(LineFile(part_path(output, process.process_index)))
         if process.num_processes > 1 and file:
-            own = stack.enter_context(LineFile(part(output, 0)))
+            own = stack.enter_context(LineFile(part_path(output, 0)))
         process.wait_for_everyone()  # all have read the file
         shares = todo[process.process_index :: process.num_processes]
         for question in tqdm(shares, desc="predict", unit="question"):

@@ -44,6 +44,8 @@ def begin(output: Path, stated: dict[str, Any], names: Sequence[str]) -> LineFil
     _check_settings(output, stated)
     file = LineFile(output)
     try:
+        for path in _parts(output):
+            LineFile(path).close()  # refuses where a process of a killed run is still at work
         entries = collect(output)
         _check_settings(output, stated)
         if not entries:
@@ -71,8 +73,8 @@ def _rewrite(file: LineFile, output: Path, entries: dict[str, dict[str, Any]]) -
     """Make these the file's lines, and remove the parts."""
     if list(entries.values()) != _entries(output):
         file.rewrite(entries.values())
-    for part in _parts(output):
-        remove(part)
+    for path in _parts(output):
+        remove(path)
 
 
 def _check_settings(output: Path, stated: dict[str, Any]) -> None:
@@ -93,14 +95,16 @@ def _check_settings(output: Path, stated: dict[str, Any]) -> None:
         )
 
 
-def part(output: Path, index: int) -> Path:
+def part_path(output: Path, index: int) -> Path:
+    """The file of one process of several."""
     return output.with_name(f"{output.name}.part-{index}")
 
 
 def _parts(output: Path) -> list[Path]:
-    """What the processes of a run on several wrote, or are writing."""
-    pattern = re.compile(re.escape(output.name) + r"\.part-\d+")
-    return sorted(path for path in output.parent.glob("*.part-*") if pattern.fullmatch(path.name))
+    """What the processes of a run on several wrote, or are writing; also those of which only the lock exists."""
+    pattern = re.compile(rf"\.?{re.escape(output.name)}\.part-(\d+)(\.lock)?")
+    found = (pattern.fullmatch(path.name) for path in output.parent.glob("*.part-*"))
+    return [part_path(output, index) for index in sorted({int(match[1]) for match in found if match})]
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:

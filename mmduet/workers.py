@@ -32,17 +32,22 @@ def map_in_processes(
         yield from map(function, items)
         return
     context = multiprocessing.get_context("spawn")  # safe beside torch's threads
+    others, finished = set(multiprocessing.active_children()), False
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
     try:
         with _unnamed_main():
             results = pool.map(function, items, chunksize=chunk)
         yield from results
+        finished = True
     except BrokenProcessPool as error:
         raise DuetError(
             "a worker process ended before its work was done, most often for lack of memory: run the same command "
             "again, with fewer workers."
         ) from error
     finally:
+        if not finished:  # Ctrl-C does not wait for what is being done
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
