@@ -200,7 +200,7 @@ def _listed(folder: Path) -> dict[str, int]:
 def _is_ours(path: Path, ours: Callable[[Path], bool]) -> bool:
     try:
         return ours(path)
-    except (ValueError, OSError):  # DuetError is a ValueError
+    except (ValueError, OSError, LookupError, TypeError, AttributeError):  # of another shape; DuetError is a ValueError
         return False
 
 
@@ -237,7 +237,8 @@ def replacing_files(paths: Iterable[str | Path]) -> Iterator[list[Path]]:
             yield temporary
         for new, target, mode in zip(temporary, targets, modes, strict=True):
             with _writing(target):
-                new.chmod(mode)  # some writers make files that nobody else can read
+                if stat.S_IMODE(new.stat().st_mode) != mode:
+                    new.chmod(mode)  # some writers make files that nobody else can read
                 _flush(new)
         for new, target in zip(temporary, targets, strict=True):
             with _writing(target):
@@ -452,7 +453,8 @@ def clean(folder: Path) -> None:
         match = _TEMPORARY.fullmatch(path.name)
         if match and _is_left(path, int(match[1])):
             if match[2] and not (folder / match[2]).exists():
-                path.replace(folder / match[2])  # the process ended between two renames
+                with suppress(OSError):  # another process did it
+                    path.replace(folder / match[2])  # the process ended between two renames
             remove(path)
 
 
@@ -470,12 +472,15 @@ def _is_left(path: Path, process: int) -> bool:
 
 
 def _flush(path: Path) -> None:
-    """Let the disk have a file, or a folder's names."""
+    """Let the disk have a file, or a folder's names, where the file system can do that."""
     if os.name == "nt" and path.is_dir():
         return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)
 

@@ -183,6 +183,8 @@ def _watch(session: DuetSession, question: Question, path: Path, settings: Setti
     for query in question.queries:
         query.text.encode()  # a lone surrogate is no text
     duration = read_metadata(path).duration
+    if not 0 < duration < math.inf:
+        raise VideoError(f"{path} lasts {duration} s: give a video with a duration.")
     session.frame_fps = settings.frame_fps or settings.max_frames / duration
     frames = iter_frames(
         path,

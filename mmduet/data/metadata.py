@@ -182,4 +182,5 @@ def _broken_path(path: Path) -> Path:
 
 def _broken_of(path: Path) -> dict[str, str]:
     file = _broken_path(path)
-    return {name: row["error"] for name, row in read_json(file).items()} if file.is_file() else {}
+    rows = validated(file, dict[str, dict[str, Any]], read_json(file)) if file.is_file() else {}
+    return {name: str(row.get("error", "unknown")) for name, row in rows.items()}

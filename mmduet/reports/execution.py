@@ -73,7 +73,7 @@ def _papermill(
     try:
         papermill.execute_notebook(
             notebook,
-            str(output).replace("{", "{{").replace("}", "}}"),  # papermill reads its paths as templates
+            str(output).replace("{", "{{").replace("}", "}}"),  # papermill reads it as a template
             dict(parameters),
             kernel_name="python3",  # this interpreter, whatever kernel the notebook was saved with
             language="python",
