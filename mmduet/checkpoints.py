@@ -296,8 +296,9 @@ def _built(folder: Path, build: Callable[[], tuple[DuetForConditionalGeneration,
             if not _is_built(folder):
                 save_checkpoint(*build(), folder)
     except FileError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
         raise CheckpointError(
-            f"models are kept in {folder.parent}: {error} Or set MMDUET_CACHE to a folder that can be written."
+            f"{folder}, where a model is kept, cannot be written ({reason}): set MMDUET_CACHE to a folder that can."
         ) from error
     return folder
 

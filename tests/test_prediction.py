@@ -59,7 +59,7 @@ def test_a_line_a_question_and_an_error_line_for_a_broken_video(whole):
     assert [query.text for query in trace.queries] == ["What is a?"]
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10_000))
 def test_wherever_a_run_was_cut_the_file_becomes_the_same(tiny, videos, whole, tmp_path_factory, cut):
     text = whole.path.read_bytes()
@@ -212,28 +212,36 @@ def test_one_run_a_file(tiny, videos, tmp_path):
         predict(*tiny, QUESTIONS, videos, tmp_path / "p.jsonl", settings=SETTINGS)
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def answer_at_once(session, question, path, settings):
+    return {"question_id": question.question_id, "video_duration": 1.0, "model_response_list": [], "debug_data": []}
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 3), st.integers(0, 200), st.booleans())
-def test_wherever_the_disk_was_full_the_file_becomes_the_same(tiny, videos, whole, tmp_path_factory, at, room, ends):
+def test_wherever_the_disk_was_full_the_file_becomes_the_same(tiny, videos, tmp_path_factory, at, room, ends):
     """A write takes `room` bytes and then fails, or only says how many it took."""
-    path, write, calls = tmp_path_factory.mktemp("full") / "p.jsonl", io.FileIO.write, iter(range(100))
+    folder, write, calls = tmp_path_factory.mktemp("full"), io.FileIO.write, iter(range(100))
 
     class Full(io.FileIO):
         def write(self, line):
             if next(calls) != at:
                 return write(self, line)
-            written = write(self, line[:room])
+            written = write(self, line[: min(room, len(line) - 1)])
             if ends:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return written
 
+    asked = [QUESTIONS[n] for n in (0, 1, 3, 2)]  # the last one fails
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LineFile, "_open", lambda file: setattr(file, "_file", Full(file.path, "ab")))
-        with pytest.raises(FileError, match=r"cannot be written \((No space|\d+ of)"):
-            predict(*tiny, QUESTIONS, videos, path, settings=SETTINGS)
-    assert path.read_bytes() == b"".join(whole.path.read_bytes().splitlines(keepends=True)[:at])
-    predict(*tiny, QUESTIONS, videos, path, settings=SETTINGS)
-    assert path.read_bytes() == whole.path.read_bytes()
+        patch.setattr("mmduet.prediction._watch", answer_at_once)
+        whole = predict(*tiny, asked, videos, folder / "whole.jsonl", settings=SETTINGS).path.read_bytes()
+        with patch.context() as full:
+            full.setattr(LineFile, "_open", lambda file: setattr(file, "_file", Full(file.path, "ab")))
+            with pytest.raises(FileError, match=r"cannot be written \((No space|\d+ of)"):
+                predict(*tiny, asked, videos, folder / "p.jsonl", settings=SETTINGS)
+        assert (folder / "p.jsonl").read_bytes() == b"".join(whole.splitlines(keepends=True)[:at])
+        predict(*tiny, asked, videos, folder / "p.jsonl", settings=SETTINGS)
+    assert (folder / "p.jsonl").read_bytes() == whole
 
 
 def test_parts_of_a_killed_run_of_several_processes_are_used(tiny, videos, whole, tmp_path):
