@@ -86,14 +86,15 @@ def ask(videos: Path, model, folder: Path) -> None:
 def ask_with_two(videos: Path, model, folder: Path) -> None:
     """`predict` by two processes."""
     port = str(20_000 + os.getpid() % 40_000)
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "1"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
     second = os.fork()
     rank = "0" if second else "1"
     os.environ |= {"RANK": rank, "LOCAL_RANK": rank}
     if not second:
         end_with(partial(ask, videos, model, folder))
     ask(videos, model, folder)
-    os.waitpid(second, 0)
+    if os.waitpid(second, 0)[1]:
+        raise SystemExit("the second process failed")
 
 
 def cache_features(videos: Path, model, folder: Path) -> None:

@@ -322,10 +322,8 @@ def predict(
     that failed: each of these has a line with its error, and the status is 1. A question that was asked after the
     last frame fails, too. For several processes: accelerate launch -m mmduet predict …
     """
-    from accelerate import PartialState
-
     from mmduet.checkpoints import load_duet
-    from mmduet.prediction import predict, read_questions, with_overrides
+    from mmduet.prediction import predict, read_questions, this_process, with_overrides
     from mmduet.prediction_file import check_output
 
     settings = with_overrides(
@@ -337,10 +335,10 @@ def predict(
     questions = read_questions(references)[:limit]
     check_output(output, inputs=[references, videos, model, *([adapter] if adapter else [])])
     with _resumable(f"the answers so far are in {output}, and the same command asks the other questions."):
-        duet, processor = load_duet(model, adapter=adapter, dtype=_dtype(dtype), device=device or PartialState().device)
+        duet, processor = load_duet(model, adapter=adapter, dtype=_dtype(dtype), device=device or this_process().device)
         identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": dtype}
         outcome = predict(duet, processor, questions, videos, output, settings=settings, identity=identity)
-    if PartialState().is_main_process:
+    if this_process().is_main_process:
         typer.echo(f"{output}: {outcome.written} questions, {outcome.new} of them new")
         if outcome.failed:
             typer.secho(f"{len(outcome.failed)} of {outcome.written} questions failed:", fg="red", err=True)

@@ -8,6 +8,7 @@ are refused.
 import hashlib
 import json
 import math
+import os
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -149,7 +150,7 @@ def predict(
     Raises DuetError when `output` was made with other settings, and FileError when it is no prediction file, another
     process writes it, or a line cannot be written.
     """
-    output, process = Path(output), PartialState()
+    output, process = Path(output), this_process()
     session = settings.session(model, processor)
     stated = describe(model, settings, identity)
     names = [str(question.question_id) for question in questions]
@@ -231,10 +232,16 @@ def _check_trace(trace: DuetTrace, question: Question, duration: float) -> None:
         )
 
 
+def this_process() -> PartialState:
+    """This process among those that `accelerate launch` started; without GPUs, too."""
+    is_one_of_several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return PartialState(cpu=is_one_of_several and not torch.accelerator.is_available())
+
+
 def on_main_process(action: Callable[[], T]) -> T | None:
     """What `action` gives in the main process, None in the others. They wait for it, and end if it fails."""
-    process = PartialState()
-    result, failure = None, None
+    process, failure = this_process(), None
+    result: T | None = None
     if process.is_main_process:
         try:
             result = action()
