@@ -296,7 +296,8 @@ def test_two_processes_write_the_same_file(videos, tmp_path):
     alone = [sys.executable, "-m", "mmduet", *arguments, "--output", str(tmp_path / "one.jsonl")]
     launch = [
         sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "mmduet", *arguments,
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--main_process_port", "0", "-m", "mmduet", *arguments,
         "--output", str(tmp_path / "two.jsonl"),
     ]  # fmt: skip
     for command in (alone, launch):

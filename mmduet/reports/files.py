@@ -49,7 +49,7 @@ class Slot:
         except (OSError, ValidationError, UnicodeDecodeError):
             return None
 
-    def is_ours(self) -> bool:
+    def is_ours(self, _: Path | None = None) -> bool:
         """Whether these files are a report: by the page's mark, or, of an earlier version, by the record."""
         if self.page.is_file():
             return is_page(self.page) or self.record() is not None
@@ -85,10 +85,9 @@ def check_reports(folder: Path, names: Iterable[str]) -> None:
     """
     make_folder(folder)
     clean(folder)
-    slots = [Slot(folder, name) for run in names for name in (run, f"{run}.failed")]
-    for slot in slots:
+    for slot in (Slot(folder, name) for run in names for name in (run, f"{run}.failed")):
         for path in (slot.page, slot.notebook, slot.json):
-            check_target(path, ours=lambda _, slot=slot: slot.is_ours())
+            check_target(path, ours=slot.is_ours)
     for place in (folder, folder / HISTORY):
         if os.path.lexists(place / "index.html"):
             check_target(place / "index.html", ours=_is_index)
