@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,11 +42,15 @@ VIDEOS = 4
 
 @dataclass(frozen=True)
 class Job:
-    """run: does the work in a folder. result: what must be equal, from that folder; None: all files."""
+    """run: does the work in a folder. result: what must be equal, from that folder; None: all files.
+
+    is_launched: its processes are killed together, as a launcher does it.
+    """
 
     name: str
     run: Callable[[Path], None]
     result: Callable[[Path], object] | None = None
+    is_launched: bool = False
 
 
 @dataclass
@@ -154,7 +159,7 @@ def all_jobs(folder: Path) -> list[Job]:
     suite = write_suite(folder)
     return [
         Job("predict", partial(ask, videos, model)),
-        Job("predict-2", partial(ask_with_two, videos, model)),
+        Job("predict-2", partial(ask_with_two, videos, model), is_launched=True),
         Job("scan", lambda place: scan_to(videos, place, 1)),
         Job("scan-2", lambda place: scan_to(videos, place, 2)),
         Job("scenes", lambda place: scenes_to(place, 1)),
@@ -207,11 +212,14 @@ def finish(process: psutil.Process) -> None:
         raise SystemExit("a run that was not killed failed")
 
 
-def kill(process: psutil.Process, after: float) -> tuple[bool, int]:
+def kill(process: psutil.Process, after: float, *, together: bool) -> tuple[bool, int]:
     """Kill a run after so many seconds: whether it was still at work, and how many of its processes outlive it."""
     time.sleep(after)
     family = process.children(recursive=True)
     process.kill()
+    for member in family if together else ():
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
     killed = os.WIFSIGNALED(os.waitpid(process.pid, 0)[1])
     _, alive = psutil.wait_procs(family, timeout=20)
     for orphan in alive:
@@ -238,7 +246,7 @@ def try_job(job: Job, root: Path, kills: int, rng: random.Random) -> Tally:
         folder = root / f"{job.name}-{tally.killed}-{rng.random()}"
         folder.mkdir()
         for _ in range(rng.randint(1, 3)):
-            killed, left = kill(start(job, folder), rng.random() * seconds)
+            killed, left = kill(start(job, folder), rng.random() * seconds, together=job.is_launched)
             tally.killed, tally.processes = tally.killed + killed, tally.processes + left
         finish(start(job, folder))
         tally.different += result_of(job, folder) != expected

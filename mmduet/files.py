@@ -143,6 +143,8 @@ def check_target(path: str | Path, *, ours: Callable[[Path], bool], inputs: Iter
         if os.path.isfile(path) and path.stat().st_size and not _is_ours(path, ours):
             raise FileError(f"{path} is a file of another kind and stays as it is: give another output.")
         make_folder(path.parent)
+        with suppress(FileNotFoundError):
+            path.stat()  # a name that is too long, a loop of links
         if os.path.exists(path) and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         _try_to_write(path)

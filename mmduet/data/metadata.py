@@ -125,10 +125,12 @@ def _videos(folder: Path) -> list[str]:
 
 def _look_at(folder: Path, names: list[str], workers: int | None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each name and its row."""
+    if not names:
+        return
     workers = workers or os.cpu_count() or 1
     chunk = max(1, min(16, len(names) // (4 * workers)))
     rows = map_in_processes(partial(_row, folder), names, workers=workers, chunk=chunk)
-    yield from zip(names, tqdm(rows, desc="scan", unit="video", total=len(names), disable=not names), strict=True)
+    yield from zip(names, tqdm(rows, desc="scan", unit="video", total=len(names)), strict=True)
 
 
 def _row(folder: Path, name: str) -> dict[str, Any]:
