@@ -208,7 +208,7 @@ def save_checkpoint(model: DuetForConditionalGeneration, processor: DuetProcesso
 
     Raises FileError when the folder holds anything else, or cannot be written.
     """
-    with replacing_folder(folder) as temporary:
+    with replacing_folder(folder) as temporary, _no_bar():
         model.save_pretrained(temporary)
         processor.save_pretrained(temporary)
 

@@ -165,8 +165,9 @@ def check_folder(folder: str | Path, *, inputs: Iterable[str | Path] = ()) -> No
             if real in (read.resolve(), *read.resolve().parents):
                 raise FileError(f"{folder} is {what}, or holds it: give the name of a new folder.")
         if folder.is_dir():
-            clean(folder.parent)
             _check_manifest(folder)
+        make_folder(real.parent)
+        _try_to_write(real)
 
 
 def _check_manifest(folder: Path) -> None:

@@ -218,7 +218,7 @@ class AnswerCache:
         if self.path is not None:
             if self.path.is_file():
                 self._read(self.path)
-            check_target(self.path, ours=lambda path: bool(self._answers) or path.read_bytes().startswith(FIRST))
+            check_target(self.path, ours=lambda path: bool(self._answers) or _is_cut(path.read_bytes()))
 
     def of(self, judge: Judge) -> dict[Texts, str]:
         """One judge's answers."""
@@ -249,13 +249,17 @@ class AnswerCache:
             except (ValueError, RecursionError):
                 continue  # damaged: its pair is asked again
             try:
-                judge, question, gold, reply, answer = (entry[name] for name in FIELDS)
-                hash((judge, question, gold, reply))
-                self._answers[judge, (question, gold, reply)] = answer
+                texts = (entry["question"], entry["gold"], entry["reply"])
+                self._answers[entry["judge"], texts] = entry["answer"]
             except (KeyError, TypeError) as error:
                 raise DuetError(
                     f"{path}, line {number}: {error!r}; this is no file of judges' answers: give another cache."
                 ) from error
+
+
+def _is_cut(content: bytes) -> bool:
+    """Whether a file without a complete line begins as a cache does."""
+    return content[: len(FIRST)] == FIRST[: len(content)]
 
 
 # a model on this computer
