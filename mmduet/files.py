@@ -501,20 +501,11 @@ class LineFile:
     """
 
     def __init__(self, path: str | Path):
-        from filelock import Timeout
-
         self.path = Path(os.path.realpath(path))
         with _writing(self.path):
             make_folder(self.path.parent)
             clean(self.path.parent)
-            self._lock = _lock(self.path, timeout=0)
-            try:
-                self._lock.acquire()
-            except Timeout:
-                raise FileError(
-                    f"{self.path} is being written by process {self._lock.pid}: wait until it is done, or give "
-                    "another output."
-                ) from None
+            self._lock = _acquire(self.path)
             try:
                 self._open()
                 _cut_truncated_line(self.path)
@@ -555,6 +546,37 @@ class LineFile:
         """Close the file and release the lock."""
         self._file.close()
         self._lock.release()
+
+
+def _acquire(path: Path) -> Any:
+    """The lock of a file. Raises FileError when another process has it."""
+    from filelock import Timeout
+
+    lock = _lock(path, timeout=0)
+    try:
+        try:
+            lock.acquire()
+        except Timeout:
+            if lock.pid is not None:
+                raise
+            lock.acquire(timeout=5)  # it does not state its process yet, or the process was killed before it could
+    except Timeout:
+        raise FileError(
+            f"{path} is being written by process {lock.pid}: wait until it is done, or give another output."
+        ) from None
+    _forget_breaks(Path(lock.lock_file))
+    return lock
+
+
+def _forget_breaks(lock: Path) -> None:
+    """Remove what processes left that were killed while they took over the lock of a killed one."""
+    import psutil
+
+    pattern = re.compile(rf"{re.escape(lock.name)}\.(?:break|restore)\.(\d+)\.[0-9a-f]+")
+    for path in lock.parent.iterdir():
+        match = pattern.fullmatch(path.name)
+        if match and not psutil.pid_exists(int(match[1])):
+            remove(path)
 
 
 def _cut_truncated_line(path: Path) -> None:
