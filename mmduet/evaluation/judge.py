@@ -243,7 +243,8 @@ class AnswerCache:
             self._file = None
 
     def _read(self, path: Path) -> None:
-        for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        lines = path.read_bytes().split(b"\n")[:-1]  # without what a killed run truncated
+        for number, line in enumerate(lines, 1):
             try:
                 entry = json.loads(line)
             except (ValueError, RecursionError):
