@@ -149,7 +149,7 @@ def test_a_torn_line_costs_that_line_only(tmp_path_factory, data):
     path.write_bytes(content[:kept])
     judge = Fixed(answers)
     assert [r.value for r in rate(pairs_of(*answers), judge, cache=path).values()] == [1, 2, 3]
-    whole = sum(end <= kept for end in [i for i, byte in enumerate(content) if byte == ord("\n")])
+    whole = sum(end < kept for end in [i for i, byte in enumerate(content) if byte == ord("\n")])
     assert len(judge.asked) == 3 - whole
     silent = Fixed({})
     assert [r.value for r in rate(pairs_of(*answers), silent, cache=path).values()] == [1, 2, 3]
