@@ -14,6 +14,7 @@ import platform
 import re
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -363,20 +364,48 @@ def remove(path: Path) -> None:
 def locked(path: str | Path) -> Iterator[None]:
     """Let one process at a time, and one thread, into the block. The lock is a file beside `path`."""
     make_folder(Path(path).parent)
-    lock = _lock(Path(path), timeout=-1)
     with _writing(path):
-        lock.acquire()
+        lock = _acquire(Path(path), waits=True)
     try:
         yield
     finally:
         lock.release()
 
 
-def _lock(path: Path, *, timeout: float) -> Any:
-    """A lock that states its process, and that a process which is gone does not keep."""
-    from filelock import SoftFileLock
+def _acquire(path: Path, *, waits: bool) -> Any:
+    """The lock of a file. waits: until it is free; else FileError is raised when another process has it."""
+    from filelock import SoftFileLock, Timeout
 
-    return SoftFileLock(path.with_name(f".{path.name[:200]}.lock"), timeout=timeout)
+    lock = SoftFileLock(path.with_name(f".{path.name[:200]}.lock"))
+    for timeout in itertools.repeat(3) if waits else (0, 3, 0):
+        _forget_unstated(Path(lock.lock_file))
+        try:
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            if not waits and lock.pid is not None:
+                break
+        else:
+            _forget_breaks(Path(lock.lock_file))
+            return lock
+    raise FileError(f"{path} is being written by process {lock.pid}: wait until it is done, or give another output.")
+
+
+def _forget_unstated(lock: Path) -> None:
+    """Remove a lock whose process was killed before it could state its number."""
+    with suppress(FileNotFoundError):
+        if lock.stat().st_size == 0 and time.time() - lock.stat().st_mtime > 2:
+            remove(lock)
+
+
+def _forget_breaks(lock: Path) -> None:
+    """Remove what processes left that were killed while they took over the lock of a killed one."""
+    import psutil
+
+    pattern = re.compile(rf"{re.escape(lock.name)}\.(?:break|restore)\.(\d+)\.[0-9a-f]+")
+    for path in lock.parent.iterdir():
+        match = pattern.fullmatch(path.name)
+        if match and not psutil.pid_exists(int(match[1])):
+            remove(path)
 
 
 # what goes wrong
@@ -505,7 +534,7 @@ class LineFile:
         with _writing(self.path):
             make_folder(self.path.parent)
             clean(self.path.parent)
-            self._lock = _acquire(self.path)
+            self._lock = _acquire(self.path, waits=False)
             try:
                 self._open()
                 _cut_truncated_line(self.path)
@@ -546,37 +575,6 @@ class LineFile:
         """Close the file and release the lock."""
         self._file.close()
         self._lock.release()
-
-
-def _acquire(path: Path) -> Any:
-    """The lock of a file. Raises FileError when another process has it."""
-    from filelock import Timeout
-
-    lock = _lock(path, timeout=0)
-    try:
-        try:
-            lock.acquire()
-        except Timeout:
-            if lock.pid is not None:
-                raise
-            lock.acquire(timeout=5)  # it does not state its process yet, or the process was killed before it could
-    except Timeout:
-        raise FileError(
-            f"{path} is being written by process {lock.pid}: wait until it is done, or give another output."
-        ) from None
-    _forget_breaks(Path(lock.lock_file))
-    return lock
-
-
-def _forget_breaks(lock: Path) -> None:
-    """Remove what processes left that were killed while they took over the lock of a killed one."""
-    import psutil
-
-    pattern = re.compile(rf"{re.escape(lock.name)}\.(?:break|restore)\.(\d+)\.[0-9a-f]+")
-    for path in lock.parent.iterdir():
-        match = pattern.fullmatch(path.name)
-        if match and not psutil.pid_exists(int(match[1])):
-            remove(path)
 
 
 def _cut_truncated_line(path: Path) -> None:

@@ -280,6 +280,7 @@ def test_a_file_that_cannot_be_opened_leaves_no_lock(tmp_path):
 def test_what_killed_processes_left_of_a_lock_is_no_obstacle(tmp_path):
     """One that could not state its process, and one that was taking over."""
     (tmp_path / ".a.jsonl.lock").touch()
+    os.utime(tmp_path / ".a.jsonl.lock", (1, 1))
     (tmp_path / f".a.jsonl.lock.break.99999999.{'0' * 32}").touch()
     LineFile(tmp_path / "a.jsonl").close()
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
