@@ -232,10 +232,11 @@ def save_adapter(
         with writing(folder, [scratch]):
             # embedding layers: else PEFT asks a hub
             wrapped.save_pretrained(str(scratch), save_embedding_layers=False, state_dict=state_dict)
-        weights = {name: value.to(dtype).contiguous() for name, value in load_file(scratch / names[1]).items()}
+            weights = {name: value.to(dtype).contiguous() for name, value in load_file(scratch / names[1]).items()}
+            save_file(weights, scratch / "weights")  # makes a temporary file of its own, too
         with replacing_files(folder / name for name in names) as (config, model):
             shutil.copyfile(scratch / names[0], config)
-            save_file(weights, model)
+            shutil.move(scratch / "weights", model)
 
 
 # tiny: random weights, for tests

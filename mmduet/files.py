@@ -288,6 +288,15 @@ def write_json(path: str | Path, value: Any) -> None:
     write_file(path, json.dumps(value, indent=1))
 
 
+def write_tensors(path: Path, tensors: dict[str, Any], metadata: dict[str, str] | None = None) -> None:
+    """Write safetensors, complete or not at all. Raises FileError when they cannot be written."""
+    from safetensors.torch import save_file
+
+    with replacing(path) as temporary, scratch_folder(path.parent) as scratch:
+        save_file(tensors, scratch / "tensors", metadata)  # makes a temporary file of its own, too
+        (scratch / "tensors").rename(temporary)
+
+
 def _create(temporary: Path, target: Path) -> int:
     """Create a temporary file; the mode that the target has, or will have."""
     with _writing(target):

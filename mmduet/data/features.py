@@ -9,13 +9,12 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from tqdm import tqdm
 
 from mmduet.data.broken import BrokenVideos
 from mmduet.data.mixture import Source
 from mmduet.errors import DuetError, VideoError
-from mmduet.files import clean, make_folder, replacing
+from mmduet.files import clean, make_folder, write_tensors
 from mmduet.model import ENCODE_AT_ONCE, DuetForConditionalGeneration
 from mmduet.processing import DuetProcessor
 from mmduet.video import iter_frames
@@ -128,8 +127,7 @@ class FeatureStore:
         features = tower_features(self.model, self.processor, video, fps, 0, None)
         if not features.isfinite().all():
             raise DuetError(f"{video}: the vision tower gives NaN or inf for it: check the tower's weights and dtype.")
-        with replacing(path) as temporary:
-            save_file({"features": features}, temporary, {"tower": self.tower, "video": str(video), "fps": str(fps)})
+        write_tensors(path, {"features": features}, {"tower": self.tower, "video": str(video), "fps": str(fps)})
 
     def _find_broken(self, jobs: Iterable[tuple[Path, float]], broken: BrokenVideos) -> None:
         for video, fps in jobs:
