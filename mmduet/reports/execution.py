@@ -43,8 +43,8 @@ def execute(
     """Check `parameters`, run `notebook` in `folder`, and write the executed notebook to `output`.
 
     A cell that fails or runs longer than `cell_timeout`, s, or a kernel that dies, ends the run and is told in
-    `Execution.error`; the cells that ran are in `output` all the same. Raises SuiteError for parameters the notebook does not take, or a missing
-    notebook or kernel, and FileError for an `output` that cannot be written.
+    `Execution.error`; the cells that ran are in `output` all the same. Raises SuiteError for parameters the notebook
+    does not take, or a missing notebook or kernel, and FileError for an `output` that cannot be written.
     """
     check_parameters(notebook, parameters)
     source, started, clock = read_notebook(notebook), datetime.now(UTC), time.perf_counter()
