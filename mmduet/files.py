@@ -13,18 +13,33 @@ import os
 import platform
 import re
 import shutil
+import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from mmduet.errors import AnnotationError, FileError
+from mmduet.errors import AnnotationError, DuetError, FileError
 
 MANIFEST = "files.json"  # of a folder that this package wrote: {file: bytes}
-_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-_TEMPORARY = re.compile(rf"\.mmduet-{_HOST}-(\d+)-\d+\.part")
+_PREFIX = ".mmduet-"
+
+
+def _machine() -> str:
+    """Where a process number means one process: this machine, and in it the container."""
+    try:
+        processes = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        processes = 0
+    return hashlib.sha256(f"{platform.node()} {processes}".encode()).hexdigest()[:8]
+
+
+_MACHINE = _machine()
+_TEMPORARY = re.compile(rf"{re.escape(_PREFIX)}{_MACHINE}-(\d+)-\d+\.part(?:\.was-(.+)|.*)")
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 _count = itertools.count()
 _cleaned: set[Path] = set()
 
@@ -32,16 +47,18 @@ _cleaned: set[Path] = set()
 # reading
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, *, cut: bool = False) -> str:
     """A UTF-8 text file, with or without a byte order mark; its line ends stay as they are.
 
+    cut: leave out what follows the last line end.
     Raises AnnotationError when it is missing, no regular file, not readable, or not UTF-8.
     """
     path = Path(path)
     try:
         if path.exists() and not path.is_file():
             raise AnnotationError(f"{path} is {_kind_of(path)}: give a file.")
-        return path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
+        return (content[: content.rfind(b"\n") + 1] if cut else content).decode("utf-8-sig")
     except FileNotFoundError:
         raise AnnotationError(f"{path} does not exist: correct the path.") from None
     except UnicodeDecodeError as error:
@@ -59,13 +76,14 @@ def read_json(path: str | Path) -> Any:
         raise AnnotationError(f"{path} is no readable JSON: {error}.") from error
 
 
-def read_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:
+def read_jsonl(path: str | Path, *, cut: bool = False) -> Iterator[tuple[int, Any]]:
     """(line number from 1, value) of each line of a JSON Lines file that is not blank.
 
-    Lines end at a line feed alone: U+2028 and its like may stand inside a text.
+    Lines end at a line feed alone: U+2028 and its like may stand inside a text. cut: leave out a last line without a
+    line end, which a killed process left.
     Raises AnnotationError as `read_text`, and for the first line that is not JSON, with its number.
     """
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, line in enumerate(read_text(path, cut=cut).split("\n"), 1):
         if line.strip():
             try:
                 yield number, _loads(line)
@@ -116,37 +134,54 @@ def check_target(path: str | Path, *, ours: Callable[[Path], bool], inputs: Iter
     ours: whether a file that exists is of the kind that will be written. inputs: what the command reads.
     Raises FileError when the target is a folder, one of the inputs, a file of another kind, or cannot be written.
     """
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
-        raise FileError(f"{path} is {_kind_of(path)}: give the name of a file to write.")
-    for read in inputs:
-        if _is_same(path, Path(os.path.realpath(read))):
-            raise FileError(f"{path} is what this command reads: give another output.")
-    if path.is_file() and path.stat().st_size and not _is_ours(path, ours):
-        raise FileError(f"{path} is a file of another kind and stays as it is: give another output.")
-    make_folder(path.parent)
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise FileError(f"{path} cannot be written: check its permissions, or give another output.")
+    with _writing(path):
+        path = Path(os.path.realpath(path))
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise FileError(f"{path} is {_kind_of(path)}: give the name of a file to write.")
+        for read in inputs:
+            if _is_same(path, Path(os.path.realpath(read))):
+                raise FileError(f"{path} is what this command reads: give another output.")
+        if os.path.isfile(path) and path.stat().st_size and not _is_ours(path, ours):
+            raise FileError(f"{path} is a file of another kind and stays as it is: give another output.")
+        make_folder(path.parent)
+        with suppress(FileNotFoundError):
+            path.stat()  # a name that is too long, a loop of links
+        if os.path.exists(path) and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _try_to_write(path)
 
 
-def check_folder(folder: str | Path) -> None:
+def check_folder(folder: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:
     """Refuse to replace a folder that this package did not write, before any work is done for it.
 
-    Raises FileError unless it does not exist, is empty, or holds exactly the files of its manifest.
+    inputs: folders that the command reads. Raises FileError unless the folder does not exist, is empty, or holds
+    exactly the files of its manifest, and when it is, or holds, the current folder or an input.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise FileError(f"{folder} is {_kind_of(folder)}: give the name of a folder to write.")
-    here = Path.cwd().resolve()
-    if folder.resolve() in (here, *here.parents):
-        raise FileError(f"{folder} is the current folder, or holds it: give the name of a new folder.")
-    if folder.is_dir() and any(folder.iterdir()):
-        foreign = sorted(_files(folder) - _listed(folder).keys() - {MANIFEST})
-        if foreign or not _listed(folder):
-            raise FileError(
-                f"{folder} holds {foreign[0] if foreign else 'folders'}, which this command did not write: give the "
-                "name of a new folder, or remove this one."
-            )
+    with _writing(folder):
+        if os.path.exists(folder) and not folder.is_dir():
+            raise FileError(f"{folder} is {_kind_of(folder)}: give the name of a folder to write.")
+        real = folder.resolve()
+        for read, what in [(Path.cwd(), "the current folder"), *((Path(read), "what is read") for read in inputs)]:
+            if real in (read.resolve(), *read.resolve().parents):
+                raise FileError(f"{folder} is {what}, or holds it: give the name of a new folder.")
+        if folder.is_dir():
+            _check_manifest(folder)
+        make_folder(real.parent)
+        _try_to_write(real)
+
+
+def _check_manifest(folder: Path) -> None:
+    """Raises FileError when a folder holds what its manifest does not list."""
+    listed = _listed(folder)
+    known = {MANIFEST, *listed, *(str(parent) for name in listed for parent in PurePosixPath(name).parents)}
+    foreign = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    foreign = [name for name in foreign if name not in known] or ([] if listed else foreign)
+    if foreign:
+        raise FileError(
+            f"{folder} holds {foreign[0]}, which this command did not write: give the name of a new folder, or remove "
+            "this one."
+        )
 
 
 def is_complete(folder: Path) -> bool:
@@ -166,14 +201,10 @@ def _listed(folder: Path) -> dict[str, int]:
         return {}
 
 
-def _files(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-
-
 def _is_ours(path: Path, ours: Callable[[Path], bool]) -> bool:
     try:
         return ours(path)
-    except (ValueError, OSError):  # DuetError is a ValueError
+    except (ValueError, OSError, LookupError, TypeError, AttributeError):  # of another shape; DuetError is a ValueError
         return False
 
 
@@ -184,7 +215,44 @@ def _is_same(path: Path, other: Path) -> bool:
         return False
 
 
+def _try_to_write(path: Path) -> None:
+    temporary = _temporary(path)
+    try:
+        temporary.touch()
+    finally:
+        remove(temporary)
+
+
 # writing
+
+
+@contextmanager
+def replacing_files(paths: Iterable[str | Path]) -> Iterator[list[Path]]:
+    """Temporary files beside `paths`, to be written by the block. When it ends well all of them are flushed, and then
+    renamed in the order given.
+
+    An exception leaves the files as they were. Raises FileError when one cannot be written.
+    """
+    targets = [Path(os.path.realpath(path)) for path in paths]  # a link stays a link
+    temporary = [_temporary(target) for target in targets]
+    try:
+        modes = [_create(*pair) for pair in zip(temporary, targets, strict=True)]
+        with writing(targets[0], temporary):
+            yield temporary
+        for new, target, mode in zip(temporary, targets, modes, strict=True):
+            with _writing(target):
+                if stat.S_IMODE(new.stat().st_mode) != mode:
+                    new.chmod(mode)  # some writers make files that nobody else can read
+                _flush(new)
+        for new, target in zip(temporary, targets, strict=True):
+            with _writing(target):
+                os.replace(new, target)
+        for folder in {target.parent for target in targets}:
+            with _writing(folder):
+                _flush(folder)
+    finally:
+        for path in temporary:
+            remove(path)
 
 
 @contextmanager
@@ -193,16 +261,21 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     An exception leaves `path` as it was. Raises FileError when the file cannot be written.
     """
-    path = Path(os.path.realpath(path))  # a link stays a link
-    make_folder(path.parent)
-    temporary = _temporary(path)
-    try:
+    with replacing_files([path]) as (temporary,):
         yield temporary
-        _rename(temporary, path)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    finally:
-        _remove(temporary)
+
+
+def write_files(contents: Mapping[Path, str | bytes]) -> None:
+    """Write several files (texts as UTF-8): all are complete before the first is renamed, in the order given.
+
+    Raises FileError, with the files that were there kept, when one cannot be written.
+    """
+    if not contents:
+        return
+    with replacing_files(contents) as temporary:
+        for new, (path, content) in zip(temporary, contents.items(), strict=True):
+            with _writing(path):
+                new.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def write_file(path: str | Path, content: str | bytes) -> None:
@@ -215,25 +288,34 @@ def write_json(path: str | Path, value: Any) -> None:
     write_file(path, json.dumps(value, indent=1))
 
 
-def write_files(contents: Mapping[Path, str | bytes]) -> None:
-    """Write several files: all are complete before the first is renamed, in the order given.
+def write_tensors(path: Path, tensors: dict[str, Any], metadata: dict[str, str] | None = None) -> None:
+    """Write safetensors, complete or not at all. Raises FileError when they cannot be written."""
+    from safetensors.torch import save_file
 
-    Raises FileError, with the files that were there kept, when one cannot be written.
-    """
-    temporary = {path: _temporary(Path(os.path.realpath(path))) for path in contents}
-    target = Path()
+    with replacing(path) as temporary, scratch_folder(path.parent) as scratch:
+        save_file(tensors, scratch / "tensors", metadata)  # makes a temporary file of its own, too
+        (scratch / "tensors").rename(temporary)
+
+
+def _create(temporary: Path, target: Path) -> int:
+    """Create a temporary file; the mode that the target has, or will have."""
+    with _writing(target):
+        make_folder(target.parent)
+        temporary.touch()
+        return stat.S_IMODE((target if target.is_file() else temporary).stat().st_mode)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A temporary folder in `parent`, removed after the block, or by a later run if this one is killed."""
+    make_folder(parent)
+    folder = _temporary(parent / "scratch")
     try:
-        for target, content in contents.items():
-            make_folder(target.parent)
-            temporary[target].write_bytes(content if isinstance(content, bytes) else content.encode())
-            _flush(temporary[target])
-        for target in contents:
-            _rename(temporary[target], Path(os.path.realpath(target)), flush=False)
-    except OSError as error:
-        raise unwritable(target, error) from error
+        with _writing(parent):
+            folder.mkdir()
+        yield folder
     finally:
-        for path in temporary.values():
-            _remove(path)
+        remove(folder)
 
 
 @contextmanager
@@ -245,97 +327,203 @@ def replacing_folder(folder: str | Path) -> Iterator[Path]:
     """
     folder = Path(os.path.realpath(folder))
     check_folder(folder)
-    make_folder(folder.parent)
-    temporary = _temporary(folder)
-    try:
-        temporary.mkdir()
-        yield temporary
+    with scratch_folder(folder.parent) as temporary:
+        with writing(folder, [temporary]):
+            yield temporary
         publish_folder(temporary, folder)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    finally:
-        _remove(temporary)
 
 
 def publish_folder(temporary: Path, folder: Path) -> None:
-    """Give a complete folder its manifest and its name, in the place of an earlier one that is ours."""
-    files = sorted(_files(temporary))
-    write_json(temporary / MANIFEST, {name: (temporary / name).stat().st_size for name in files})
-    for name in files:
-        _flush(temporary / name)
-    replaced = _temporary(folder)
-    if folder.exists():
-        check_folder(folder)
-        folder.replace(replaced)
-    temporary.replace(folder)
-    _flush(folder.parent)
-    _remove(replaced)
+    """Give a complete folder its manifest and its name, in the place of an earlier one that is ours.
+
+    Raises FileError as `check_folder`, or when the folder cannot be written.
+    """
+    with _writing(folder):
+        files = sorted(path.relative_to(temporary).as_posix() for path in temporary.rglob("*") if path.is_file())
+        write_json(temporary / MANIFEST, {name: (temporary / name).stat().st_size for name in files})
+        for name in files:
+            shutil.copymode(temporary / MANIFEST, temporary / name)  # as the umask wants it
+            _flush(temporary / name)
+        _flush(temporary)
+        replaced = _temporary(folder, was=folder.name)
+        if folder.exists():
+            check_folder(folder)
+            folder.replace(replaced)  # `clean` gives it its name back, should this process end here
+        temporary.replace(folder)
+        _flush(folder.parent)
+        remove(replaced)
 
 
 def make_folder(path: Path) -> None:
     """Make a folder and its parents. Raises FileError when that is not possible."""
-    try:
+    with _writing(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(path, error) from error
 
 
-def unwritable(path: Path, error: OSError) -> FileError:
-    """The error for a file that could not be written."""
+def remove(path: Path) -> None:
+    """Remove a file or folder that this package wrote, if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Let one process at a time, and one thread, into the block. The lock is a file beside `path`."""
+    make_folder(Path(path).parent)
+    with _writing(path):
+        lock = _acquire(Path(path), waits=True)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(path: Path, *, waits: bool) -> Any:
+    """The lock of a file. waits: until it is free; else FileError is raised when another process has it."""
+    from filelock import SoftFileLock, Timeout
+
+    lock = SoftFileLock(path.with_name(f".{path.name[:200]}.lock"))
+    for timeout in itertools.repeat(3) if waits else (0, 3, 0):
+        _forget_unstated(Path(lock.lock_file))
+        try:
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            if not waits and lock.pid is not None:
+                break
+        else:
+            _forget_breaks(Path(lock.lock_file))
+            return lock
+    raise FileError(f"{path} is being written by process {lock.pid}: wait until it is done, or give another output.")
+
+
+def _forget_unstated(lock: Path) -> None:
+    """Remove a lock whose process was killed before it could state its number."""
+    with suppress(FileNotFoundError):
+        if lock.stat().st_size == 0 and time.time() - lock.stat().st_mtime > 2:
+            remove(lock)
+
+
+def _forget_breaks(lock: Path) -> None:
+    """Remove what processes left that were killed while they took over the lock of a killed one."""
+    import psutil
+
+    pattern = re.compile(rf"{re.escape(lock.name)}\.(?:break|restore)\.(\d+)\.[0-9a-f]+")
+    for path in lock.parent.iterdir():
+        match = pattern.fullmatch(path.name)
+        if match and not psutil.pid_exists(int(match[1])):
+            remove(path)
+
+
+# what goes wrong
+
+
+def unwritable(path: str | Path, reason: Any) -> FileError:
+    """The error for a file that could not be written. reason: an exception or a text."""
+    reason = _reason(reason) if isinstance(reason, Exception) else reason
     return FileError(
-        f"{path} cannot be written ({_reason(error)}); what was there is kept: free some space, or check the folder "
-        "and its permissions, then run the same command again."
+        f"{path} cannot be written ({reason}); what was there is kept: free some space, or check the folder and its "
+        "permissions, then run the same command again."
     )
 
 
-def _temporary(path: Path) -> Path:
+@contextmanager
+def _writing(path: str | Path) -> Iterator[None]:
+    """A block in which each OSError means that `path` cannot be written."""
+    try:
+        yield
+    except DuetError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+        raise unwritable(path, error) from error
+
+
+@contextmanager
+def writing(path: str | Path, temporary: Iterable[Path] = ()) -> Iterator[None]:
+    """A block that writes among other things: errors of Python's, torch's, safetensors' and FFmpeg's writers become
+    FileError; every other error stays what it is.
+
+    temporary: what the block writes.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (reason := _write_failure(error, temporary)) is None:
+            raise
+        raise unwritable(path, reason) from error
+
+
+def _write_failure(error: Exception, temporary: Iterable[Path]) -> str | None:
+    """Why something could not be written, if that is what an exception says."""
+    if getattr(error, "errno", None) in _NO_ROOM:
+        return _reason(error)
+    if isinstance(error, OSError):
+        name = str(error.filename or "")
+        return _reason(error) if any(name and name.startswith(str(path)) for path in temporary) else None
+    text = str(error)
+    if type(error).__name__ == "SafetensorError" and "I/O error" in text:
+        return text.partition("I/O error: ")[2]
+    if isinstance(error, RuntimeError) and ("inline_container" in text or "PytorchStreamWriter" in text):
+        return "it could not be written completely"
+    return None
+
+
+# names of temporary files
+
+
+def is_temporary(path: str | PurePosixPath | Path) -> bool:
+    """Whether a name is that of a temporary file, of this machine or another."""
+    return PurePosixPath(path).name.startswith(_PREFIX)
+
+
+def _temporary(path: Path, *, was: str = "") -> Path:
     """A hidden name of this process beside `path`. Its ending stays, for writers that look at it."""
-    _clean(path.parent)
-    return path.with_name(f".mmduet-{_HOST}-{os.getpid()}-{next(_count)}.part{path.suffix[:16]}")
+    clean(path.parent)
+    end = f".was-{was[:180]}" if was else path.suffix[:16]
+    return path.with_name(f"{_PREFIX}{_MACHINE}-{os.getpid()}-{next(_count)}.part{end}")
 
 
-def _clean(folder: Path) -> None:
+def clean(folder: Path) -> None:
     """Remove what processes of this machine that are gone left in a folder; looked for once a process."""
-    if folder in _cleaned or not folder.is_dir():
+    if folder in _cleaned or not os.path.isdir(folder):
         return
     _cleaned.add(folder)
-    for path in folder.glob(f".mmduet-{_HOST}-*.part*"):
-        match = _TEMPORARY.match(path.name)
-        if match and not _is_alive(int(match[1])):
-            _remove(path)
+    for path in folder.glob(f"{_PREFIX}{_MACHINE}-*.part*"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and _is_left(path, int(match[1])):
+            if match[2] and not (folder / match[2]).exists():
+                with suppress(OSError):  # another process did it
+                    path.replace(folder / match[2])  # the process ended between two renames
+            remove(path)
 
 
-def _is_alive(process: int) -> bool:
+def _is_left(path: Path, process: int) -> bool:
+    """Whether no process is at work on a temporary file: its process is gone, or younger than the file."""
     import psutil
 
-    return psutil.pid_exists(process)
-
-
-def _rename(temporary: Path, path: Path, *, flush: bool = True) -> None:
-    if flush:
-        _flush(temporary)
-    if path.exists():
-        shutil.copymode(path, temporary)
-    os.replace(temporary, path)
-    _flush(path.parent)
+    try:
+        owner = psutil.Process(process)
+        return owner.status() == psutil.STATUS_ZOMBIE or path.lstat().st_mtime < owner.create_time() - 60
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.AccessDenied, OSError):
+        return False
 
 
 def _flush(path: Path) -> None:
-    """Let the disk have a file, or a folder's names."""
+    """Let the disk have a file, or a folder's names, where the file system can do that."""
     if os.name == "nt" and path.is_dir():
         return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 # lines that are added one by one
@@ -351,23 +539,20 @@ class LineFile:
     """
 
     def __init__(self, path: str | Path):
-        from filelock import SoftFileLock, Timeout
-
         self.path = Path(os.path.realpath(path))
-        make_folder(self.path.parent)
-        self._lock = SoftFileLock(self.path.with_name(f".{self.path.name[:200]}.lock"), timeout=0)
-        try:
-            self._lock.acquire()
-            self._file = self.path.open("ab", buffering=0)
-            _cut_truncated_line(self.path)
-        except Timeout:
-            raise FileError(
-                f"{self.path} is being written by process {self._lock.pid}: wait until it is done, or give another "
-                "output."
-            ) from None
-        except OSError as error:
-            self._lock.release()
-            raise unwritable(self.path, error) from error
+        with _writing(self.path):
+            make_folder(self.path.parent)
+            clean(self.path.parent)
+            self._lock = _acquire(self.path, waits=False)
+            try:
+                self._open()
+                _cut_truncated_line(self.path)
+            except BaseException:
+                self._lock.release()
+                raise
+
+    def _open(self) -> None:
+        self._file = self.path.open("ab", buffering=0)
 
     def __enter__(self) -> "LineFile":
         return self
@@ -378,7 +563,7 @@ class LineFile:
     def add(self, value: Any) -> None:
         """Add one value as a line."""
         line = _encoded(value) + b"\n"
-        try:
+        with _writing(self.path):
             end = self._file.seek(0, os.SEEK_END)
             try:
                 written = self._file.write(line)
@@ -387,8 +572,13 @@ class LineFile:
             except OSError:
                 self._file.truncate(end)
                 raise
-        except OSError as error:
-            raise unwritable(self.path, error) from error
+
+    def rewrite(self, values: Iterable[Any]) -> None:
+        """Replace all lines, complete or not at all."""
+        write_file(self.path, b"".join(_encoded(value) + b"\n" for value in values))
+        with _writing(self.path):
+            self._file.close()
+            self._open()
 
     def close(self) -> None:
         """Close the file and release the lock."""

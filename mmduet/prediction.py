@@ -1,35 +1,41 @@
 """Predictions: a benchmark's questions and a video folder -> one JSON line a question.
 
-A line is written whole or not at all, and a run that was killed goes on after the last whole line. What made the file
-stands beside it, in FILE.settings.json; going on with other settings is refused.
+A line is written completely or not at all. The same command resumes a run that was killed, and asks again what
+failed; the file is then that of an uninterrupted run. What made the file stands in FILE.settings.json; other settings
+are refused.
 """
 
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
 from mmduet.data.conversations import GROUNDING_TEMPLATES
 from mmduet.errors import DuetError, VideoError
 from mmduet.evaluation.predictions import Prediction
 from mmduet.evaluation.references import BENCHMARKS, HighlightQuery, read_asked
+from mmduet.files import LineFile, inside
 from mmduet.model import HEAD_NAMES, DuetForConditionalGeneration
 from mmduet.policy import make_policy
+from mmduet.prediction_file import begin, collect, part_path, put_in_order
 from mmduet.processing import DuetProcessor
 from mmduet.session import DuetSession
-from mmduet.trace import Query
+from mmduet.trace import DuetTrace, Query
 from mmduet.video import iter_frames, read_frames, read_metadata
 
-PACKAGES = ("torch", "transformers", "peft", "decord", "mmduet-workbench")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,54 +136,118 @@ def predict(
     """Ask every question of its video, in order, and append a line for each to `output`.
 
     videos: the folder of the questions' videos. identity: more of what made the file (the model's name, the test
-    file), stated beside it. A video that cannot be read becomes a line {question_id, error}; the run goes on.
+    file), stated beside it. A question that cannot be answered becomes a line {question_id, error}: its video cannot
+    be read or lies outside the folder, it is asked after the last frame, it holds the prompt's own tokens, or its
+    scores are NaN or infinite. The run continues, and the next run on the same file asks it again.
     Under `accelerate launch` every process takes its share, and the shares are put together in the questions' order.
 
-    Raises DuetError when `output` was made with other settings.
+    Raises DuetError when `output` was made with other settings, and FileError when it is no prediction file, another
+    process writes it, or a line cannot be written.
     """
-    output, process = Path(output), PartialState()
+    output, process = Path(output), this_process()
     session = settings.session(model, processor)
     stated = describe(model, settings, identity)
-    if process.is_main_process:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        _state(output, stated)
-    process.wait_for_everyone()
-    own = output if process.num_processes == 1 else _part(output, process.process_index)
-    _drop_torn_line(own)
-    done = set(_lines(output))
-    shares = [question for i, question in enumerate(questions) if i % process.num_processes == process.process_index]
-    missing = [question for question in shares if str(question.question_id) not in done]
-    with own.open("ab", buffering=0) as file:
-        bar = tqdm(missing, desc="predict", unit="question", initial=len(shares) - len(missing), total=len(shares))
-        for question in bar:
-            file.write(json.dumps(_ask(session, question, Path(videos), settings), ensure_ascii=False).encode() + b"\n")
-    process.wait_for_everyone()
-    if process.is_main_process:
-        _merge(output, [str(question.question_id) for question in questions])
-    process.wait_for_everyone()
-    lines = _lines(output)
+    names = [str(question.question_id) for question in questions]
+    with ExitStack() as stack:
+        file = on_main_process(lambda: stack.enter_context(begin(output, stated, names)))
+        done = collect(output)
+        todo = [question for question in questions if str(question.question_id) not in done]
+        own = file or stack.enter_context(LineFile(part_path(output, process.process_index)))
+        if process.num_processes > 1 and file:
+            own = stack.enter_context(LineFile(part_path(output, 0)))
+        process.wait_for_everyone()  # all have read the file
+        shares = todo[process.process_index :: process.num_processes]
+        for question in tqdm(shares, desc="predict", unit="question"):
+            own.add(_ask(session, question, Path(videos), settings))
+        process.wait_for_everyone()
+        on_main_process(lambda: put_in_order(cast(LineFile, file), output, names))
+        lines = collect(output)
     failed = {name: entry["error"] for name, entry in lines.items() if "error" in entry}
-    return Outcome(output, len(lines), len(missing), failed)
+    return Outcome(output, len(lines), len(shares), failed)
 
 
 def _ask(session: DuetSession, question: Question, videos: Path, settings: Settings) -> dict[str, Any]:
     """A line of the file."""
-    path = videos / question.video
     try:
-        duration = read_metadata(path).duration
-        session.frame_fps = settings.frame_fps or settings.max_frames / duration
-        frames = iter_frames(
-            path,
-            fps=session.frame_fps,
-            size=session.processor.frame.size,
-            max_frames=settings.max_frames,
-            rounding="ceil",
-            batch_size=session.look_ahead.limit,
-        )
-        trace = session.run(frames, question.queries)
-    except VideoError as error:
+        return _watch(session, question, _video_file(videos, question.video), settings)
+    except (DuetError, OSError, UnicodeError) as error:
         return {"question_id": question.question_id, "error": str(error)}
+
+
+def _watch(session: DuetSession, question: Question, path: Path, settings: Settings) -> dict[str, Any]:
+    for query in question.queries:
+        query.text.encode()  # a lone surrogate is no text
+    duration = read_metadata(path).duration
+    if not 0 < duration < math.inf:
+        raise VideoError(f"{path} lasts {duration} s: give a video with a duration.")
+    session.frame_fps = settings.frame_fps or settings.max_frames / duration
+    frames = iter_frames(
+        path,
+        fps=session.frame_fps,
+        size=session.processor.frame.size,
+        max_frames=settings.max_frames,
+        rounding="ceil",
+        batch_size=session.look_ahead.limit,
+    )
+    trace = session.run(frames, question.queries)
+    _check_trace(trace, question, duration)
     return trace.to_prediction(question.question_id, duration)
+
+
+def _video_file(videos: Path, name: str) -> Path:
+    """A question's video. Raises VideoError for one that is not in the folder, or no regular file."""
+    path = inside(videos, name)
+    if path is None:
+        raise VideoError(f"video {name!r} leads out of {videos}: give its path in that folder.")
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise VideoError(f"{path} does not exist: check the videos folder, and the question's video.") from None
+    except (OSError, ValueError) as error:
+        raise VideoError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    if not stat.S_ISREG(mode):
+        raise VideoError(f"{path} is no regular file: give a video file.")
+    return path
+
+
+def _check_trace(trace: DuetTrace, question: Question, duration: float) -> None:
+    """Raises DuetError when a query was never asked, or a score is NaN or infinite."""
+    if len(trace.queries) < len(question.queries):
+        time = sorted(query.time for query in question.queries)[len(trace.queries)]
+        raise DuetError(
+            f"the question at {time:g} s was never asked: the last frame watched is at {trace.times[-1]:g} s of a "
+            f"video of {duration:g} s; correct its time, or raise max_frames."
+        )
+    bad = np.flatnonzero(~np.isfinite(trace.informative) | ~np.isfinite(trace.relevance))
+    if len(bad):
+        raise DuetError(
+            f"the scores are NaN or infinite at {len(bad)} of {len(trace)} frames, the first at "
+            f"{trace.times[bad[0]]:g} s: load the model in another dtype, or check its weights."
+        )
+
+
+def this_process() -> PartialState:
+    """This process among those that `accelerate launch` started; without GPUs, too."""
+    is_one_of_several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return PartialState(cpu=is_one_of_several and not torch.accelerator.is_available())
+
+
+def on_main_process(action: Callable[[], T]) -> T | None:
+    """What `action` gives in the main process, None in the others. They wait for it, and end if it fails."""
+    process, failure = this_process(), None
+    result: T | None = None
+    if process.is_main_process:
+        try:
+            result = action()
+        except DuetError as error:
+            failure = error
+    if process.num_processes > 1:
+        stated = broadcast_object_list([failure is not None])
+        if stated[0] and not process.is_main_process:
+            raise SystemExit(1)  # the main process says why
+    if failure is not None:
+        raise failure
+    return result
 
 
 def frames_of(prediction: Prediction, video: str | Path, *, size: int = 96) -> torch.Tensor | None:
@@ -211,82 +281,6 @@ def weights_digest(model: DuetForConditionalGeneration) -> str:
         if "projector." in name or any(f"{head}." in name for head in HEAD_NAMES):
             digest.update(name.encode() + value.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-# files
-
-
-def settings_path(output: Path) -> Path:
-    """Where it is stated what made a prediction file."""
-    return output.with_name(f"{output.name}.settings.json")
-
-
-def _state(output: Path, stated: dict[str, Any]) -> None:
-    """Write what makes the file, or make sure that it is what made it. Versions are stated, and may change."""
-    path = settings_path(output)
-    if path.is_file() and output.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        found.pop("versions", None)
-        differing = [
-            f"{name} was {found.get(name)!r}, is {stated.get(name)!r}"
-            for name in sorted({*found, *stated})
-            if found.get(name) != stated.get(name)
-        ]
-        if differing:
-            raise DuetError(
-                f"{output} was begun with other settings ({'; '.join(differing)}): go on with those, or give another "
-                "output, or delete the file."
-            )
-        return
-    _write_aside(path, [json.dumps(stated | {"versions": {name: version(name) for name in PACKAGES}}, indent=1)])
-
-
-def _part(output: Path, index: int) -> Path:
-    return output.with_name(f"{output.name}.part-{index}")
-
-
-def _parts(output: Path) -> list[Path]:
-    return sorted(output.parent.glob(f"{output.name}.part-*"))
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Cut what follows the last line end: the line that a killed run was writing."""
-    if path.is_file():
-        with path.open("rb+") as file:
-            file.truncate(file.read().rfind(b"\n") + 1)
-
-
-def _whole_lines(output: Path) -> Iterator[str]:
-    """Of the file and of the parts that other processes write."""
-    for path in (output, *_parts(output)):
-        if path.is_file():
-            yield from (line for line in path.read_bytes().decode().splitlines(keepends=True) if line.endswith("\n"))
-
-
-def _lines(output: Path) -> dict[str, dict[str, Any]]:
-    """question -> its line."""
-    entries = map(json.loads, _whole_lines(output))
-    return {str(entry["question_id"]): entry for entry in entries}
-
-
-def _merge(output: Path, names: Sequence[str]) -> None:
-    """Put parts into the file, in the questions' order."""
-    if parts := _parts(output):
-        by_name = {str(json.loads(line)["question_id"]): line for line in _whole_lines(output)}
-        ordered = [name for name in names if name in by_name] + [name for name in by_name if name not in set(names)]
-        _write_aside(output, (by_name[name] for name in ordered))
-        for part in parts:
-            part.unlink()
-
-
-def _write_aside(path: Path, texts: Iterable[str]) -> None:
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.writelines(texts)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def with_overrides(benchmark: str, **overrides: Any) -> Settings:

@@ -1,8 +1,11 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
 from mmduet.checkpoints import build_tiny, load_adapter, load_duet, load_processor, save_adapter, save_checkpoint
-from mmduet.errors import CheckpointError
+from mmduet.errors import CheckpointError, FileError
 from mmduet.session import DuetSession
 from mmduet.training import TRAINED_IN_FULL, add_lora
 
@@ -89,7 +92,62 @@ def test_a_failed_save_keeps_the_old_checkpoint(tmp_path, monkeypatch):
     model, processor = build_tiny()
     save_checkpoint(model, processor, tmp_path / "tiny")
     monkeypatch.setattr(processor, "save_pretrained", lambda folder: (_ for _ in ()).throw(OSError(28, "disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(FileError, match="disk full"):
         save_checkpoint(model, processor, tmp_path / "tiny")
     assert load_duet(tmp_path / "tiny")
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_saved_weights_are_readable_by_others(tmp_path):
+    before = os.umask(0o022)
+    try:
+        save_checkpoint(*build_tiny(), tmp_path / "tiny")
+        save_adapter(trained_tiny()[0], tmp_path / "adapter", base="tiny")
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {oct(path.stat().st_mode & 0o777) for path in files} == {"0o644"}
+    assert {path.name for path in (tmp_path / "adapter").iterdir()} == {
+        "adapter_config.json", "adapter_model.safetensors",
+    }  # fmt: skip
+
+
+def test_a_folder_with_other_files_is_never_replaced(tmp_path):
+    model, processor = build_tiny()
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileError, match=r"holds notes\.txt, which this command did not write"):
+        save_checkpoint(model, processor, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_model_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MMDUET_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(CheckpointError, match=r"cannot be written .*set MMDUET_CACHE to a folder"):
+        load_duet("tiny")
+
+
+def test_a_model_cache_of_an_earlier_version_is_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMDUET_CACHE", str(tmp_path))
+    save_checkpoint(*build_tiny(), tmp_path / "tiny-1")
+    (tmp_path / "tiny-1" / "files.json").unlink()
+    monkeypatch.setattr("mmduet.checkpoints.build_tiny", None)
+    assert load_duet("tiny")
+
+
+def test_a_cached_model_that_is_incomplete_is_built_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMDUET_CACHE", str(tmp_path))
+    load_duet("tiny")
+    (tmp_path / "tiny-1" / "model.safetensors").write_bytes(b"")
+    assert load_duet("tiny")
+
+
+def test_several_that_build_a_model_at_once(tmp_path, monkeypatch):
+    """One builds, the others wait."""
+    monkeypatch.setenv("MMDUET_CACHE", str(tmp_path))
+    built = []
+    monkeypatch.setattr("mmduet.checkpoints.build_tiny", lambda: built.append(1) or build_tiny())
+    with ThreadPoolExecutor(3) as pool:
+        assert len(list(pool.map(load_processor, ["tiny"] * 3))) == 3
+    assert built == [1]
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny-1"]

@@ -1,6 +1,9 @@
 """The command line: help worth reading, and one sentence for a mistake."""
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +13,8 @@ from typer.testing import CliRunner
 
 from mmduet.cli import app
 from mmduet.doctor import DECORD_STALE_TAG
+from mmduet.errors import FileError
+from mmduet.prediction import Outcome
 
 runner = CliRunner()
 
@@ -72,6 +77,94 @@ def test_evaluate_says_what_is_missing_and_writes_the_figures(tmp_path):
     assert "1 without prediction: c" in result.output
     assert "best by R@0.5 on half of the videos" in result.output
     assert json.loads((tmp_path / "figures.json").read_text())["mIoU"]["value"] == 50
+
+
+@pytest.mark.parametrize("name", ["gold.json", "p.jsonl", "hard.json", "link.json", "notes.txt", "folder", "p.jsonl/x"])
+def test_evaluate_writes_over_figures_alone(tmp_path, name):
+    """Refused before anything is computed; a missing folder is made."""
+    command = ["evaluate", "charades_sta", *write_charades(tmp_path), "--window", "0", "--output"]
+    (tmp_path / "hard.json").hardlink_to(tmp_path / "gold.json")
+    (tmp_path / "link.json").symlink_to("gold.json")
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    result = runner.invoke(app, [*command, str(tmp_path / name)])
+    assert isinstance(result.exception, FileError), result.output
+    assert "mIoU" not in result.output
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    for _ in range(2):
+        assert runner.invoke(app, [*command, str(tmp_path / "made" / "here" / "figures.json")]).exit_code == 0
+
+
+@pytest.fixture
+def unloaded(monkeypatch):
+    """No model can be loaded: what is refused is refused before."""
+    monkeypatch.setattr("mmduet.checkpoints.load_duet", lambda *_, **__: pytest.fail("a model is loaded"))
+
+
+@pytest.mark.parametrize(
+    "name", ["gold.json", "hard.json", "link.json", "other.jsonl", "videos", "videos/a.mp4", "a/b"]
+)
+def test_predict_writes_over_its_own_file_alone(tmp_path, unloaded, name):
+    (tmp_path / "gold.json").write_text('[{"question_id": 1, "video": "a.mp4", "conversation": []}]')
+    (tmp_path / "hard.json").hardlink_to(tmp_path / "gold.json")
+    (tmp_path / "link.json").symlink_to("gold.json")
+    (tmp_path / "other.jsonl").write_text('{"question_id": 1, "model_response_list": []}\n')
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").write_text("a clip")
+    (tmp_path / "a").write_text("a file")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    command = ["predict", "charades_sta", "--model", "tiny", "--references", str(tmp_path / "gold.json")]
+    command += ["--videos", str(tmp_path / "videos"), "--output", str(tmp_path / name)]
+    assert isinstance(runner.invoke(app, command).exception, FileError)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["models", ".", "..", "models/notes.txt", "models/notes.txt/new"])
+def test_convert_writes_its_own_folder_alone(tmp_path, unloaded, monkeypatch, name):
+    (tmp_path / "here" / "models").mkdir(parents=True)
+    (tmp_path / "here" / "models" / "notes.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(FileError):
+        runner.invoke(app, ["convert", "tiny", name], catch_exceptions=False)
+    assert [path.name for path in tmp_path.rglob("*")] == ["here", "models", "notes.txt"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("command", ["scan", "scenes"])
+def test_a_command_that_is_stopped_says_what_is_kept(tmp_path, monkeypatch, command, number, status):
+    def stop(*_, **__):
+        os.kill(os.getpid(), number)
+        signal.pause()
+
+    monkeypatch.setattr("mmduet.data.metadata.scan_videos", stop)
+    monkeypatch.setattr("mmduet.data.scenes.make_scenes", stop)
+    before = signal.getsignal(signal.SIGTERM)
+    given = {"scan": [str(tmp_path)], "scenes": ["--root", str(tmp_path)]}[command]
+    result = runner.invoke(app, [command, *given])
+    assert result.exit_code == status
+    assert re.search("mmduet: stopped; .* and the same command (reads|makes) the other", result.output)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_responses_can_be_kept_or_removed(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("mmduet.checkpoints.load_duet", lambda *_, **__: (None, None))
+    monkeypatch.setattr(
+        "mmduet.prediction.predict", lambda *_, settings, **__: seen.append(settings) or Outcome(tmp_path, 0, 0, {})
+    )
+    (tmp_path / "gold.json").write_text("[]")
+    command = ["predict", "youcook2", "--references", str(tmp_path / "gold.json"), "--videos", str(tmp_path)]
+    command += ["--output", str(tmp_path / "p.jsonl")]
+    for more in ([], ["--keep-responses", "--max-new-tokens", "5", "--repetition-penalty", "1.2"]):
+        assert runner.invoke(app, [*command, *more]).exit_code == 0
+    published, kept = seen
+    assert (published.remove_assistant_turns, published.max_new_tokens, published.repetition_penalty) == (
+        True,
+        200,
+        None,
+    )
+    assert (kept.remove_assistant_turns, kept.max_new_tokens, kept.repetition_penalty) == (False, 5, 1.2)
 
 
 def test_scenes_makes_clips(tmp_path):

@@ -3,8 +3,12 @@
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from mmduet.errors import AnnotationError, FileError
 from mmduet.files import (
@@ -12,15 +16,19 @@ from mmduet.files import (
     LineFile,
     check_folder,
     check_target,
+    clean,
     inside,
     is_complete,
+    locked,
     read_json,
     read_jsonl,
+    remove,
     replacing,
     replacing_folder,
     write_file,
     write_files,
 )
+from tests.clips import write_clip
 
 
 def test_a_file_is_replaced_when_the_block_ends_well(tmp_path):
@@ -78,6 +86,99 @@ def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path):
     assert sorted(path.name for path in gone.iterdir()) == [other.name, "y.json"]
 
 
+def test_a_folder_that_was_moved_aside_gets_its_name_back(tmp_path):
+    """A process that ends between the two renames loses nothing."""
+    with replacing(tmp_path / "x") as temporary:
+        temporary.write_text("")
+        machine = temporary.name.split("-")[1]
+    for name in ("kept", "replaced"):
+        aside = tmp_path / "deep" / f".mmduet-{machine}-99999999-0.part.was-{name}"
+        aside.mkdir(parents=True)
+        (aside / "weights").write_text("old")
+    (tmp_path / "deep" / "replaced").mkdir()
+    clean(tmp_path / "deep")
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["kept", "replaced"]
+    assert (tmp_path / "deep" / "kept" / "weights").read_text() == "old"
+    assert not (tmp_path / "deep" / "replaced" / "weights").exists()
+
+
+def test_links_and_folders_in_a_folder_of_ours_are_not_removed(tmp_path):
+    with replacing_folder(tmp_path / "model") as temporary:
+        (temporary / "part").mkdir()
+        (temporary / "part" / "weights").write_text("1")
+    check_folder(tmp_path / "model")
+    (tmp_path / "link").symlink_to("model", target_is_directory=True)
+    with replacing_folder(tmp_path / "link") as temporary:
+        (temporary / "weights").write_text("2")
+    assert (tmp_path / "link").is_symlink()
+    for make in (lambda path: path.symlink_to(tmp_path), Path.mkdir):
+        make(tmp_path / "model" / "mine")
+        with pytest.raises(FileError, match="holds mine, which"):
+            check_folder(tmp_path / "model")
+        remove(tmp_path / "model" / "mine")
+    with pytest.raises(FileError, match="is what is read, or holds it"):
+        check_folder(tmp_path / "link", inputs=[tmp_path / "model"])
+
+
+def _save_weights(path):
+    save_file({"weights": torch.zeros(5000)}, path)
+
+
+def _save_state(path):
+    torch.save({"weights": torch.zeros(5000)}, path)
+
+
+def _save_text(path):
+    with path.open("w") as file:
+        file.write("0" * 20000)
+
+
+def _save_clip(path):
+    write_clip(path, frames=48, size=(320, 240))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limit on the size of files there")
+@pytest.mark.parametrize("save", [_save_weights, _save_state, _save_text, _save_clip])
+def test_a_full_disk_is_one_sentence_whoever_writes(tmp_path, save):
+    import resource
+
+    target = tmp_path / "a.mp4"
+    target.write_text("old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(FileError, match=r"a\.mp4 cannot be written .* is kept"), replacing(target) as temporary:
+            save(temporary)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.mp4": "old"}
+
+
+def test_what_is_no_failure_to_write_stays_what_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "a"):
+        (tmp_path / "none").read_text()
+    with pytest.raises(ConnectionError), replacing(tmp_path / "a"):
+        raise ConnectionResetError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_others_wait_for_a_lock(tmp_path):
+    inside_now, most = [], []
+
+    def work(_):
+        with locked(tmp_path / "cache" / "model"):
+            inside_now.append(1)
+            most.append(len(inside_now))
+            inside_now.pop()
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(work, range(6)))
+    assert most == [1] * 6
+    with pytest.raises(OSError, match="from the block"), locked(tmp_path / "cache" / "model"):
+        raise OSError("from the block")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
 def test_a_folder_of_ours_is_replaced_and_one_of_others_never(tmp_path):
     folder = tmp_path / "model"
     for content in ("1", "2"):
@@ -131,6 +232,10 @@ def test_targets_are_checked_before_work(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FileError, match="no regular file"):
         check_target(tmp_path / "pipe", ours=never)
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (gold / "x.json", tmp_path / ("n" * 300), tmp_path / "a\0b", tmp_path / "loop" / "x"):
+        with pytest.raises(FileError, match="cannot be written"):
+            check_target(path, ours=never)
 
 
 def test_lines_end_at_a_line_feed_alone(tmp_path):
@@ -153,6 +258,30 @@ def test_a_truncated_line_is_cut_when_the_file_is_opened(tmp_path):
 def test_one_writer_a_file(tmp_path):
     with LineFile(tmp_path / "a.jsonl"), pytest.raises(FileError, match=f"written by process {os.getpid()}"):
         LineFile(tmp_path / "a.jsonl")
+    LineFile(tmp_path / "a.jsonl").close()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_lines_are_replaced_by_others(tmp_path):
+    with LineFile(tmp_path / "a.jsonl") as file:
+        file.add(1)
+        file.rewrite([2, 3])
+        file.add(4)
+    assert (tmp_path / "a.jsonl").read_text() == "2\n3\n4\n"
+
+
+def test_a_file_that_cannot_be_opened_leaves_no_lock(tmp_path):
+    (tmp_path / "a.jsonl").mkdir()
+    with pytest.raises(FileError, match="Is a directory"):
+        LineFile(tmp_path / "a.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_what_killed_processes_left_of_a_lock_is_no_obstacle(tmp_path):
+    """One that could not state its process, and one that was taking over."""
+    (tmp_path / ".a.jsonl.lock").touch()
+    os.utime(tmp_path / ".a.jsonl.lock", (1, 1))
+    (tmp_path / f".a.jsonl.lock.break.99999999.{'0' * 32}").touch()
     LineFile(tmp_path / "a.jsonl").close()
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 

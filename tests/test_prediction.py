@@ -1,20 +1,28 @@
 """Predictions on small clips with the `tiny` model."""
 
+import errno
+import io
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmduet.errors import AnnotationError, DuetError
+from mmduet.errors import AnnotationError, DuetError, FileError
 from mmduet.evaluation.predictions import coverage, read_predictions
-from mmduet.prediction import DEFAULTS, Question, Settings, predict, read_questions, settings_path, with_overrides
-from mmduet.trace import Query
+from mmduet.files import LineFile
+from mmduet.prediction import DEFAULTS, Question, Settings, predict, read_questions, with_overrides
+from mmduet.prediction_file import settings_path
+from mmduet.session import DuetSession
+from mmduet.trace import DuetTrace, Query
 from tests.clips import write_clip
 
 SETTINGS = Settings(2.0, max_frames=6, threshold=0.4, max_new_tokens=3)
@@ -51,7 +59,7 @@ def test_a_line_a_question_and_an_error_line_for_a_broken_video(whole):
     assert [query.text for query in trace.queries] == ["What is a?"]
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10_000))
 def test_wherever_a_run_was_cut_the_file_becomes_the_same(tiny, videos, whole, tmp_path_factory, cut):
     text = whole.path.read_bytes()
@@ -60,7 +68,8 @@ def test_wherever_a_run_was_cut_the_file_becomes_the_same(tiny, videos, whole, t
     settings_path(path).write_bytes(settings_path(whole.path).read_bytes())
     outcome = predict(*tiny, QUESTIONS, videos, path, settings=SETTINGS)
     assert path.read_bytes() == text
-    assert outcome.new == 4 - text[: cut % len(text)].count(b"\n")
+    kept = text[: cut % len(text)].split(b"\n")[:-1]
+    assert outcome.new == 4 - sum(b'"error"' not in line for line in kept), "what failed is asked again"
 
 
 def test_killed_for_real(videos, whole, tmp_path):
@@ -89,6 +98,163 @@ def test_killed_for_real(videos, whole, tmp_path):
     subprocess.run(command, capture_output=True, check=False)
     assert path.read_bytes() == killed
     assert [json.loads(line)["question_id"] for line in killed.splitlines()] == list("abcd")
+
+
+def test_what_failed_is_asked_again_in_its_place(tiny, videos, tmp_path):
+    """The file is that of a run in which nothing was missing."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    (folder / "a.mp4").symlink_to(videos / "a.mp4")
+    asked = [Question(n, f"{name}.mp4", ()) for n, name in enumerate("aba")]
+    first = predict(*tiny, asked, folder, tmp_path / "p.jsonl", settings=SETTINGS)
+    assert list(first.failed) == ["1"]
+    (folder / "b.mp4").symlink_to(videos / "b.mp4")
+    second = predict(*tiny, asked, folder, tmp_path / "p.jsonl", settings=SETTINGS)
+    assert (second.written, second.new, second.failed) == (3, 1, {})
+    predict(*tiny, asked, folder, tmp_path / "whole.jsonl", settings=SETTINGS)
+    assert (tmp_path / "p.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def odd_questions(folder):
+    """Each of these once ended a run, or was answered in silence. The pattern is of its error."""
+    os.mkfifo(folder / "pipe.mp4")
+    (folder / "folder.mp4").mkdir()
+    late = (Query(0.0, "What is it?"), Query(100.0, "And now?"))
+    return {
+        Question("token", "a.mp4", (Query(0.0, "an <image> of it"),)): "image",
+        Question("surrogate", "a.mp4", (Query(0.0, "\ud800"),)): "surrogates not allowed",
+        Question("late", "a.mp4", late): r"the question at 100 s was never asked: the last frame watched is at",
+        Question("negative", "a.mp4", (Query(-1.0, "What?"),)): "a time is 0 or later",
+        Question("gone", "gone.mp4", ()): "does not exist",
+        Question("long", f"{'n' * 300}.mp4", ()): "cannot be read: File name too long",
+        Question("null", "a\0.mp4", ()): "cannot be read: embedded null byte",
+        Question("name", "\ud800.mp4", ()): "surrogates not allowed|does not exist",
+        Question("pipe", "pipe.mp4", ()): "is no regular file",
+        Question("folder", "folder.mp4", ()): "is no regular file",
+        Question("up", "../videos/a.mp4", ()): "leads out of",
+        Question("absolute", str(folder / "a.mp4"), ()): "leads out of",
+    }
+
+
+def test_one_question_never_ends_a_run(tiny, videos, tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    (folder / "a.mp4").symlink_to(videos / "a.mp4")
+    odd = odd_questions(folder)
+    for _ in range(2):
+        outcome = predict(*tiny, [*odd, Question("good", "a.mp4", ())], folder, tmp_path / "p.jsonl", settings=SETTINGS)
+        assert list(outcome.failed) == [question.question_id for question in odd]
+        for question, pattern in odd.items():
+            assert re.search(pattern, outcome.failed[question.question_id]), outcome.failed[question.question_id]
+    assert [line for line in read_predictions(tmp_path / "p.jsonl").by_id] == ["good"]
+
+
+def test_a_mistake_in_the_program_is_no_error_line(tiny, videos, tmp_path, monkeypatch):
+    monkeypatch.setattr("mmduet.prediction.iter_frames", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        predict(*tiny, QUESTIONS[:1], videos, tmp_path / "p.jsonl", settings=SETTINGS)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_scores_that_are_no_numbers_are_an_error(tiny, videos, tmp_path, monkeypatch, value):
+    monkeypatch.setattr(DuetSession, "run", lambda *_: DuetTrace(np.arange(3.0), np.zeros(3), np.array([0, 0, value])))
+    asked = [Question("a", "a.mp4", ())]
+    outcome = predict(*tiny, asked, videos, tmp_path / "p.jsonl", settings=SETTINGS)
+    assert "NaN or infinite at 1 of 3 frames, the first at 2 s" in outcome.failed["a"]
+
+
+def test_answers_with_nan_of_an_earlier_version_are_asked_again(tiny, videos, whole, tmp_path):
+    path = tmp_path / "p.jsonl"
+    entry = json.loads(whole.path.read_bytes().split(b"\n")[0])
+    entry["debug_data"][1]["relevance_score"] = math.nan
+    path.write_text(json.dumps(entry) + "\n")
+    settings_path(path).write_bytes(settings_path(whole.path).read_bytes())
+    predict(*tiny, QUESTIONS, videos, path, settings=SETTINGS)
+    assert path.read_bytes() == whole.path.read_bytes()
+
+
+def test_a_text_with_a_line_separator_is_one_line(tiny, videos, tmp_path):
+    asked = [Question(1, "a.mp4", (Query(0.0, "a\u2028b\u2029c\u0085d"),))]
+    for new in (1, 0):
+        outcome = predict(*tiny, asked, videos, tmp_path / "p.jsonl", settings=SETTINGS)
+        assert (outcome.written, outcome.new, outcome.failed) == (1, new, {})
+
+
+@pytest.mark.parametrize("text", ['[{"question_id": 1}]', '{"question_id": 1}\n', "notes", "\n"])
+def test_a_file_of_another_kind_stays(tiny, videos, tmp_path, text):
+    """Also a prediction file of another system: nothing says what made it."""
+    path = tmp_path / "p.jsonl"
+    path.write_text(text)
+    with pytest.raises(FileError, match="another kind"):
+        predict(*tiny, QUESTIONS, videos, path, settings=SETTINGS)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"p.jsonl": text}
+
+
+def test_settings_of_others_stay(tiny, videos, tmp_path):
+    settings_path(tmp_path / "p.jsonl").write_text('{"mine": 1}')
+    with pytest.raises(FileError, match=r"settings\.json is a file of another kind"):
+        predict(*tiny, QUESTIONS, videos, tmp_path / "p.jsonl", settings=SETTINGS)
+
+
+@pytest.mark.parametrize("line", ["[1]", '{"question_id": null}', "{", "\0\0"])
+def test_a_damaged_line_is_named(tiny, videos, whole, tmp_path, line):
+    path = tmp_path / "p.jsonl"
+    settings_path(path).write_bytes(settings_path(whole.path).read_bytes())
+    before = whole.path.read_bytes().split(b"\n")[0] + f"\n{line}\n".encode()
+    path.write_bytes(before)
+    with pytest.raises(AnnotationError, match=r"p\.jsonl, line 2: no"):
+        predict(*tiny, QUESTIONS, videos, path, settings=SETTINGS)
+    assert path.read_bytes() == before
+
+
+def test_one_run_a_file(tiny, videos, tmp_path):
+    with LineFile(tmp_path / "p.jsonl"), pytest.raises(FileError, match=f"written by process {os.getpid()}: wait"):
+        predict(*tiny, QUESTIONS, videos, tmp_path / "p.jsonl", settings=SETTINGS)
+
+
+def answer_at_once(session, question, path, settings):
+    return {"question_id": question.question_id, "video_duration": 1.0, "model_response_list": [], "debug_data": []}
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 3), st.integers(0, 200), st.booleans())
+def test_wherever_the_disk_was_full_the_file_becomes_the_same(tiny, videos, tmp_path_factory, at, room, ends):
+    """A write takes `room` bytes and then fails, or only says how many it took."""
+    folder, write, calls = tmp_path_factory.mktemp("full"), io.FileIO.write, iter(range(100))
+
+    class Full(io.FileIO):
+        def write(self, line):
+            if next(calls) != at:
+                return write(self, line)
+            written = write(self, line[: min(room, len(line) - 1)])
+            if ends:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return written
+
+    asked = [QUESTIONS[n] for n in (0, 1, 3, 2)]  # the last one fails
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmduet.prediction._watch", answer_at_once)
+        whole = predict(*tiny, asked, videos, folder / "whole.jsonl", settings=SETTINGS).path.read_bytes()
+        with patch.context() as full:
+            full.setattr(LineFile, "_open", lambda file: setattr(file, "_file", Full(file.path, "ab")))
+            with pytest.raises(FileError, match=r"cannot be written \((No space|\d+ of)"):
+                predict(*tiny, asked, videos, folder / "p.jsonl", settings=SETTINGS)
+        assert (folder / "p.jsonl").read_bytes() == b"".join(whole.splitlines(keepends=True)[:at])
+        predict(*tiny, asked, videos, folder / "p.jsonl", settings=SETTINGS)
+    assert (folder / "p.jsonl").read_bytes() == whole
+
+
+def test_parts_of_a_killed_run_of_several_processes_are_used(tiny, videos, whole, tmp_path):
+    """Also by another number of processes. The second part's last line is truncated."""
+    path, lines = tmp_path / "p[1].jsonl", whole.path.read_bytes().splitlines(keepends=True)
+    settings_path(path).write_bytes(settings_path(whole.path).read_bytes())
+    path.touch()
+    for index, content in enumerate([lines[3], lines[0] + lines[1][:30], b""]):
+        path.with_name(f"{path.name}.part-{index}").write_bytes(content)
+    outcome = predict(*tiny, QUESTIONS, videos, path, settings=SETTINGS)
+    assert outcome.new == 2
+    assert path.read_bytes() == whole.path.read_bytes()
+    assert sorted(found.name for found in tmp_path.iterdir()) == [path.name, settings_path(path).name]
 
 
 def test_other_settings_are_refused_and_nothing_is_lost(tiny, videos, whole):
@@ -129,8 +295,9 @@ def test_two_processes_write_the_same_file(videos, tmp_path):
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     alone = [sys.executable, "-m", "mmduet", *arguments, "--output", str(tmp_path / "one.jsonl")]
     launch = [
-        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "mmduet", *arguments,
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--main_process_port", "0", "-m", "mmduet", *arguments,
         "--output", str(tmp_path / "two.jsonl"),
     ]  # fmt: skip
     for command in (alone, launch):
@@ -162,5 +329,6 @@ def test_mistakes_in_questions_are_named(tmp_path):
 def test_settings_by_benchmark():
     assert with_overrides("youcook2") == DEFAULTS["youcook2"]
     assert with_overrides("youcook2", frame_fps=2.0, threshold=None).frame_fps == 2.0
+    assert with_overrides("youcook2", remove_assistant_turns=False).remove_assistant_turns is False
     with pytest.raises(DuetError, match="benchmark='coin' is not known"):
         with_overrides("coin")

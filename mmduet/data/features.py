@@ -2,21 +2,19 @@
 
 import hashlib
 import math
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from tqdm import tqdm
 
 from mmduet.data.broken import BrokenVideos
 from mmduet.data.mixture import Source
 from mmduet.errors import DuetError, VideoError
+from mmduet.files import clean, make_folder, write_tensors
 from mmduet.model import ENCODE_AT_ONCE, DuetForConditionalGeneration
 from mmduet.processing import DuetProcessor
 from mmduet.video import iter_frames
@@ -29,8 +27,8 @@ class FeatureStore:
 
     Kept is what the pooling reads (`FramePool.cells`), before the projector: that is trained, and not linear, so the
     pooling behind it cannot be done before. The key is the video
-    file (path, size, time of change), the rate, the tower's weights and the frame settings. A file is written aside
-    and renamed, so processes may share the folder; only the frames that are asked for are read from it.
+    file (path, size, time of change), the rate, the tower's weights and the frame settings. A file is complete
+    or not there, so processes may share the folder; only the frames that are asked for are read from it.
 
     limit_gb: the folder may not grow past so many GB; None: past what the disk has.
     """
@@ -44,7 +42,8 @@ class FeatureStore:
         limit_gb: float | None = None,
     ):
         self.folder, self.model, self.processor, self.limit_gb = Path(folder), model, processor, limit_gb
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
+        clean(self.folder)
         self.tower = _fingerprint(model, processor)
 
     def path(self, video: Path, fps: float) -> Path:
@@ -128,15 +127,7 @@ class FeatureStore:
         features = tower_features(self.model, self.processor, video, fps, 0, None)
         if not features.isfinite().all():
             raise DuetError(f"{video}: the vision tower gives NaN or inf for it: check the tower's weights and dtype.")
-        handle, name = tempfile.mkstemp(prefix=".", suffix=path.name, dir=self.folder)
-        os.close(handle)
-        aside = Path(name)
-        try:
-            save_file({"features": features}, aside, {"tower": self.tower, "video": str(video), "fps": str(fps)})
-            aside.chmod(0o644)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_tensors(path, {"features": features}, {"tower": self.tower, "video": str(video), "fps": str(fps)})
 
     def _find_broken(self, jobs: Iterable[tuple[Path, float]], broken: BrokenVideos) -> None:
         for video, fps in jobs:

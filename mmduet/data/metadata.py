@@ -5,10 +5,8 @@ beside these; one made elsewhere, without them, is taken as it is.
 """
 
 import json
-import multiprocessing
 import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,8 +16,9 @@ from pydantic import BaseModel, Field
 from tqdm import tqdm
 
 from mmduet.errors import AnnotationError, VideoError
-from mmduet.files import read_json, validated
+from mmduet.files import LineFile, check_target, is_temporary, read_json, remove, validated, write_json
 from mmduet.video import read_metadata
+from mmduet.workers import map_in_processes
 
 SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
 
@@ -59,31 +58,63 @@ def load_metadata(folder: str | Path, path: str | Path) -> Metadata:
 
 
 def scan_videos(folder: str | Path, path: str | Path, *, workers: int | None = None) -> Metadata:
-    """Look at every video of a folder and write `path`; a scan that was killed goes on where it stopped.
+    """Look at every video of a folder and write `path`; the next scan resumes one that was killed.
 
     Files whose size and time of change are those of the last scan are not opened again. What cannot be read is left
     out of `path` and listed, with the reason, in the file `.broken.json` beside it. workers: processes; None for as
     many as there are cores.
 
-    Raises AnnotationError when there is no such folder.
+    Raises AnnotationError when there is no such folder, and FileError when `path` is not a scan's to write or another
+    scan writes it.
     """
     folder, path = Path(folder), Path(path)
     if not folder.is_dir():
         raise AnnotationError(f"{folder} is no folder: check video_root, or give {path}, the videos' metadata.")
-    found = {name: _stamp(folder / name) for name in _videos(folder)}
-    journal = path.with_name(f".{path.name}.journal")
-    known = {name: row for name, row in _rows(path, journal) if (row["size"], row["mtime_ns"]) == found.get(name)}
-    todo = [name for name in found if name not in known]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    known |= _look_at(folder, todo, journal, workers)
-    good = {name: known[name] for name in found if "error" not in known[name]}
-    bad = {name: known[name] for name in found if "error" in known[name]}
-    _write_json(_broken_path(path), bad)
-    _write_json(path, good)
-    journal.unlink(missing_ok=True)
+    check_output(path)
+    found, unnamed = _stamped(folder)
+    with LineFile(path.with_name(f".{path.name}.journal")) as journal:
+        known = {name: row for name, row in _rows(path, journal.path) if _stamp_of(row) == found.get(name)}
+        for name, row in _look_at(folder, [name for name in found if name not in known], workers):
+            known[name] = row
+            journal.add([name, row])
+        good = {name: known[name] for name in found if "error" not in known[name]}
+        bad = unnamed | {name: known[name] for name in found if "error" in known[name]}
+        write_json(_broken_path(path), bad)
+        write_json(path, good)
+        remove(journal.path)
     return Metadata(
         {name: VideoInfo(**row) for name, row in good.items()}, {name: row["error"] for name, row in bad.items()}
     )
+
+
+def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse a file that no scan wrote, before any work is done. inputs: what the command reads.
+
+    Raises FileError.
+    """
+    check_target(path, ours=_is_of_scan, inputs=inputs)
+    check_target(_broken_path(Path(path)), ours=_is_of_scan, inputs=inputs)
+
+
+def _is_of_scan(path: Path) -> bool:
+    rows = read_json(path)
+    return isinstance(rows, dict) and all(_stamp_of(row) is not None for row in rows.values())
+
+
+def _stamped(folder: Path) -> tuple[dict[str, tuple[int, int] | None], dict[str, dict[str, Any]]]:
+    """The stamp of each video of a folder, and the rows of those whose names are not UTF-8: JSON cannot hold them."""
+    found: dict[str, tuple[int, int] | None] = {}
+    unnamed = {}
+    for name in _videos(folder):
+        if is_temporary(name):
+            continue
+        try:
+            name.encode()
+            found[name] = _stamp(folder / name)
+        except UnicodeEncodeError:
+            shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            unnamed[shown] = {"error": f"{shown}: the file's name is not UTF-8: rename it.", "size": 0, "mtime_ns": 0}
+    return found, unnamed
 
 
 def _videos(folder: Path) -> list[str]:
@@ -92,19 +123,14 @@ def _videos(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
-def _look_at(folder: Path, names: list[str], journal: Path, workers: int | None) -> dict[str, dict[str, Any]]:
-    """A row of each, also added to the journal as it comes."""
+def _look_at(folder: Path, names: list[str], workers: int | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each name and its row."""
     if not names:
-        return {}
-    workers = min(workers or os.cpu_count() or 1, len(names))
-    context = multiprocessing.get_context("spawn")  # safe beside torch's threads
-    rows = {}
-    with journal.open("ab", buffering=0) as file, ProcessPoolExecutor(workers, mp_context=context) as pool:
-        looked = pool.map(partial(_row, folder), names, chunksize=max(1, min(16, len(names) // (4 * workers))))
-        for name, row in zip(names, tqdm(looked, desc="scan", unit="video", total=len(names)), strict=True):
-            file.write(json.dumps([name, row]).encode() + b"\n")
-            rows[name] = row
-    return rows
+        return
+    workers = workers or os.cpu_count() or 1
+    chunk = max(1, min(16, len(names) // (4 * workers)))
+    rows = map_in_processes(partial(_row, folder), names, workers=workers, chunk=chunk)
+    yield from zip(names, tqdm(rows, desc="scan", unit="video", total=len(names)), strict=True)
 
 
 def _row(folder: Path, name: str) -> dict[str, Any]:
@@ -128,15 +154,28 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return stat.st_size, stat.st_mtime_ns
 
 
+def _stamp_of(row: Any) -> tuple[int, int] | None:
+    """Size and time of change that a row states; None for what is no row of a scan."""
+    try:
+        if "error" not in row:
+            VideoInfo.model_validate(row)
+        return int(row["size"]), int(row["mtime_ns"])
+    except (TypeError, KeyError, ValueError):
+        return None
+
+
 def _rows(path: Path, journal: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """What earlier scans saw, newest last."""
     for file in (path, _broken_path(path)):
         if file.is_file():
-            rows = validated(file, dict[str, dict[str, Any]], read_json(file))
-            yield from ((name, row) for name, row in rows.items() if row.get("mtime_ns") is not None)
-    if journal.is_file():
-        lines = journal.read_bytes().split(b"\n")[:-1]  # without the line that a killed scan was writing
-        yield from (tuple(json.loads(line)) for line in lines)
+            yield from read_json(file).items()
+    for line in journal.read_bytes().split(b"\n"):
+        try:
+            name, row = json.loads(line)
+        except (ValueError, TypeError, RecursionError):
+            continue  # damaged: its video is opened again
+        if isinstance(name, str) and _stamp_of(row) is not None:
+            yield name, row
 
 
 def _broken_path(path: Path) -> Path:
@@ -145,13 +184,5 @@ def _broken_path(path: Path) -> Path:
 
 def _broken_of(path: Path) -> dict[str, str]:
     file = _broken_path(path)
-    return {name: row["error"] for name, row in read_json(file).items()} if file.is_file() else {}
-
-
-def _write_json(path: Path, content: Any) -> None:
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    rows = validated(file, dict[str, dict[str, Any]], read_json(file)) if file.is_file() else {}
+    return {name: str(row.get("error", "unknown")) for name, row in rows.items()}

@@ -8,12 +8,10 @@ Clip n of a split depends on (seed, split, n) alone: more clips never change tho
 """
 
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from mmduet.data.concepts import CONCEPTS, Concept
-from mmduet.errors import AnnotationError
+from mmduet.errors import AnnotationError, FileError
+from mmduet.files import clean, is_temporary, read_json, replacing, write_file, write_json
+from mmduet.workers import map_in_processes
 
 VERSION = 3  # goes up when the same seed makes other clips
 SPLITS = ("train", "val", "test")
@@ -85,10 +85,13 @@ def make_scenes(
     """Make what is missing of `root`/scenes, and return that folder.
 
     train, val, test: clips of each split; a split that has more already keeps them. Clips that are there stay;
-    annotations are written again where they differ from what this version makes of them. Files are written aside and
-    renamed, so an interrupted run goes on where it stopped.
-    Raises AnnotationError when the folder was made with another seed or by another version.
+    annotations are written again where they differ from what this version makes of them. Files are written completely
+    or not at all, so the next run resumes an interrupted one.
+    Raises AnnotationError when the folder was made with another seed or by another version, and FileError when it
+    holds something else, or cannot be written.
     """
+    if seed < 0 or min(train, val, test) < 0:
+        raise AnnotationError(f"seed={seed}, train={train}, val={val}, test={test}: none of these may be negative.")
     folder = Path(root) / "scenes"
     manifest = _read_manifest(folder, seed)
     sizes = {
@@ -97,23 +100,24 @@ def make_scenes(
     }
     scripts = {split: [write_script(seed, split, n) for n in range(count)] for split, count in sizes.items() if count}
     stated = {"seed": seed, "version": VERSION}
-    _write_json(folder / "scenes.json", {**stated, **manifest})  # first, so that an interrupted run keeps its seed
+    write_json(folder / "scenes.json", {**stated, **manifest})  # first, so that an interrupted run keeps its seed
     _render_missing(folder, scripts, workers)
     for split, listed in scripts.items():
         for name, text in _annotations(split, listed).items():
             path = folder / "annotations" / name
-            if not path.is_file() or path.read_text(encoding="utf-8") != text:
-                _write_aside(path, partial(_write_text, text))
-    _write_json(folder / "scenes.json", {**stated, "clips": sizes})
+            if not path.is_file() or path.read_bytes() != text.encode():
+                write_file(path, text)
+    write_json(folder / "scenes.json", {**stated, "clips": sizes})
     return folder
 
 
 def _read_manifest(folder: Path, seed: int) -> dict[str, Any]:
     path = folder / "scenes.json"
     if not path.is_file():
+        _check_empty(folder)
         return {"clips": {}}
     try:
-        manifest = json.loads(path.read_text())
+        manifest = read_json(path)
         found, wanted = (manifest["seed"], manifest["version"]), (seed, VERSION)
         clips = {split: int(manifest["clips"].get(split, 0)) for split in SPLITS}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -123,6 +127,16 @@ def _read_manifest(folder: Path, seed: int) -> dict[str, Any]:
             f"{folder} was made with (seed, version) {found}, {wanted} is asked for: choose another root, or remove it."
         )
     return {"clips": clips}
+
+
+def _check_empty(folder: Path) -> None:
+    """Raises FileError when the folder is someone else's."""
+    clean(folder)
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise FileError(f"{folder} is no folder: choose another root, or remove it.")
+    names = [path.name for path in folder.iterdir() if not is_temporary(path)] if folder.is_dir() else []
+    if names:
+        raise FileError(f"{folder} holds {min(names)}, which this command did not make: choose another root.")
 
 
 # what happens
@@ -174,9 +188,9 @@ def _render_missing(folder: Path, scripts: dict[str, list[Script]], workers: int
     ]
     if not jobs:
         return
-    context = multiprocessing.get_context("spawn")  # safe beside torch's threads
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        list(tqdm(pool.map(_render_job, jobs, chunksize=2), total=len(jobs), desc="scenes", unit="clip"))
+    done = map_in_processes(_render_job, jobs, workers=workers, chunk=2)
+    for _ in tqdm(done, total=len(jobs), desc="scenes", unit="clip"):
+        pass
 
 
 def _render_job(job: tuple[Script, Path]) -> None:
@@ -185,7 +199,8 @@ def _render_job(job: tuple[Script, Path]) -> None:
 
 def render_clip(script: Script, path: Path) -> None:
     """Write a clip as H.264 in mp4. The same script gives the same bytes."""
-    _write_aside(path, partial(_encode, list(_frames(script))))
+    with replacing(path) as temporary:
+        _encode(list(_frames(script)), temporary)
 
 
 def _encode(frames: list[np.ndarray], path: Path) -> None:
@@ -480,25 +495,3 @@ def _windows(clips: list[int]) -> list[list[int]]:
     """Runs of neighbouring clips as [start, end] in seconds."""
     runs = np.split(clips, np.flatnonzero(np.diff(clips) > 1) + 1)
     return [[int(run[0]) * 2, int(run[-1]) * 2 + 2] for run in runs if len(run)]
-
-
-# files
-
-
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _write_json(path: Path, content: Any) -> None:
-    _write_aside(path, partial(_write_text, json.dumps(content, indent=1)))
-
-
-def _write_aside(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file beside `path`, then rename it: `path` is never half written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        write(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

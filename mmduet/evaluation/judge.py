@@ -26,7 +26,7 @@ from tqdm import tqdm
 from mmduet.devices import choose_device, choose_dtype
 from mmduet.errors import AnnotationError, DuetError
 from mmduet.evaluation.endpoint import EventLoop, bounded_client, check_url, masked_url, secrets_of, without
-from mmduet.files import read_jsonl, validated
+from mmduet.files import LineFile, check_target, read_jsonl, validated, write_file
 
 PROMPT = """\
 You grade what a system said about a video. Compare its reply with the correct answer to the question.
@@ -45,6 +45,8 @@ Write the grade: one integer from 1 to 5, and nothing else."""
 # a changed wording is another judge: its answers are not taken for the old one's
 PROMPT_VERSION = hashlib.sha256(PROMPT.encode()).hexdigest()[:8]
 OPENAI_URL = "https://api.openai.com/v1"
+FIELDS = ("judge", "question", "gold", "reply", "answer")  # of a line of a cache
+FIRST = b'{"judge": "'  # how it begins
 BATCH_URL = "/v1/chat/completions"
 _THOUGHT = re.compile(r"^.*</think>|<think>.*$", re.DOTALL)
 _NUMBER = re.compile(r"[-−]?\d+(?:[.,]\d+)?")
@@ -125,7 +127,9 @@ def rate(pairs: Sequence[Pair], judge: Judge, *, cache: str | Path | None = None
     known = {texts: read_rating(text) for texts, text in kept.of(judge).items()}
     missing = _missing(pairs, known)
     # closed whatever happens: an endpoint must not be asked on behind an error
-    with closing(judge.ask(missing)) as answers:
+    with closing(kept), closing(judge.ask(missing)) as answers:
+        if missing:
+            kept.open()
         for texts, rating in tqdm(answers, desc="judge", unit="pair", total=len(missing)):
             known[texts] = rating
             if rating.text is not None:
@@ -209,40 +213,47 @@ def estimate(
 
 
 class AnswerCache:
-    """What judges wrote, a JSON line each, only ever appended to. A line that a killed run truncated is passed over.
+    """What judges wrote, a JSON line each, only ever appended to. A line that a killed run truncated is cut off when
+    the next answer is added.
 
-    Raises DuetError naming the file and the line when the file is something else. path None: nothing is kept.
+    Raises DuetError when the file is something else, and FileError when it cannot be written or another process
+    writes it. path None: nothing is kept.
     """
 
     def __init__(self, path: str | Path | None):
         self.path = None if path is None else Path(path)
         self._answers: dict[tuple[str, Texts], str] = {}
-        self._torn = False
-        if self.path is not None and self.path.exists():
-            if not self.path.is_file():
-                raise DuetError(f"{self.path} is no regular file: give a file for the judge's answers.")
-            self._read(self.path)
+        self._file: LineFile | None = None
+        if self.path is not None:
+            if self.path.is_file():
+                self._read(self.path)
+            check_target(self.path, ours=lambda path: bool(self._answers) or _is_cut(path.read_bytes()))
 
     def of(self, judge: Judge) -> dict[Texts, str]:
         """One judge's answers."""
         return {texts: text for (identity, texts), text in self._answers.items() if identity == judge.identity}
 
+    def open(self) -> None:
+        """Let no other process add answers until `close`."""
+        if self.path is not None and self._file is None:
+            self._file = LineFile(self.path)
+
     def add(self, judge: Judge, texts: Texts, text: str) -> None:
-        """Keep an answer: one write of one whole line."""
+        """Keep an answer: one write of one complete line, which is checked."""
         self._answers[judge.identity, texts] = text
-        if self.path is None:
-            return
-        entry = dict(zip(("judge", "question", "gold", "reply", "answer"), (judge.identity, *texts, text), strict=True))
-        line = b"\n" * self._torn + json.dumps(entry).encode() + b"\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab", buffering=0) as file:
-            file.write(line)
-        self._torn = False
+        self.open()
+        if self._file is not None:
+            self._file.add(dict(zip(FIELDS, (judge.identity, *texts, text), strict=True)))
+
+    def close(self) -> None:
+        """Let other processes add answers."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _read(self, path: Path) -> None:
-        content = path.read_bytes()
-        self._torn = bool(content) and not content.endswith(b"\n")
-        for number, line in enumerate(content.split(b"\n"), 1):
+        lines = path.read_bytes().split(b"\n")[:-1]  # without what a killed run truncated
+        for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
@@ -268,8 +279,7 @@ class _Kept(BaseModel):
 
 def _is_truncated(line: bytes) -> bool:
     """Whether a line is the beginning of an entry, and not all of it."""
-    start = b'{"judge": "'
-    return (line.startswith(start) or start.startswith(line)) and not line.rstrip().endswith(b"}")
+    return _is_cut(line) and not line.rstrip().endswith(b"}")
 
 
 def _parsed(text: str) -> Any:
@@ -278,6 +288,11 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _is_cut(content: bytes) -> bool:
+    """Whether a file without a complete line begins as a cache does."""
+    return content[: len(FIRST)] == FIRST[: len(content)]
 
 
 # a model on this computer
@@ -458,14 +473,21 @@ class EndpointJudge:
 
 def write_batch(path: str | Path, pairs: Iterable[Pair], judge: EndpointJudge) -> int:
     """Requests for OpenAI's Batch API, a line a pair; their number. It takes at most 50,000 in a file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_batch(path)
     lines = [
         {"custom_id": pair.custom_id, "method": "POST", "url": BATCH_URL, "body": judge.body(pair.texts)}
         for pair in pairs
     ]
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    write_file(path, "".join(f"{json.dumps(line)}\n" for line in lines))
     return len(lines)
+
+
+def check_batch(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse to write batch requests over anything else, before any work is done. inputs: what the command reads.
+
+    Raises FileError.
+    """
+    check_target(path, ours=lambda found: all("custom_id" in line for _, line in read_jsonl(found)), inputs=inputs)
 
 
 def read_batch(path: str | Path, pairs: Sequence[Pair]) -> dict[str, Rating]:

@@ -7,9 +7,10 @@ from typing import Any
 import nbformat
 
 from mmduet.errors import SuiteError
+from mmduet.files import make_folder, scratch_folder, write_files
 from mmduet.reports.execution import Execution, execute
 from mmduet.reports.export import export_html, page_hash, template_folder
-from mmduet.reports.files import Slot, make_folder, write_whole
+from mmduet.reports.files import Slot, check_reports
 from mmduet.reports.index import write_index
 from mmduet.reports.metrics import recorded_metrics
 from mmduet.reports.parameters import check_parameters, read_notebook
@@ -48,10 +49,11 @@ def run_suite(path: Path | str, *, output: Path | str | None = None, force: bool
     All parameters are checked before anything runs. A run that is done and unchanged is skipped, unless
     `force`; a failed one does not stop the others, and leaves the report of its last success in place. A report
     that a newer one replaces is kept in the folder's history/.
-    Raises SuiteError for a suite, notebook or parameter that is wrong, or a report that cannot be written.
+    Raises SuiteError for a suite, notebook or parameter that is wrong, and FileError for a folder that holds other
+    files under the names of the reports, or a report that cannot be written.
     """
     suite, folder, runs = check_suite(path, output=output)
-    make_folder(folder)
+    check_reports(folder, [run.name for run in runs])
     outcomes = []
     for number, run in enumerate(runs, 1):
         print(f"[{number}/{len(runs)}] {run.name}: {run.notebook}", flush=True)
@@ -112,13 +114,16 @@ def _outcome(run: Run, suite: Suite, folder: Path, force: bool) -> Outcome:
 
 def _execute(run: Run, suite: Suite, folder: Path) -> Execution:
     make_folder(folder / run.name)  # its `{output}`
-    executed = folder / f".{run.name}.run.ipynb"
     try:
-        return execute(
-            suite.root / run.notebook, executed, run.parameters, folder=suite.root, cell_timeout=run.cell_timeout
-        )
+        with scratch_folder(folder) as scratch:
+            return execute(
+                suite.root / run.notebook,
+                scratch / "run.ipynb",
+                run.parameters,
+                folder=suite.root,
+                cell_timeout=run.cell_timeout,
+            )
     finally:
-        executed.unlink(missing_ok=True)
         _remove_empty(folder / run.name)
 
 
@@ -151,7 +156,7 @@ def _refresh(slot: Slot, record: RunRecord, suite: Suite) -> None:
 
 def _write(slot: Slot, record: RunRecord, notebook: nbformat.NotebookNode) -> None:
     notebook.metadata["mmduet"] = record.model_dump(mode="json")
-    write_whole(
+    write_files(
         {
             slot.notebook: nbformat.writes(notebook),
             slot.page: export_html(notebook),

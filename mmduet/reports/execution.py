@@ -13,7 +13,7 @@ from typing import Any
 import nbformat
 
 from mmduet.errors import SuiteError
-from mmduet.reports.files import make_folder, staging_path, unwritable
+from mmduet.files import replacing, scratch_folder
 from mmduet.reports.parameters import check_parameters, read_notebook
 
 ENVIRONMENT = {
@@ -44,22 +44,16 @@ def execute(
 
     A cell that fails or runs longer than `cell_timeout`, s, or a kernel that dies, ends the run and is told in
     `Execution.error`; the cells that ran are in `output` all the same. Raises SuiteError for parameters the notebook
-    does not take, a missing notebook or kernel, or an `output` that cannot be written.
+    does not take, or a missing notebook or kernel, and FileError for an `output` that cannot be written.
     """
     check_parameters(notebook, parameters)
-    output = Path(output).resolve()
-    make_folder(output.parent)
-    temporary = staging_path(output)
-    started, clock = datetime.now(UTC), time.perf_counter()
-    try:
-        error = _papermill(read_notebook(notebook), temporary, parameters, folder, cell_timeout)
+    source, started, clock = read_notebook(notebook), datetime.now(UTC), time.perf_counter()
+    with replacing(output) as temporary, scratch_folder(temporary.parent) as runtime:
+        # the kernel's connection file is removed with this folder, also after this process is killed
+        with _environment(ENVIRONMENT | {"JUPYTER_RUNTIME_DIR": str(runtime)}):
+            error = _papermill(source, temporary, parameters, folder, cell_timeout)
         seconds = time.perf_counter() - clock
         executed = read_notebook(temporary)
-        os.replace(temporary, output)
-    except OSError as problem:
-        raise unwritable(output, problem) from problem
-    finally:
-        temporary.unlink(missing_ok=True)
     return Execution(executed, error, started, seconds)
 
 
@@ -77,20 +71,19 @@ def _papermill(
 
     nbformat.write(notebook, output)  # a kernel that never starts leaves papermill nothing to write
     try:
-        with _environment(ENVIRONMENT):
-            papermill.execute_notebook(
-                notebook,
-                str(output).replace("{", "{{").replace("}", "}}"),  # papermill reads its paths as templates
-                dict(parameters),
-                kernel_name="python3",  # this interpreter, whatever kernel the notebook was saved with
-                language="python",
-                cwd=folder,
-                execution_timeout=cell_timeout,
-                stdout_file=sys.stderr,  # what cells print, and their own bars, as it comes
-                stderr_file=sys.stderr,
-                store_widget_state=False,  # megabytes that a report has no use for
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # its words break the progress bar
-            )
+        papermill.execute_notebook(
+            notebook,
+            str(output).replace("{", "{{").replace("}", "}}"),  # papermill reads it as a template
+            dict(parameters),
+            kernel_name="python3",  # this interpreter, whatever kernel the notebook was saved with
+            language="python",
+            cwd=folder,
+            execution_timeout=cell_timeout,
+            stdout_file=sys.stderr,  # what cells print, and their own bars, as it comes
+            stderr_file=sys.stderr,
+            store_widget_state=False,  # megabytes that a report has no use for
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # its words break the progress bar
+        )
     except papermill.PapermillExecutionError as error:
         return f"{error.ename}: {error.evalue}".splitlines()[0] + f" (cell {error.exec_count})"
     except CellTimeoutError:

@@ -1,4 +1,4 @@
-"""A suite's folder: the three files of each report, the reports that newer ones replaced, and whole writing.
+"""A suite's folder: the three files of each report, and the reports that newer ones replaced.
 
 NAME.html  NAME.ipynb  NAME.json                    the latest good run
 NAME.failed.html  …                                 an attempt after it that failed
@@ -6,19 +6,19 @@ history/NAME.20260301-140500-123456.html  …         what stood there before, b
 index.html  history/index.html
 """
 
-import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from mmduet.errors import SuiteError
+from mmduet.files import check_target, clean, make_folder, read_json, remove, write_files
 from mmduet.reports.records import RunRecord
 
 HISTORY = "history"
+MARK = b'<meta name="generator" content="mmduet report">'  # of every page
 
 
 @dataclass(frozen=True)
@@ -49,21 +49,28 @@ class Slot:
         except (OSError, ValidationError, UnicodeDecodeError):
             return None
 
+    def is_ours(self, _: Path | None = None) -> bool:
+        """Whether these files are a report: by the page's mark, or, of an earlier version, by the record."""
+        if self.page.is_file():
+            return is_page(self.page) or self.record() is not None
+        if self.json.is_file():
+            return bool(RunRecord.model_validate_json(self.json.read_text(encoding="utf-8")))
+        return "mmduet" in read_json(self.notebook)["metadata"]
+
     def remove(self) -> None:
         for path in (self.json, self.page, self.notebook):
-            path.unlink(missing_ok=True)
+            remove(path)
 
     def keep(self) -> None:
-        """Copy what stands here, if anything does, into the history; SuiteError if it cannot be written."""
+        """Copy what stands here, if anything does, into the history; FileError if it cannot be written."""
         if not self.page.is_file():
             return
         record = self.record()
         made = record.started if record else datetime.fromtimestamp(self.page.stat().st_mtime, UTC)
         folder = self.folder / HISTORY
-        make_folder(folder)
         kept = Slot(folder, f"{self.name}.{made.astimezone(UTC):%Y%m%d-%H%M%S-%f}")
         pairs = [(kept.notebook, self.notebook), (kept.page, self.page), (kept.json, self.json)]
-        write_whole({path: source.read_bytes() for path, source in pairs if source.is_file()})
+        write_files({path: source.read_bytes() for path, source in pairs if source.is_file()})
 
 
 def reports_in(folder: Path) -> list[Slot]:
@@ -71,50 +78,27 @@ def reports_in(folder: Path) -> list[Slot]:
     return [Slot(folder, page.stem) for page in sorted(folder.glob("[!.]*.html")) if page.stem != "index"]
 
 
-def write_whole(contents: Mapping[Path, str | bytes]) -> None:
-    """Write all of `contents` (path -> text, in UTF-8, or bytes), or none: each is complete before one is renamed.
+def check_reports(folder: Path, names: Iterable[str]) -> None:
+    """Refuse a folder in which a report or index would take the place of another file, before anything runs.
 
-    Raises SuiteError, with the files that stood there kept, if one cannot be written.
+    names: of the reports. Raises FileError.
     """
-    staged = {path: staging_path(path) for path in contents}
-    target = Path()
-    try:
-        for target, content in contents.items():
-            _write(staged[target], content if isinstance(content, bytes) else content.encode())
-        for target, temporary in staged.items():
-            os.replace(temporary, target)
-    except OSError as error:
-        raise unwritable(target, error) from error
-    finally:
-        for temporary in staged.values():
-            temporary.unlink(missing_ok=True)
+    make_folder(folder)
+    clean(folder)
+    for slot in (Slot(folder, name) for run in names for name in (run, f"{run}.failed")):
+        for path in (slot.page, slot.notebook, slot.json):
+            check_target(path, ours=slot.is_ours)
+    for place in (folder, folder / HISTORY):
+        if os.path.lexists(place / "index.html"):
+            check_target(place / "index.html", ours=_is_index)
 
 
-def staging_path(path: Path) -> Path:
-    """The hidden name beside `path` under which this process prepares it."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that this package wrote."""
+    with path.open("rb") as file:
+        return MARK in file.read(4096)
 
 
-def make_folder(path: Path) -> None:
-    """Create the folder `path` and its parents; SuiteError if that cannot be."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> SuiteError:
-    """The sentence for a file that could not be written."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    fix = "free some space" if full else "check the folder and its permissions"
-    return SuiteError(
-        f"{path} could not be written ({error.strerror or error}), so what stood there is kept: "
-        f"{fix} and run the suite again"
-    )
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+def _is_index(path: Path) -> bool:
+    """Earlier versions did not mark their pages: then reports beside it make it ours."""
+    return is_page(path) or any(slot.record() for slot in reports_in(path.parent))

@@ -11,7 +11,8 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
-from mmduet.reports.files import HISTORY, Slot, make_folder, reports_in, write_whole
+from mmduet.files import write_files
+from mmduet.reports.files import HISTORY, Slot, reports_in
 from mmduet.reports.metrics import Metric, format_number, usual_decimals
 from mmduet.reports.prose import Prose
 from mmduet.reports.records import RunRecord, format_duration
@@ -103,10 +104,9 @@ def write_index(suite: Suite, folder: Path, templates: Path, command: str) -> Pa
     rows = [_row(run, folder, history) for run in suite.runs]
     page = {"suite": suite, "command": command, "earlier": sum(len(reports) for reports in history.values())}
     pages = {folder / "index.html": _page(templates, page | _current(suite, rows))}
-    make_folder(folder / HISTORY if history else folder)
     if history:
         pages[folder / HISTORY / "index.html"] = _page(templates, page | _replaced(rows, history))
-    write_whole(pages)
+    write_files(pages)
     return folder / "index.html"
 
 

@@ -4,60 +4,29 @@ A checkpoint is written aside, with a list of its files and their sizes, and ren
 list, or has none, is not used.
 """
 
-import json
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
-from mmduet.errors import CheckpointError, DuetError
+from mmduet.errors import AnnotationError, CheckpointError, DuetError, FileError
+from mmduet.files import MANIFEST, check_target, clean, is_complete, read_json, remove, validated, write_json
 
-MANIFEST = "files.json"
 STATE = "run.json"
 ASIDE = ".checkpoint-being-written"
 NAME = re.compile(r"checkpoint-(\d+)$")
 
 
-def publish(aside: Path, final: Path) -> None:
-    """Give a folder that is written its name, all of it on the disk first."""
-    files = sorted(path for path in aside.rglob("*") if path.is_file())
-    sizes = {path.relative_to(aside).as_posix(): path.stat().st_size for path in files}
-    (aside / MANIFEST).write_text(json.dumps(sizes, indent=1))
-    for path in [*files, aside / MANIFEST, aside]:
-        _to_disk(path)
-    if final.exists():  # torn, or it would not be written anew
-        shutil.rmtree(final)
-    aside.replace(final)
-    _to_disk(final.parent)
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def checkpoints(output: Path) -> list[Path]:
     """The folder's whole checkpoints, oldest first."""
     found = [(int(match[1]), path) for path in output.glob("checkpoint-*") if (match := NAME.match(path.name))]
-    return [path for _, path in sorted(found) if _is_whole(path)]
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    try:
-        sizes = json.loads((checkpoint / MANIFEST).read_text())
-        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError):
-        return False
+    return [path for _, path in sorted(found) if is_complete(path)]
 
 
 def keep_newest(output: Path, count: int) -> None:
     """Remove all whole checkpoints but the newest `count`."""
     for path in checkpoints(output)[:-count]:
-        shutil.rmtree(path)
+        remove(path)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -71,10 +40,12 @@ def step_of(checkpoint: Path) -> int:
 def find_start(output: Path, identity: dict[str, Any], *, resume: bool) -> Path | None:
     """The checkpoint to go on from; None to begin.
 
-    Raises DuetError when there are checkpoints that are not to be gone on from, or that another run left.
+    Raises DuetError when there are checkpoints that are not to be gone on from, or that another run left, and
+    FileError when the folder holds what no run of this package wrote.
     """
-    for aside in (output / ASIDE, *output.glob(".adapter-*")):  # of a run that was killed while it wrote
-        shutil.rmtree(aside, ignore_errors=True)
+    remove(output / ASIDE)  # of a run that was killed while it wrote
+    clean(output)
+    _check_ours(output)
     found = checkpoints(output)
     if not found:
         return None
@@ -96,18 +67,29 @@ def find_start(output: Path, identity: dict[str, Any], *, resume: bool) -> Path 
     return found[-1]
 
 
+def _check_ours(output: Path) -> None:
+    """Raises FileError when the folder holds, under a name that a run writes, what no run of this package wrote."""
+    if os.path.lexists(output) and not output.is_dir():
+        raise FileError(f"{output} is no folder: give another output.")
+    names = [path for path in output.glob("checkpoint-*") if not (path / MANIFEST).is_file()]
+    begun = output / STATE
+    if not begun.is_file():
+        names += [path for path in (output / "adapter", begun) if os.path.lexists(path)]
+    else:
+        check_target(begun, ours=lambda path: "identity" in read_json(path))
+    if names:
+        raise FileError(f"{output} holds {names[0].name}, which no training run wrote: give another output.")
+
+
 def read_run(output: Path) -> dict[str, Any]:
     """What was stated about the run of a folder."""
     path = output / STATE
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}): give another output.") from error
+        return validated(path, dict[str, Any], read_json(path))
+    except AnnotationError as error:
+        raise CheckpointError(f"{error} Or give another output.") from error
 
 
 def state_run(output: Path, identity: dict[str, Any], alignment: list[float]) -> None:
     """State what a run is: what it must agree with to go on, and the losses of its first stage."""
-    output.mkdir(parents=True, exist_ok=True)
-    aside = output / f".{os.getpid()}-{STATE}"
-    aside.write_text(json.dumps({"identity": identity, "alignment": alignment}, indent=1), encoding="utf-8")
-    aside.replace(output / STATE)
+    write_json(output / STATE, {"identity": identity, "alignment": alignment})

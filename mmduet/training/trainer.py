@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,8 +20,9 @@ from mmduet.data.collator import model_inputs
 from mmduet.data.mixture import Example, MixtureDataset
 from mmduet.data.sampler import GroupedSampler
 from mmduet.errors import DuetError
+from mmduet.files import make_folder, publish_folder, remove, write_json, writing
 from mmduet.model import IGNORE
-from mmduet.training.checkpointing import ASIDE, keep_newest, publish
+from mmduet.training.checkpointing import ASIDE, keep_newest
 from mmduet.training.recipe import Recipe
 from mmduet.training.teacher_forcing import TeacherForced, teacher_force
 
@@ -186,16 +186,17 @@ class DuetTrainer(Trainer):
         return self._run_dir or super()._get_output_dir(trial)
 
     def _save_checkpoint(self, model, trial):
-        """Trainer's checkpoint and the window, written aside and renamed."""
+        """Trainer's checkpoint and the window, complete or not there."""
         output = Path(cast(str, self.args.output_dir))
         aside, name = output / ASIDE, f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir(parents=True)
+            remove(aside)
+            make_folder(aside)
         self.accelerator.wait_for_everyone()
         self._run_dir = str(aside)
         try:
-            super()._save_checkpoint(model, trial)
+            with writing(output / name, [aside]):
+                super()._save_checkpoint(model, trial)
         finally:
             self._run_dir = None
         window = {
@@ -204,11 +205,11 @@ class DuetTrainer(Trainer):
             "logged": self._globalstep_last_logged,
         }
         if self.args.should_save:
-            (aside / name / WINDOW).write_text(json.dumps(window))
+            write_json(aside / name / WINDOW, window)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            publish(aside / name, output / name)
-            shutil.rmtree(aside, ignore_errors=True)
+            publish_folder(aside / name, output / name)
+            remove(aside)
             keep_newest(output, self.recipe.keep_checkpoints)
         self.accelerator.wait_for_everyone()
 

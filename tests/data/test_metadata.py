@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from mmduet.cli import app
 from mmduet.data import metadata
 from mmduet.data.metadata import load_metadata, scan_videos
-from mmduet.errors import AnnotationError, VideoError
-from mmduet.files import inside
+from mmduet.errors import AnnotationError, FileError, VideoError
+from mmduet.files import LineFile, inside
 from mmduet.video import VideoMetadata
 from tests.clips import write_clip
 
@@ -22,14 +22,8 @@ def here(monkeypatch):
     """Looks at videos in this process, without decoding; `here` is what was looked at."""
     looked = []
 
-    class Pool:
-        def __init__(self, *args, **kwargs): ...
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *args): ...
-        def map(self, function, names, chunksize):
-            return map(function, names)
+    def here(function, names, *, workers, chunk):
+        return map(function, names)
 
     def read(path):
         looked.append(path.name)
@@ -37,7 +31,7 @@ def here(monkeypatch):
             raise VideoError(f"{path} is cut off: get it anew.")
         return VideoMetadata(path, float(path.read_text()), 25.0, 100, 64, 48)
 
-    monkeypatch.setattr(metadata, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(metadata, "map_in_processes", here)
     monkeypatch.setattr(metadata, "read_metadata", read)
     return looked
 
@@ -92,7 +86,14 @@ def test_a_killed_scan_goes_on(folder, here, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             scan_videos(folder, path)
     (journal,) = tmp_path.glob(".metadata.json.journal")
-    journal.write_bytes(journal.read_bytes() + b'["more/b.webm", {"dura')  # torn
+    damage = (
+        b'["more/b.webm", {"duration": 0}]\n'
+        + b"\0" * 40
+        + b'\n"x"\n[1]\n\xff\n'
+        + b"[" * 9999
+        + b'\n["b.webm", {"dura'
+    )
+    journal.write_bytes(damage[:20] + b"\n" + journal.read_bytes() + damage)
     here.clear()
     assert set(scan_videos(folder, path).videos) == {"a.mp4", "more/b.webm"}
     assert "a.mp4" not in here
@@ -104,6 +105,42 @@ def test_metadata_made_elsewhere_is_taken_as_it_is(folder, here, tmp_path):
     path.write_text(json.dumps({"a.mp4": {"duration": 9.0, "fps": 25, "path": "/x/a.mp4", "frame_count": 225}}))
     assert load_metadata(folder, path).videos["a.mp4"].duration == 9.0
     assert here == []
+
+
+def test_files_of_other_kinds_stay(folder, here, tmp_path):
+    """Neither an annotation file, nor metadata made elsewhere, nor a video is a scan's to write."""
+    elsewhere = {"a.mp4": {"duration": 9.0, "fps": 25, "path": "/x/a.mp4", "frame_count": 225}}
+    for name, text in {"a.json": "[]", "b.json": json.dumps(elsewhere), "c.json": '{"a": 1}', "d.json": "{"}.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(FileError, match="another kind"):
+            scan_videos(folder, tmp_path / name)
+        assert (tmp_path / name).read_text() == text
+    for path in (folder, folder / "a.mp4", folder / "a.mp4" / "x.json"):
+        with pytest.raises(FileError):
+            scan_videos(folder, path)
+    (tmp_path / "e.broken.json").write_text("[]")
+    with pytest.raises(FileError, match=r"e\.broken\.json is a file of another kind"):
+        scan_videos(folder, tmp_path / "e.json")
+    assert here == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_name_that_is_no_text_is_listed_as_broken(folder, here, tmp_path):
+    (folder / os.fsdecode(b"\xff.mp4")).write_text("1")
+    for _ in range(2):
+        found = scan_videos(folder, tmp_path / "metadata.json")
+        assert "not UTF-8: rename it" in found.broken["\\xff.mp4"]
+        assert set(found.videos) == {"a.mp4", "more/b.webm"}
+
+
+def test_temporary_files_are_no_videos(folder, here, tmp_path):
+    (folder / ".mmduet-0-1-1.part.mp4").write_text("1")
+    assert set(scan_videos(folder, tmp_path / "metadata.json").videos) == {"a.mp4", "more/b.webm"}
+
+
+def test_one_scan_a_file(folder, here, tmp_path):
+    with LineFile(tmp_path / ".m.json.journal"), pytest.raises(FileError, match=f"by process {os.getpid()}"):
+        scan_videos(folder, tmp_path / "m.json")
 
 
 def test_no_folder_is_named(tmp_path):

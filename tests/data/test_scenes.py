@@ -10,7 +10,7 @@ from PIL import Image
 from mmduet.data.concepts import CONCEPTS, concepts_in
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.scenes import QUESTIONS, _draw_box, make_scenes, render_clip, write_script
-from mmduet.errors import AnnotationError
+from mmduet.errors import AnnotationError, FileError
 from mmduet.video import read_metadata
 
 scripts = st.builds(write_script, st.integers(0, 99), st.sampled_from(["train", "val", "test"]), st.integers(0, 9999))
@@ -119,6 +119,16 @@ def test_a_damaged_manifest_is_told(tmp_path, text):
     (tmp_path / "scenes/scenes.json").write_text(text)
     with pytest.raises(AnnotationError, match=r"scenes\.json is damaged.*made anew"):
         make_scenes(tmp_path, train=0, val=0, test=0)
+
+
+@pytest.mark.parametrize("name", ["scenes/mine.mp4", "scenes/videos/mine.mp4", "scenes"])
+def test_a_folder_of_others_stays(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(FileError, match="another root"):
+        make_scenes(tmp_path, train=1, val=0, test=0)
+    assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path]
 
 
 def test_clips_are_h264_of_the_annotated_length(made):

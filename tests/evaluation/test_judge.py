@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import threading
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from mmduet.errors import DuetError
+from mmduet.errors import DuetError, FileError
 from mmduet.evaluation.judge import (
     PROMPT,
     AnswerCache,
@@ -29,6 +30,7 @@ from mmduet.evaluation.judge import (
     read_rating,
     write_batch,
 )
+from mmduet.files import LineFile, unwritable
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
@@ -149,7 +151,7 @@ def test_a_torn_line_costs_that_line_only(tmp_path_factory, data):
     path.write_bytes(content[:kept])
     judge = Fixed(answers)
     assert [r.value for r in rate(pairs_of(*answers), judge, cache=path).values()] == [1, 2, 3]
-    whole = sum(end <= kept for end in [i for i, byte in enumerate(content) if byte == ord("\n")])
+    whole = sum(end < kept for end in [i for i, byte in enumerate(content) if byte == ord("\n")])
     assert len(judge.asked) == 3 - whole
     silent = Fixed({})
     assert [r.value for r in rate(pairs_of(*answers), silent, cache=path).values()] == [1, 2, 3]
@@ -167,7 +169,17 @@ def test_a_run_that_stops_keeps_what_was_answered(tmp_path):
     assert [r.value for r in rate(pairs_of("x", "y", "z"), judge, cache=tmp_path / "cache.jsonl").values()] == [1, 2, 3]
 
 
-def test_a_cache_that_cannot_be_written_ends_the_asking(tmp_path):
+def test_a_cache_that_cannot_be_written_is_told_before_the_asking(tmp_path):
+    (tmp_path / "file").write_text("")
+    judge = Fixed({"x": "1", "y": "2"})
+    with pytest.raises(FileError, match="file"):
+        rate(pairs_of("x", "y"), judge, cache=tmp_path / "file" / "cache.jsonl")
+    assert judge.asked == []
+
+
+def test_a_full_disk_ends_the_asking(tmp_path, monkeypatch):
+    """The answer that did not fit is asked again by the next run."""
+
     class Closed(Fixed):
         closed = False
 
@@ -177,12 +189,49 @@ def test_a_cache_that_cannot_be_written_ends_the_asking(tmp_path):
             finally:
                 self.closed = True
 
-    (tmp_path / "file").write_text("")
-    judge = Closed({"x": "1", "y": "2"})
-    with pytest.raises(OSError, match="file"):
-        rate(pairs_of("x", "y"), judge, cache=tmp_path / "file" / "cache.jsonl")
+    path, judge = tmp_path / "cache.jsonl", Closed({"x": "1", "y": "2"})
+    with monkeypatch.context() as patch:
+        patch.setattr(LineFile, "add", full_after(1, LineFile.add))
+        with pytest.raises(FileError, match="No space left"):
+            rate(pairs_of("x", "y"), judge, cache=path)
     assert judge.closed
-    assert len(judge.asked) == 1
+    assert path.read_bytes().count(b"\n") == 1
+    rate(pairs_of("x", "y"), judge, cache=path)
+    assert path.read_bytes().count(b"\n") == 2
+
+
+def full_after(count, add):
+    calls = iter(range(100))
+
+    def full(file, value):
+        if next(calls) == count:
+            raise unwritable(file.path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        add(file, value)
+
+    return full
+
+
+def test_one_run_a_cache(tmp_path):
+    judge = Fixed({"x": "1"})
+    with LineFile(tmp_path / "cache.jsonl"), pytest.raises(FileError, match=f"by process {os.getpid()}"):
+        rate(pairs_of("x"), judge, cache=tmp_path / "cache.jsonl")
+    assert judge.asked == []
+
+
+@pytest.mark.parametrize("text", ["notes", "[\n1\n]", '{"judge": 1', "\n\nx\n"])
+def test_a_file_of_another_kind_is_no_cache(tmp_path, text):
+    (tmp_path / "cache.jsonl").write_text(text)
+    with pytest.raises(DuetError, match=r"another kind|no file of judges' answers"):
+        AnswerCache(tmp_path / "cache.jsonl")
+    assert (tmp_path / "cache.jsonl").read_text() == text
+
+
+def test_batch_requests_replace_nothing_else(tmp_path):
+    (tmp_path / "gold.json").write_text('[{"question_id": 1}]')
+    with pytest.raises(FileError, match="another kind"):
+        write_batch(tmp_path / "gold.json", [pair("x")], EndpointJudge("m"))
+    for _ in range(2):
+        write_batch(tmp_path / "batch.jsonl", [pair("x")], EndpointJudge("m"))
 
 
 def test_another_file_is_no_cache(written):

@@ -2,8 +2,6 @@
 
 import errno
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +10,8 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from mmduet.errors import SuiteError
+from mmduet.errors import FileError, SuiteError
+from mmduet.files import scratch_folder
 from mmduet.reports import execute, files, run_suite
 from mmduet.reports.records import format_duration
 from tests.reports.samples import HOSTILE, assert_offline, write_notebook, write_suite
@@ -114,7 +113,7 @@ def test_a_report_whose_record_is_lost_is_kept_too(project: SimpleNamespace) -> 
     assert "1 earlier report" in index.read_text()
 
 
-@pytest.mark.parametrize("written", range(8))
+@pytest.mark.parametrize("written", range(11))
 def test_a_full_disk_keeps_the_old_report(
     project: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
@@ -123,35 +122,54 @@ def test_a_full_disk_keeps_the_old_report(
     calls = iter(range(100))
 
     def full(descriptor: int) -> None:
-        if next(calls) == written:  # three files of the history, three of the report, two indices
+        if next(calls) == written:  # three files of the history, three of the report, two indices, and their folders
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "fsync", full)
-        with pytest.raises(SuiteError, match=r"could not be written \(No space left on device\).*free some space"):
+        with pytest.raises(FileError, match=r"cannot be written \(No space left on device\).*free some space"):
             run_suite(project.suite, force=True)
     left = contents(project.folder)
-    report = {"a.html", "a.ipynb", "a.json"}
-    assert {name for name, content in left.items() if old.get(name) != content and "/" not in name} == (
-        set() if written < 6 else report
-    ), "the report is the old one or the new one, whole"
-    kept = [content for name, content in left.items() if "/" in name]
-    assert len(kept) == (0 if written < 3 else 3), "the history is whole or not there, and no temporary file stays"
+    changed = {name for name, content in left.items() if old.get(name) != content and "/" not in name}
+    assert changed - {"index.html"} in (set(), {"a.html", "a.ipynb", "a.json"}), "the old report or the new one"
+    kept = [content for name, content in left.items() if name.startswith("history/a.")]
+    assert len(kept) in (0, 3), "the history is complete or not there, and no temporary file stays"
     assert set(kept) <= set(old.values())
-    assert set(left) == set(old) | {name for name in left if name.startswith("history/a.")}
+    assert {name for name in left if name not in old and not name.startswith("history/")} == set()
 
 
-def test_a_file_over_the_limit_keeps_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "a.html"
-    path.write_text("old")
-    code = (
-        "import resource, pathlib, sys; from mmduet.reports.files import write_whole\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "write_whole({pathlib.Path(sys.argv[1]): 'new' * 1000})"
-    )
-    ended = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
-    assert f"{path} could not be written (File too large)" in ended.stderr
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.html", "old")]
+def test_pages_of_others_stay(project: SimpleNamespace) -> None:
+    """Nothing runs where a report or an index would replace a file that is none."""
+    project.folder.mkdir(parents=True)
+    for name in ("index.html", "a.html", "a.ipynb", "a.json", "a.failed.html", "a.failed.json"):
+        (project.folder / name).write_text("{}")
+        with pytest.raises(FileError, match=f"{name} is a file of another kind"):
+            run_suite(project.suite)
+        assert contents(project.folder) == {name: b"{}"}
+        (project.folder / name).unlink()
+    assert not project.ran
+
+
+def test_reports_of_an_earlier_version_are_replaced(project: SimpleNamespace) -> None:
+    """Its pages have no mark; the record says that they are reports."""
+    run_suite(project.suite)
+    for name in ("a.html", "index.html"):
+        page = project.folder / name
+        page.write_bytes(page.read_bytes().replace(files.MARK, b""))
+    project.source = "2"
+    assert run_suite(project.suite).outcomes[0].status == "done"
+    assert files.is_page(project.folder / "a.html")
+    assert files.is_page(project.folder / "index.html")
+
+
+def test_what_killed_runs_left_is_removed(project: SimpleNamespace) -> None:
+    with scratch_folder(project.folder) as scratch:
+        machine = scratch.name.split("-")[1]
+    left = project.folder.parent / "other" / f".mmduet-{machine}-99999999-0.part"
+    left.mkdir(parents=True)
+    (left / "kernel-1.json").write_text("{}")
+    run_suite(project.suite, output=left.parent)
+    assert not [path.name for path in left.parent.iterdir() if path.name.startswith(".")]
 
 
 def test_all_parameters_are_checked_before_anything_runs(project: SimpleNamespace) -> None:

@@ -13,9 +13,10 @@ import yaml
 from typer.testing import CliRunner
 
 from mmduet.cli import app
-from mmduet.errors import CheckpointError, DuetError
+from mmduet.errors import CheckpointError, DuetError, FileError
+from mmduet.files import publish_folder
 from mmduet.training import checkpointing, train
-from mmduet.training.checkpointing import checkpoints, keep_newest, publish, step_of
+from mmduet.training.checkpointing import checkpoints, find_start, keep_newest, state_run, step_of
 from mmduet.training.config import read_config, run_config
 from tests.training.conftest import SHORT, Terminate, losses
 
@@ -24,7 +25,7 @@ def write_checkpoint(output, step, content="weights"):
     aside = output / checkpointing.ASIDE / f"checkpoint-{step}"
     aside.mkdir(parents=True)
     (aside / "model").write_text(content)
-    publish(aside, output / aside.name)
+    publish_folder(aside, output / aside.name)
     return output / aside.name
 
 
@@ -43,6 +44,28 @@ def test_the_newest_stay(tmp_path):
         write_checkpoint(tmp_path, step)
     keep_newest(tmp_path, 2)
     assert [step_of(path) for path in checkpoints(tmp_path)] == [2, 3]
+
+
+@pytest.mark.parametrize("name", ["checkpoint-500/model.bin", "adapter/adapter_config.json", "run.json", ""])
+def test_a_folder_of_others_is_refused_at_the_start(tmp_path, name):
+    """Other tools call their checkpoints checkpoint-STEPS, too."""
+    path = tmp_path / "run" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("[]")
+    with pytest.raises(FileError, match=r"no training run wrote|no folder|another kind"):
+        find_start(tmp_path / "run", {}, resume=True)
+    assert path.read_text() == "[]"
+
+
+def test_a_run_resumes_as_what_it_was_begun(tmp_path):
+    state_run(tmp_path, {"seed": 1}, [])
+    (tmp_path / "notes.txt").write_text("mine")
+    assert find_start(tmp_path, {"seed": 1}, resume=True) is None
+    path = write_checkpoint(tmp_path, 2)
+    assert find_start(tmp_path, {"seed": 1}, resume=True) == path
+    (tmp_path / "run.json").write_text("[1]")
+    with pytest.raises(FileError, match="another kind"):
+        find_start(tmp_path, {"seed": 1}, resume=True)
 
 
 def test_a_folder_of_another_name_is_no_checkpoint(tmp_path):
@@ -77,11 +100,11 @@ def test_killed_while_a_checkpoint_is_written(short, monkeypatch):
         if step_of(final) == 4:
             (aside / "optimizer.pt").write_bytes(b"half")
             raise KeyboardInterrupt
-        publish(aside, final)
+        publish_folder(aside, final)
 
     whole = short("whole", **settings)
     with monkeypatch.context() as patch:
-        patch.setattr("mmduet.training.trainer.publish", torn)
+        patch.setattr("mmduet.training.trainer.publish_folder", torn)
         with pytest.raises(KeyboardInterrupt):
             short("torn", **settings)
     output = whole.adapter.parents[1] / "torn"

@@ -1,0 +1,75 @@
+"""Worker processes: a function over many items, in a pool whose processes end with this one."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from types import ModuleType
+from typing import TypeVar
+
+from mmduet.errors import DuetError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, chunk: int = 1
+) -> Iterator[Result]:
+    """`function` of each item, in order. function: of a module of this package, or a partial of one.
+
+    workers: processes; with one, or one item, this process does the work. chunk: items that a process takes at once.
+    Raises DuetError when a process ends before its work is done.
+    """
+    workers = min(workers, len(items))
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    context = multiprocessing.get_context("spawn")  # safe beside torch's threads
+    others, finished = set(multiprocessing.active_children()), False
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
+    try:
+        with _unnamed_main():
+            results = pool.map(function, items, chunksize=chunk)
+        yield from results
+        finished = True
+    except BrokenProcessPool as error:
+        raise DuetError(
+            "a worker process ended before its work was done, most often for lack of memory: run the same command "
+            "again, with fewer workers."
+        ) from error
+    finally:
+        if not finished:  # Ctrl-C does not wait for what is being done
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _unnamed_main() -> Iterator[None]:
+    """Processes started in the block do not run this process's script: it may have no `__main__` guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent, and end when it ends, whatever ended it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
