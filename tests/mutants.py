@@ -6,8 +6,8 @@ from random import Random
 from typing import Any
 
 VALUES: list[Any] = [
-    None, True, False, 0, -1, 1, 3, 2**31, 10**12, 10**30, -(10**9), 1.5, float("nan"), float("inf"), "", "x", "../../x",
-    "/etc/hostname", "\u2028", "\ud800", [], [1], {}, {"a": 1}, [[]], "a" * 5000,
+    None, True, False, 0, -1, 1, 3, 2**31, 10**12, 10**30, -(10**9), 1.5, float("nan"), float("inf"), "", "x",
+    "../../x", "/etc/hostname", "\u2028", "\ud800", [], [1], {}, {"a": 1}, [[]], "a" * 5000,
 ]  # fmt: skip
 
 

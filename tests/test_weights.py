@@ -38,7 +38,7 @@ def test_one_file_or_shards_with_or_without_an_index(tmp_path, kind):
 def test_shards_without_an_index_that_are_not_all_there(tmp_path):
     write_shards(tmp_path, index=False)
     (tmp_path / "model-00001-of-00002.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="has 1 files like model-00002-of-00002.safetensors, which says 00002"):
+    with pytest.raises(CheckpointError, match=r"has 1 files like model-00002-of-00002\.safetensors, which says 00002"):
         read_headers(tmp_path, "model")
 
 
