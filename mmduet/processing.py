@@ -4,17 +4,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from mmduet.conversation import IM_END, IMAGE, JOIN, SYSTEM_PROMPT, StreamTurn, TextTurn, Turn, render_turn
 from mmduet.errors import CheckpointError, DuetError
 from mmduet.model import IGNORE
+from mmduet.settings import check_content, checked, read_settings, understanding
 from mmduet.video import fit_frames
 
 SETTINGS_FILE = "duet_processor.json"
+TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))  # any of these makes one
+TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,24 @@ class FrameSettings:
     tokens: int
     mean: float = 0.5
     std: float = 0.5
+
+
+class _Frame(BaseModel):
+    """`FrameSettings` as a file has it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    size: Annotated[int, Field(ge=1, le=4096)]
+    tokens: Annotated[int, Field(ge=1, le=4096)]
+    mean: Annotated[float, Field(allow_inf_nan=False)] = 0.5
+    std: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
+
+
+class _Settings(BaseModel):
+    """What `DuetProcessor.save_pretrained` writes."""
+
+    model_config = ConfigDict(strict=True)
+    frame: _Frame
+    system_prompt: str
 
 
 @dataclass(slots=True)
@@ -67,6 +89,10 @@ class DuetProcessor:
     def ids(self, text: str) -> list[int]:
         """Token ids of a piece of prompt; nothing is added."""
         return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+
+    def vocabulary(self) -> dict[str, int]:
+        """Token -> id, of those that are embedded: all but the image token."""
+        return {token: index for token, index in self.tokenizer.get_vocab().items() if index != self.image_id}
 
     def render_turn(self, turn: Turn, *, close: bool = True) -> str:
         """One turn's text, a frame as its image tokens."""
@@ -131,6 +157,31 @@ class DuetProcessor:
         path = Path(folder) / SETTINGS_FILE
         if not path.is_file():
             raise CheckpointError(f"{folder} has no {SETTINGS_FILE}: it is no checkpoint of this project.")
-        settings = json.loads(path.read_text())
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        return cls(tokenizer, FrameSettings(**settings["frame"]), system_prompt=settings["system_prompt"])
+        settings = checked(path, _Settings, read_settings(path))
+        tokenizer, frame = load_tokenizer(Path(folder)), FrameSettings(**settings.frame.model_dump())
+        processor = cls(tokenizer, frame, system_prompt=settings.system_prompt)
+        with understanding(path):
+            processor.ids(settings.system_prompt)
+        return processor
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """A checkpoint's tokenizer. None of its code is run.
+
+    Raises CheckpointError when its files are missing or damaged, or it reads text as nothing.
+    """
+    if not any(all((folder / name).is_file() for name in names) for names in TOKENIZERS):
+        raise CheckpointError(
+            f"{folder} has no tokenizer: put the base model's tokenizer.json and tokenizer_config.json there."
+        )
+    for name in {file for names in TOKENIZERS for file in names} | {*TOKENIZER_SETTINGS}:
+        path = folder / name
+        if path.is_file():
+            check_content(path)
+            if name in TOKENIZER_SETTINGS:
+                read_settings(path)
+    with understanding(folder / "tokenizer.json"):
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        if not tokenizer(SYSTEM_PROMPT, add_special_tokens=False)["input_ids"]:
+            raise CheckpointError(f"{folder}: the tokenizer reads text as nothing: download its files again.")
+    return tokenizer

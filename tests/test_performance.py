@@ -1,8 +1,7 @@
-import numpy as np
 import pytest
 import torch
 
-from mmduet.performance import EveryNth, frame_flops, growth, latencies, matmul_speed, peak_memory, take_turns, watch
+from mmduet.performance import EveryNth, frame_flops, growth, latencies, matmul_speed, take_turns, watch
 from mmduet.session import DuetSession
 from mmduet.stages import STAGES, StageClock, count_stages, stage
 from mmduet.video import iter_frames
@@ -85,10 +84,5 @@ def test_flops_of_the_language_model_are_those_torch_counts(tiny):
     assert more == 4 * 4 * 100 * 64 * 2
 
 
-def test_the_machine_has_a_roof_and_the_process_a_peak(tiny):
+def test_the_machine_has_a_peak_speed():
     assert matmul_speed("cpu", torch.float32, size=64) > 1e6
-    before = peak_memory(tiny[0])
-    block = np.ones(30_000_000)
-    assert peak_memory(tiny[0]) > 0
-    assert peak_memory(tiny[0]) >= before
-    del block

@@ -127,6 +127,7 @@ class _NotSimple(ValueError):
 
 
 def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
+    kind: ast.expr | None
     match statement:
         case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=ast.expr() as value):
             pass

@@ -1,6 +1,5 @@
 """train: projector alignment, then LoRA + projector + heads, from a base model to an adapter."""
 
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from mmduet.data.collator import Collator
 from mmduet.data.features import FeatureStore, tower_features
 from mmduet.data.mixture import MixtureDataset
 from mmduet.errors import DuetError
+from mmduet.memory import peak_memory
 from mmduet.model import HEAD_NAMES, DuetForConditionalGeneration
 from mmduet.processing import DuetProcessor
 from mmduet.training.alignment import align_projector, alignment_pairs
@@ -152,7 +152,7 @@ def train(
     best = trainer.state.best_metric
     return TrainingResult(
         trainer.adapter, history, alignment, time.monotonic() - started, trainer.state.global_step, total, stop.asked,
-        (settings.best_by, best) if settings.best_by and best is not None else None, _peak_gb(model.device),
+        (settings.best_by, best) if settings.best_by and best is not None else None, peak_memory(model.device) / 1000,
     )  # fmt: skip
 
 
@@ -237,11 +237,3 @@ def _run(trainer: DuetTrainer, start: Path | None, total: int, stop: StopWhenAsk
         with stop.listening():
             trainer.train(resume_from_checkpoint=None if start is None else str(start))
     return trainer.state.log_history
-
-
-def _peak_gb(device: torch.device) -> float:
-    """The most memory that was in use so far: the device's, or the process's."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e9
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
