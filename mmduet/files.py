@@ -12,16 +12,19 @@ import json
 import os
 import platform
 import re
+import reprlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from mmduet.errors import AnnotationError, FileError
 
+YAML_LIMIT = 1_000_000  # characters: a second's reading
 MANIFEST = "files.json"  # of a folder that this package wrote: {file: bytes}
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _TEMPORARY = re.compile(rf"\.mmduet-{_HOST}-(\d+)-\d+\.part")
@@ -73,6 +76,45 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:
                 raise AnnotationError(f"{path}, line {number}: no JSON: {error}.") from error
 
 
+def read_yaml(path: str | Path) -> Any:
+    """What a YAML file holds, read as plain values: aliases and keys given twice are refused, 1e-5 is a number.
+
+    Raises AnnotationError as `read_text`, and when it is not such YAML or longer than `YAML_LIMIT`.
+    """
+    text = read_text(path)
+    if len(text) > YAML_LIMIT:
+        raise AnnotationError(f"{path} has {len(text):,} characters; a YAML file may have {YAML_LIMIT:,}: shorten it.")
+    try:
+        return _Yaml(text).get_single_data()
+    except RecursionError:
+        raise AnnotationError(f"{path} is no readable YAML: it is nested too deeply.") from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:  # all but the first: of tags
+        raise AnnotationError(f"{path} is no readable YAML: {' '.join(str(error).split())}.") from error
+
+
+class _Yaml(yaml.SafeLoader):
+    """Refuses aliases, of which a few lines can stand for billions of values, and keys given twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "aliases are not read", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Yaml.add_implicit_resolver(  # as in YAML 1.2; PyYAML reads 1e-5, without a point, as text
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def _loads(text: str) -> Any:
     try:
         return json.loads(text)
@@ -89,11 +131,27 @@ def validated(path: str | Path, kind: Any, value: Any, *, place: str = "entry") 
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        where = " / ".join(map(str, first["loc"]))
-        found = _shortened(repr(first.get("input")))
-        raise AnnotationError(f"{path}: {place} {where}: {first['msg']}; found {found}.") from error
+        where = f" {place_of(first['loc'])}" if first["loc"] else ""
+        raise AnnotationError(f"{path}: {place}{where}: {first['msg']}; found {shown(first['input'])}.") from error
     except RecursionError:
         raise AnnotationError(f"{path}: {place}: it is nested too deeply.") from None
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: on one line, in at most 120 characters, whatever its size and depth."""
+    try:
+        return _shortened(_REPR.repr(value))
+    except ValueError:  # an integer of over 4,300 digits
+        return f"a very large {type(value).__name__}"
+
+
+def place_of(names: Iterable[Any]) -> str:
+    """The path of keys and indices to a value, as a message shows it."""
+    return _shortened(" / ".join(str(name) if str(name).isprintable() else repr(name) for name in names))
+
+
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 3, 100, 100
 
 
 def inside(root: Path, name: str) -> Path | None:

@@ -15,18 +15,22 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import av
 import numpy as np
 from PIL import Image
+from pydantic import BaseModel, Field
 from tqdm import tqdm
 
+from mmduet.data.annotations import Whole
 from mmduet.data.concepts import CONCEPTS, Concept
 from mmduet.errors import AnnotationError
+from mmduet.files import read_json, validated
 
 VERSION = 3  # goes up when the same seed makes other clips
 SPLITS = ("train", "val", "test")
+MAX_CLIPS = 100_000  # of a split: their names have five digits
 WIDTH, HEIGHT, RATE = 320, 240, 12  # pixels, pixels, frames a second
 STEP = RATE // 2  # source frames between two moments at which a scene may begin
 REACTION = 1.5  # s after a scene's start at which its caption is said
@@ -108,21 +112,26 @@ def make_scenes(
     return folder
 
 
+class _Manifest(BaseModel):
+    seed: Annotated[Whole, Field(ge=0)]
+    version: Whole
+    clips: dict[Literal[SPLITS], Annotated[Whole, Field(ge=0, le=MAX_CLIPS)]]  # type: ignore[valid-type]
+
+
 def _read_manifest(folder: Path, seed: int) -> dict[str, Any]:
     path = folder / "scenes.json"
     if not path.is_file():
         return {"clips": {}}
     try:
-        manifest = json.loads(path.read_text())
-        found, wanted = (manifest["seed"], manifest["version"]), (seed, VERSION)
-        clips = {split: int(manifest["clips"].get(split, 0)) for split in SPLITS}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AnnotationError(f"{path} is damaged ({error!r}): remove {folder}, and it is made anew.") from error
+        manifest = validated(path, _Manifest, read_json(path), place="field")
+    except AnnotationError as error:
+        raise AnnotationError(f"{path} is damaged: remove {folder}, and it is made anew. ({error})") from error
+    found, wanted = (manifest.seed, manifest.version), (seed, VERSION)
     if found != wanted:
         raise AnnotationError(
             f"{folder} was made with (seed, version) {found}, {wanted} is asked for: choose another root, or remove it."
         )
-    return {"clips": clips}
+    return {"clips": dict(manifest.clips)}
 
 
 # what happens

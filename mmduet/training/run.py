@@ -200,8 +200,7 @@ def _arguments(settings: Recipe, output: Path, total: int, evaluates: bool, devi
         logging_steps=min(settings.log_every, max(1, total // 10)),
         save_strategy="steps" if saves else "no", save_steps=settings.save_every or 500,
         report_to="none", remove_unused_columns=False, disable_tqdm=True,
-        label_names=["labels"], dataloader_drop_last=True, dataloader_pin_memory=False,
-        dataloader_num_workers=settings.workers, dataloader_persistent_workers=settings.workers > 0,
+        label_names=["labels"], dataloader_drop_last=True,
         ddp_find_unused_parameters=False,
     )  # fmt: skip
 

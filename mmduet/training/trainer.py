@@ -3,9 +3,11 @@
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 import torch
@@ -25,6 +27,7 @@ from mmduet.model import IGNORE
 from mmduet.training.checkpointing import ASIDE, keep_newest, publish
 from mmduet.training.recipe import Recipe
 from mmduet.training.teacher_forcing import TeacherForced, teacher_force
+from mmduet.workers import end_with_parent, script_left_out
 
 # a folder datasets/ in the working directory, where videos are often kept, looks to Trainer like the package
 _datasets = find_spec("datasets")
@@ -63,13 +66,23 @@ class DuetTrainer(Trainer):
         self.sampler = GroupedSampler(lengths, at_once, seed=self.args.seed)
         return self.sampler
 
+    def get_train_dataloader(self) -> DataLoader:
+        loader: DataLoader = DataLoader(
+            cast(MixtureDataset, self.train_dataset), batch_size=self.args.per_device_train_batch_size,
+            sampler=self._get_train_sampler(), collate_fn=self.data_collator, drop_last=True,
+            num_workers=self.recipe.workers, persistent_workers=self.recipe.workers > 0,
+            worker_init_fn=end_with_parent, generator=torch.Generator(),
+        )  # fmt: skip
+        return cast(DataLoader, self.accelerator.prepare(loader))
+
     def _run_epoch(self, model, epoch, *args, **kwargs):
         cast(GroupedSampler, self.sampler).set_epoch(epoch)  # accelerate does not reach it in a run that goes on
         return super()._run_epoch(model, epoch, *args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """A step's batches, each told what its sums are divided by."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        with script_left_out(), _errors_of_workers():
+            batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self.step_examples = [example for batch in batches for example in batch["examples"]]
         counts = [_label_counts(batch).to(device) for batch in batches]  # each [B, 2]
         totals = torch.stack([torch.cat(counts).sum(0), _examples_of(counts)])
@@ -85,6 +98,7 @@ class DuetTrainer(Trainer):
     # losses
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        self._seed_dropout(inputs["examples"])
         output = model(**model_inputs(inputs))
         loss = output.lm_loss + self.recipe.video_loss_weight * output.video_loss
         if not torch.isfinite(loss):
@@ -93,6 +107,11 @@ class DuetTrainer(Trainer):
         shares = self.accelerator.num_processes
         self.window[:, 0] += torch.stack([output[name].detach() for name in PARTS]).cpu() * shares
         return (loss * shares, output) if return_outputs else loss * shares
+
+    def _seed_dropout(self, examples: Sequence[Example]) -> None:
+        """What is dropped depends on the seed and the batch's samples alone: not on processes, nor on a resume."""
+        drawn = [example.drawn for example in examples]
+        torch.manual_seed(Random(f"{self.args.seed}/{drawn}").getrandbits(63))
 
     def _clip_grad_norm(self, model):
         norm = super()._clip_grad_norm(model)
@@ -182,6 +201,12 @@ class DuetTrainer(Trainer):
             # else PEFT asks a hub about the embeddings
             wrapped.save_pretrained(output_dir, state_dict=state_dict, save_embedding_layers=False)
 
+    def _save_rng_state(self, output_dir):
+        """Nothing to keep: see `_seed_dropout`."""
+
+    def _load_rng_state(self, checkpoint):
+        """Nothing to restore."""
+
     def _get_output_dir(self, trial):
         return self._run_dir or super()._get_output_dir(trial)
 
@@ -218,6 +243,24 @@ class DuetTrainer(Trainer):
         self.window = torch.tensor(window["parts"], dtype=torch.float64)
         self._tr_loss = torch.tensor(window["loss"], device=self.args.device)
         self._globalstep_last_logged = window["logged"]
+
+
+@contextmanager
+def _errors_of_workers() -> Iterator[None]:
+    """What goes wrong in a worker, as it is said without workers."""
+    try:
+        yield
+    except DuetError as error:
+        # a worker's error comes with its traceback as the message, which ends in the error's class and message
+        message = str(error).rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2]
+        raise type(error)(message.strip()) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DuetError(
+            f"a process that loads data ended ({str(error).splitlines()[0]}): if memory ran out, lower `workers`; the "
+            "same command resumes from the newest checkpoint."
+        ) from error
 
 
 def _label_counts(batch: dict[str, Any]) -> torch.Tensor:
