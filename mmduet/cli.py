@@ -293,7 +293,8 @@ def train(
     checkpoint-STEPS/, run.json, and with recipe.tensorboard event files.
     The same command goes on from the newest whole checkpoint, with the losses
     of a run that was never interrupted; with another recipe it refuses.
-    SIGTERM ends the run after the step, with a checkpoint and status 143.
+    SIGTERM ends the run after the step, with a checkpoint and status 143;
+    Ctrl-C does so with status 130, and a second Ctrl-C ends it at once.
     A loss that is no number ends it, and names the conversations it came from.
 
     For several processes: accelerate launch -m mmduet train CONFIG. Each takes
@@ -301,14 +302,23 @@ def train(
     """
     from accelerate import PartialState
 
+    from mmduet.training.callbacks import Terminated, terminable
+    from mmduet.training.checkpointing import kept
     from mmduet.training.config import read_config, run_config
 
-    result = run_config(read_config(config))
+    settings = read_config(config)
+    try:
+        with terminable():
+            result = run_config(settings)
+    except KeyboardInterrupt as stop:
+        typer.secho(f"stopped: {kept(settings.output)}", fg="yellow", err=True)
+        raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
     if PartialState().is_main_process:
         typer.echo(result.summary())
         if result.stopped:
             typer.secho(
-                f"stopped after step {result.steps}, as asked; the same command goes on from there", fg="yellow"
+                f"stopped after step {result.steps}, as asked; the same command goes on: {kept(settings.output)}",
+                fg="yellow",
             )
     raise typer.Exit(143 if result.stopped else 0)
 

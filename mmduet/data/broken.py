@@ -1,10 +1,10 @@
 """BrokenVideos: what is done about videos that cannot be used. Never is another one taken in their place."""
 
+import json
 from pathlib import Path
 from typing import Literal
 
 from mmduet.errors import DuetError
-from mmduet.files import write_json
 
 Policy = Literal["stop", "skip"]
 
@@ -25,7 +25,8 @@ class BrokenVideos:
             raise error
         self.found[video] = str(error)
         if self.report is not None:
-            write_json(self.report, {str(path): why for path, why in self.found.items()})
+            self.report.parent.mkdir(parents=True, exist_ok=True)
+            self.report.write_text(json.dumps({str(path): why for path, why in self.found.items()}, indent=1))
         if len(self.found) > self.limit:
             raise DuetError(
                 f"{len(self.found)} videos cannot be used, the limit is {self.limit}; the last: {error} "

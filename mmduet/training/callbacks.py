@@ -1,9 +1,11 @@
 """What happens beside the steps: a progress bar, free memory given back, a stop when the process is asked to."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -59,28 +61,56 @@ class LastLook(TrainerCallback):
             control.should_evaluate = True
 
 
-class StopWhenAsked(TrainerCallback):
-    """After SIGTERM the step is finished, a checkpoint written, and training ends.
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
 
-    asked: whether the signal came, to any of the processes.
+
+def _terminate(signum, frame):
+    raise Terminated
+
+
+@contextmanager
+def handling(handlers: dict[int, Any]) -> Iterator[None]:
+    """Handle signals so within; afterwards they mean what they meant before. A thread cannot take them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {signum: signal.signal(signum, handler) for signum, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def terminable() -> AbstractContextManager[None]:
+    """Within, SIGTERM raises Terminated, as Ctrl-C raises KeyboardInterrupt."""
+    return handling({signal.SIGTERM: _terminate})
+
+
+class StopWhenAsked(TrainerCallback):
+    """After SIGTERM or Ctrl-C the step is finished, a checkpoint written, and training ends; after a second Ctrl-C it
+    ends at once.
+
+    asked: whether a signal came, to any of the processes. interrupted: whether Ctrl-C came to this one.
     """
 
     def __init__(self):
-        self.asked = False
+        self.asked = self.interrupted = False
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take SIGTERM for this; afterwards it means what it meant before. In a thread it cannot be taken."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGTERM, self._hear)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    def listening(self) -> AbstractContextManager[None]:
+        """Take the signals within. Where Ctrl-C is ignored, or something else than an interrupt, it stays so."""
+        heard = {signal.SIGTERM: self._hear}
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            heard[signal.SIGINT] = self._hear
+        return handling(heard)
 
     def _hear(self, signum, frame):
+        if signum == signal.SIGINT:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+            print("stopping after this step, with a checkpoint; interrupt again to stop at once", file=sys.stderr)
         self.asked = True
 
     def on_step_end(self, args, state, control, **kwargs):

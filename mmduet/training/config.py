@@ -15,6 +15,7 @@ from mmduet.data.mixture import MixtureDataset
 from mmduet.data.templates import read_templates
 from mmduet.errors import DuetError
 from mmduet.files import read_yaml
+from mmduet.training.loading import end_with_launcher
 from mmduet.training.recipe import Count, Recipe, explain
 from mmduet.training.run import TrainingResult, train
 
@@ -98,12 +99,14 @@ def read_config(name: str | Path) -> TrainingConfig:
 
 
 def run_config(config: TrainingConfig) -> TrainingResult:
-    """The run, gone on with from its newest whole checkpoint if it was begun. Raises DuetError as its parts do."""
+    """The run, gone on with from its newest sound checkpoint if it was begun. Raises DuetError as its parts do."""
     import torch
 
     # without an accelerator, processes that were launched are processes on the CPU
     state, data = PartialState(cpu=not torch.accelerator.is_available()), config.data
     broken = BrokenVideos(data.broken_videos, limit=data.broken_limit, report=config.output / "broken_videos.json")
+    if state.num_processes > 1:
+        end_with_launcher()
     with state.main_process_first():  # it makes the metadata that is missing
         train_set = _dataset(config, data.train, data.train_videos, broken)
         val_set = _dataset(config, data.validation, data.validation_videos, broken) if data.validation else None

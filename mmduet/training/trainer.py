@@ -3,8 +3,7 @@
 import json
 import math
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
@@ -25,16 +24,16 @@ from mmduet.data.sampler import GroupedSampler
 from mmduet.errors import DuetError
 from mmduet.model import IGNORE
 from mmduet.training.checkpointing import ASIDE, keep_newest, publish
+from mmduet.training.loading import loading, make_loader
 from mmduet.training.recipe import Recipe
+from mmduet.training.resuming import WINDOW, read_window, reading
 from mmduet.training.teacher_forcing import TeacherForced, teacher_force
-from mmduet.workers import end_with_parent, script_left_out
 
 # a folder datasets/ in the working directory, where videos are often kept, looks to Trainer like the package
 _datasets = find_spec("datasets")
 if _datasets is not None and _datasets.origin is None:
     transformers.trainer.is_datasets_available = lambda: False
 
-WINDOW = "window.json"  # in a checkpoint: what was summed since figures were last logged
 PARTS = ("lm_loss", "video_loss")
 
 
@@ -67,11 +66,9 @@ class DuetTrainer(Trainer):
         return self.sampler
 
     def get_train_dataloader(self) -> DataLoader:
-        loader: DataLoader = DataLoader(
-            cast(MixtureDataset, self.train_dataset), batch_size=self.args.per_device_train_batch_size,
-            sampler=self._get_train_sampler(), collate_fn=self.data_collator, drop_last=True,
-            num_workers=self.recipe.workers, persistent_workers=self.recipe.workers > 0,
-            worker_init_fn=end_with_parent, generator=torch.Generator(),
+        loader = make_loader(
+            self.train_dataset, workers=self.recipe.workers, batch_size=self.args.per_device_train_batch_size,
+            sampler=self._get_train_sampler(), collate_fn=self.data_collator,
         )  # fmt: skip
         return cast(DataLoader, self.accelerator.prepare(loader))
 
@@ -81,7 +78,7 @@ class DuetTrainer(Trainer):
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """A step's batches, each told what its sums are divided by."""
-        with script_left_out(), _errors_of_workers():
+        with loading():
             batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self.step_examples = [example for batch in batches for example in batch["examples"]]
         counts = [_label_counts(batch).to(device) for batch in batches]  # each [B, 2]
@@ -207,6 +204,14 @@ class DuetTrainer(Trainer):
     def _load_rng_state(self, checkpoint):
         """Nothing to restore."""
 
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        with reading(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        with reading(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
     def _get_output_dir(self, trial):
         return self._run_dir or super()._get_output_dir(trial)
 
@@ -239,28 +244,10 @@ class DuetTrainer(Trainer):
 
     def restore_window(self, checkpoint: Path) -> None:
         """Go on summing where the checkpoint's run stood between two logged figures."""
-        window = json.loads((checkpoint / WINDOW).read_text())
-        self.window = torch.tensor(window["parts"], dtype=torch.float64)
-        self._tr_loss = torch.tensor(window["loss"], device=self.args.device)
-        self._globalstep_last_logged = window["logged"]
-
-
-@contextmanager
-def _errors_of_workers() -> Iterator[None]:
-    """What goes wrong in a worker, as it is said without workers."""
-    try:
-        yield
-    except DuetError as error:
-        # a worker's error comes with its traceback as the message, which ends in the error's class and message
-        message = str(error).rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2]
-        raise type(error)(message.strip()) from error
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise DuetError(
-            f"a process that loads data ended ({str(error).splitlines()[0]}): if memory ran out, lower `workers`; the "
-            "same command resumes from the newest checkpoint."
-        ) from error
+        window = read_window(checkpoint)
+        self.window = torch.tensor(window.parts, dtype=torch.float64)
+        self._tr_loss = torch.tensor(window.loss, device=self.args.device)
+        self._globalstep_last_logged = window.logged
 
 
 def _label_counts(batch: dict[str, Any]) -> torch.Tensor:
