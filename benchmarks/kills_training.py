@@ -90,9 +90,12 @@ def kill_after(process: int, seconds: float, *, group: bool) -> bool:
     """SIGKILL after some time, to the process or to its session; whether it was still running."""
     try:
         psutil.Process(process).wait(seconds)
+        return False
     except psutil.TimeoutExpired:
-        (os.killpg if group else os.kill)(process, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+        own_group = os.getpgid(process) == process  # else the moment came before it had one
+        (os.killpg if group and own_group else os.kill)(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        return True
 
 
 def members(session: int) -> list[int]:
@@ -163,13 +166,12 @@ def campaign(folder: Path, scenes: Path, workers: int, kills: int, seed: int) ->
 def main(
     kills: Annotated[int, typer.Option(help="With each number of workers.")] = 40,
     seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
-    clips: Annotated[int, typer.Option(help="Training clips.")] = 3,
+    data: Annotated[Path, typer.Option(help="Folder that holds scenes/, or gets it.")] = Path("datasets"),
 ) -> None:
     """Print a table; status 1 when a run differs or leaves something."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        scenes = make_scenes(folder, train=clips, val=1, test=0)
+        folder, scenes = Path(name), make_scenes(data, train=3, val=1, test=0)
         tallies = {workers: campaign(folder, scenes, workers, kills, seed) for workers in (0, 2)}
     print("| workers | kills | runs finished | equal | losses differ by | left over |\n|" + " --- |" * 6)
     for workers, tally in tallies.items():

@@ -9,7 +9,6 @@ import time
 from functools import partial
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from mmduet.cli import app
@@ -17,7 +16,7 @@ from mmduet.errors import CheckpointError, DuetError
 from mmduet.training import checkpointing, train
 from mmduet.training.checkpointing import checkpoints, keep_newest, publish, step_of
 from mmduet.training.config import read_config, run_config
-from tests.training.conftest import SHORT, Terminate, losses
+from tests.training.conftest import Terminate, losses
 
 
 def write_checkpoint(output, step, content="weights"):
@@ -102,25 +101,6 @@ def test_another_run_is_not_gone_on_with(short):
         short(save_every=3, resume=True, learning_rate=0.5)
     with pytest.raises(DuetError, match=r"holds checkpoint-6 of an earlier run"):
         short(save_every=3)
-
-
-@pytest.fixture
-def write_config(scenes, feature_folder, tmp_path):
-    """Write a config of a short run; returns its path."""
-
-    def write(name, **recipe):
-        annotations = scenes / "annotations"
-        content = {
-            "output": str(tmp_path / name),
-            "model": {"base": "tiny"},
-            "data": {"train": str(annotations / "train_mixture.json")},
-            "features": {"folder": str(feature_folder)},
-            "recipe": SHORT | recipe,
-        }
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
-        return tmp_path / f"{name}.yaml"
-
-    return write
 
 
 def environment():
