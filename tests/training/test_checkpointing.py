@@ -113,8 +113,9 @@ def logged(output):
     return [row["loss"] for row in state["log_history"] if "loss" in row]
 
 
-def test_sigkill_at_any_moment(write_config, tmp_path):
-    settings = {"steps": 40, "save_every": 3}
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sigkill_at_any_moment(write_config, tmp_path, workers):
+    settings = {"steps": 40, "save_every": 3, "workers": workers}
     whole = run_config(read_config(write_config("whole", **settings)))
     config, output = write_config("killed", **settings), tmp_path / "killed"
     process = subprocess.Popen([sys.executable, "-m", "mmduet", "train", config], env=environment())
@@ -129,6 +130,7 @@ def test_sigkill_at_any_moment(write_config, tmp_path):
     assert 0 < done < 40, "else nothing was interrupted"
     went_on = run_config(read_config(config))
     assert losses(went_on) == pytest.approx(losses(whole), abs=1e-5)
+    assert {path.name for path in output.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
 
 
 def test_the_command_stops_when_asked_and_goes_on(write_config, monkeypatch):
