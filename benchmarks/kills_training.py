@@ -33,6 +33,7 @@ RECIPE = {
     "save_every": 2,
 }  # fmt: skip
 KILLS_A_RUN = 5
+TEMPORARY = "tmp"
 PATIENCE = 10.0  # s that the processes of a killed run may take to end
 EXPECTED = {"adapter", "run.json"}  # and checkpoints
 
@@ -110,16 +111,19 @@ def members(session: int) -> list[int]:
     return found
 
 
-def processes_left(sessions: list[int]) -> list[str]:
-    """What of killed runs is still there after some time."""
+def left_over(sessions: list[int], output: Path, temporary: Path) -> list[str]:
+    """Processes of killed runs, and files in a finished run's folders that should not be there, after some time."""
     deadline = time.monotonic() + PATIENCE
-    while (left := [process for session in sessions for process in members(session)]) and time.monotonic() < deadline:
+    while (left := _processes(sessions) + _files(output, temporary)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return [f"process {process}" for process in left]
+    return left
 
 
-def files_left(output: Path, temporary: Path) -> list[str]:
-    """What a finished run's folders hold that they should not."""
+def _processes(sessions: list[int]) -> list[str]:
+    return [f"process {process}" for session in sessions for process in members(session)]
+
+
+def _files(output: Path, temporary: Path) -> list[str]:
     kept = [path for path in output.iterdir() if path.name not in EXPECTED and not path.name.startswith("checkpoint-")]
     hidden = [path for folder in (output, output.parent / "features") for path in folder.rglob(".*")]
     return [str(path) for path in {*kept, *hidden, *temporary.iterdir()}]
@@ -131,8 +135,8 @@ def killed_run(config: Path, kills: int, seconds: float, draw: random.Random, ta
     for _ in range(kills):
         sessions.append(start(config, result))
         tally.kills += kill_after(sessions[-1], draw.uniform(0, seconds), group=draw.random() < 0.5)
-    tally.left += processes_left(sessions)
     tally.finished += end(start(config, result))
+    tally.left += left_over(sessions, config.with_suffix(""), config.parent / TEMPORARY)
     return json.loads(result.read_text())
 
 
@@ -144,7 +148,7 @@ def same_tensors(output: Path, other: Path) -> bool:
 
 def campaign(folder: Path, scenes: Path, workers: int, kills: int, seed: int) -> Tally:
     """Kill runs with so many workers until there were so many kills."""
-    temporary = folder / "tmp"
+    temporary = folder / TEMPORARY
     temporary.mkdir(exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
     whole = write_config(folder, scenes, f"whole-{workers}", workers)
@@ -159,7 +163,6 @@ def campaign(folder: Path, scenes: Path, workers: int, kills: int, seed: int) ->
         apart = max(abs(one - other) for one, other in zip(losses, wanted, strict=True))
         tally.difference = max(tally.difference, apart)
         tally.equal += apart <= 1e-5 and same_tensors(config.with_suffix(""), whole.with_suffix(""))
-        tally.left += files_left(config.with_suffix(""), temporary)
     return tally
 
 
