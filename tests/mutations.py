@@ -51,7 +51,7 @@ def _exchanged(value: Any, draw: Random) -> Any:
             case 1 if isinstance(holder, dict):
                 holder[draw.choice(["", "../x", "\ud800", "key", str(key) * 99])] = holder.pop(key)
             case 2:
-                for _ in range(draw.choice([1, 3, 900])):
+                for _ in range(draw.choice([1, 3, 150])):
                     holder[key] = [holder[key]]
             case _:
                 holder[key] = draw.choice(ODD)
