@@ -38,7 +38,7 @@ from mmduet.files import (
     scratch_folder,
     writing,
 )
-from mmduet.layouts import find_folder, load_base, read_base
+from mmduet.layouts import find_folder, load_base, no_bar, read_base
 from mmduet.memory import free_garbage
 from mmduet.model import DuetConfig, DuetForConditionalGeneration
 from mmduet.processing import SETTINGS_FILE, DuetProcessor, FrameSettings
@@ -169,7 +169,7 @@ def save_checkpoint(model: DuetForConditionalGeneration, processor: DuetProcesso
 
     Raises FileError when the folder holds anything else, or cannot be written.
     """
-    with replacing_folder(folder) as temporary, _no_bar():
+    with replacing_folder(folder) as temporary, no_bar():
         model.save_pretrained(temporary)
         processor.save_pretrained(temporary)
 

@@ -2,8 +2,7 @@
 
 import json
 import os
-import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -30,26 +29,18 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM."""
-
-
 @contextmanager
-def _resumable(kept: str) -> Iterator[None]:
-    """End the block with one sentence and status 130 on Ctrl-C, 143 on SIGTERM. kept: what stays."""
+def _resumable(kept: Callable[[], str]) -> Iterator[None]:
+    """End the block with one sentence and status 130 on Ctrl-C, 143 on SIGTERM. kept: says what stays."""
+    from mmduet.interrupts import Terminated, terminable
 
-    def terminate(*_: object) -> None:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
     try:
-        yield
-    except KeyboardInterrupt as error:
+        with terminable():
+            yield
+    except KeyboardInterrupt as stop:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks for all
-            typer.secho(f"mmduet: stopped; {kept}", fg="yellow", err=True)
-        raise typer.Exit(143 if isinstance(error, _Terminated) else 130) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+            typer.secho(f"mmduet: stopped; {kept()}", fg="yellow", err=True)
+        raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
 
 def check_figures(output: Path | None, *inputs: Path | None) -> None:
@@ -84,7 +75,7 @@ def report(
             typer.echo(f"{run.name}: {run.notebook} {json.dumps(dict(run.parameters))}")
         typer.echo(f"{len(runs)} runs, all parameters known; reports would go to {folder}")
         return
-    with _resumable("the reports made so far are kept, and the same command makes the others."):
+    with _resumable(lambda: "the reports made so far are kept, and the same command makes the others."):
         result = run_suite(suite, output=output, force=force)
     raise typer.Exit(1 if result.failed else 0)
 
@@ -100,7 +91,7 @@ def scenes(
     """Make the `scenes` data set: mp4 files and their annotations in all the published formats."""
     from mmduet.data.scenes import make_scenes
 
-    with _resumable(f"the clips made so far are in {root / 'scenes'}, and the same command makes the others."):
+    with _resumable(lambda: f"the clips made so far are in {root / 'scenes'}, and the same command makes the others."):
         typer.echo(make_scenes(root, seed=seed, train=train, val=val, test=test))
 
 
@@ -382,7 +373,7 @@ def predict(
     questions = read_questions(references)[:limit]
     check_output(output, inputs=[references, videos, model, *([adapter] if adapter else [])])
     own = this_process().device if device == "auto" else device  # each process its own
-    with _resumable(f"the answers so far are in {output}, and the same command asks the other questions."):
+    with _resumable(lambda: f"the answers so far are in {output}, and the same command asks the other questions."):
         duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=own)
         precision = str(duet.dtype).removeprefix("torch.")
         identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": precision}
@@ -419,7 +410,8 @@ def train(
     checkpoint-STEPS/, run.json, and with recipe.tensorboard event files.
     The same command goes on from the newest whole checkpoint, with the losses
     of a run that was never interrupted; with another recipe it refuses.
-    SIGTERM ends the run after the step, with a checkpoint and status 143.
+    SIGTERM ends the run after the step, with a checkpoint and status 143;
+    Ctrl-C does so with status 130, and a second Ctrl-C ends it at once.
     A loss that is no number ends it, and names the conversations it came from.
 
     For several processes: accelerate launch -m mmduet train CONFIG. Each takes
@@ -427,14 +419,18 @@ def train(
     """
     from accelerate import PartialState
 
+    from mmduet.training.checkpointing import kept
     from mmduet.training.config import read_config, run_config
 
-    result = run_config(read_config(config))
+    settings = read_config(config)
+    with _resumable(lambda: f"{kept(settings.output)}."):
+        result = run_config(settings)
     if PartialState().is_main_process:
         typer.echo(result.summary())
         if result.stopped:
             typer.secho(
-                f"stopped after step {result.steps}, as asked; the same command goes on from there", fg="yellow"
+                f"stopped after step {result.steps}, as asked; the same command goes on: {kept(settings.output)}",
+                fg="yellow",
             )
     raise typer.Exit(143 if result.stopped else 0)
 
@@ -454,7 +450,7 @@ def scan(
     from mmduet.data.metadata import scan_videos
 
     output = output or folder.with_name(f"{folder.resolve().name}_metadata.json")
-    with _resumable(f"what was read so far is kept beside {output}, and the same command reads the other videos."):
+    with _resumable(lambda: f"what was read so far is kept beside {output}, and the same command reads the rest."):
         found = scan_videos(folder, output, workers=workers)
     hours = sum(info.duration for info in found.videos.values()) / 3600
     typer.echo(f"{output}: {len(found.videos)} videos, {hours:.1f} hours; {len(found.broken)} cannot be read")
@@ -475,7 +471,7 @@ def convert(
     from mmduet.files import check_folder
 
     check_folder(output, inputs=[base, *([adapter] if adapter else [])])
-    with _resumable(f"{output} is as it was."):
+    with _resumable(lambda: f"{output} is as it was."):
         model, processor = load_duet(base, adapter=adapter, dtype=dtype, device=device)
         save_checkpoint(model, processor, output)
     typer.echo(f"{output}: {model.num_parameters() / 1e6:,.0f} million parameters, {str(model.dtype)[6:]}")

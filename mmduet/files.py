@@ -9,9 +9,11 @@ import errno
 import hashlib
 import itertools
 import json
+import math
 import os
 import platform
 import re
+import reprlib
 import shutil
 import stat
 import time
@@ -20,10 +22,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from mmduet.errors import AnnotationError, DuetError, FileError
 
+YAML_LIMIT = 1_000_000  # characters: a second's reading
 MANIFEST = "files.json"  # of a folder that this package wrote: {file: bytes}
 _PREFIX = ".mmduet-"
 
@@ -91,6 +95,45 @@ def read_jsonl(path: str | Path, *, cut: bool = False) -> Iterator[tuple[int, An
                 raise AnnotationError(f"{path}, line {number}: no JSON: {error}.") from error
 
 
+def read_yaml(path: str | Path) -> Any:
+    """What a YAML file holds, read as plain values: aliases and keys given twice are refused, 1e-5 is a number.
+
+    Raises AnnotationError as `read_text`, and when it is not such YAML or longer than `YAML_LIMIT`.
+    """
+    text = read_text(path)
+    if len(text) > YAML_LIMIT:
+        raise AnnotationError(f"{path} has {len(text):,} characters; a YAML file may have {YAML_LIMIT:,}: shorten it.")
+    try:
+        return _Yaml(text).get_single_data()
+    except RecursionError:
+        raise AnnotationError(f"{path} is no readable YAML: it is nested too deeply.") from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:  # all but the first: of tags
+        raise AnnotationError(f"{path} is no readable YAML: {' '.join(str(error).split())}.") from error
+
+
+class _Yaml(yaml.SafeLoader):
+    """Refuses aliases, of which a few lines can stand for billions of values, and keys given twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "aliases are not read", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Yaml.add_implicit_resolver(  # as in YAML 1.2; PyYAML reads 1e-5, without a point, as text
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def _loads(text: str) -> Any:
     try:
         return json.loads(text)
@@ -107,11 +150,27 @@ def validated(path: str | Path, kind: Any, value: Any, *, place: str = "entry") 
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        where = " / ".join(map(str, first["loc"]))
-        found = _shortened(repr(first.get("input")))
-        raise AnnotationError(f"{path}: {place} {where}: {first['msg']}; found {found}.") from error
+        where = f" {place_of(first['loc'])}" if first["loc"] else ""
+        raise AnnotationError(f"{path}: {place}{where}: {first['msg']}; found {shown(first['input'])}.") from error
     except RecursionError:
         raise AnnotationError(f"{path}: {place}: it is nested too deeply.") from None
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: on one line, in at most 120 characters, whatever its size and depth."""
+    try:
+        return _shortened(_REPR.repr(value))
+    except ValueError:  # an integer of over 4,300 digits
+        return f"a very large {type(value).__name__}"
+
+
+def place_of(names: Iterable[Any]) -> str:
+    """The path of keys and indices to a value, as a message shows it."""
+    return _shortened(" / ".join(str(name) if str(name).isprintable() else repr(name) for name in names))
+
+
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 3, 100, 100
 
 
 def inside(root: Path, name: str) -> Path | None:
@@ -370,28 +429,33 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def locked(path: str | Path) -> Iterator[None]:
-    """Let one process at a time, and one thread, into the block. The lock is a file beside `path`."""
+def locked(path: str | Path, *, patience: float = math.inf) -> Iterator[None]:
+    """Let one process at a time, and one thread, into the block. The lock is a file beside `path`.
+
+    patience: s to wait for it. Raises FileError that names the process that has it still.
+    """
     make_folder(Path(path).parent)
     with _writing(path):
-        lock = _acquire(Path(path), waits=True)
+        lock = _acquire(Path(path), patience)
     try:
         yield
     finally:
         lock.release()
 
 
-def _acquire(path: Path, *, waits: bool) -> Any:
-    """The lock of a file. waits: until it is free; else FileError is raised when another process has it."""
+def _acquire(path: Path, patience: float) -> Any:
+    """The lock of a file, as `locked`."""
     from filelock import SoftFileLock, Timeout
 
     lock = SoftFileLock(path.with_name(f".{path.name[:200]}.lock"))
-    for timeout in itertools.repeat(3) if waits else (0, 3, 0):
+    until = time.monotonic() + patience
+    while True:
         _forget_unstated(Path(lock.lock_file))
+        left = until - time.monotonic()
         try:
-            lock.acquire(timeout=timeout)
+            lock.acquire(timeout=min(3.0, max(0.0, left)))
         except Timeout:
-            if not waits and lock.pid is not None:
+            if left < -3 or (left <= 0 and lock.pid is not None):  # a lock that was just made names nobody yet
                 break
         else:
             _forget_breaks(Path(lock.lock_file))
@@ -543,7 +607,7 @@ class LineFile:
         with _writing(self.path):
             make_folder(self.path.parent)
             clean(self.path.parent)
-            self._lock = _acquire(self.path, waits=False)
+            self._lock = _acquire(self.path, patience=0)
             try:
                 self._open()
                 _cut_truncated_line(self.path)

@@ -261,7 +261,7 @@ def load_base(folder: Path, **loading: Any) -> tuple[DuetForConditionalGeneratio
         drawn = torch.randn(2, config.text_config.hidden_size, generator=torch.Generator().manual_seed(seed))
         state[name] = drawn * config.text_config.initializer_range
     one_file = len({header.file for header in headers.values()}) == 1
-    with _no_bar() if one_file else nullcontext():
+    with no_bar() if one_file else nullcontext():
         model = DuetForConditionalGeneration.from_pretrained(
             None, config=config, state_dict=state, trust_remote_code=False, **loading
         )
@@ -269,8 +269,8 @@ def load_base(folder: Path, **loading: Any) -> tuple[DuetForConditionalGeneratio
 
 
 @contextmanager
-def _no_bar() -> Iterator[None]:
-    """Without transformers' progress bar: weights of one file are there in a second."""
+def no_bar() -> Iterator[None]:
+    """Without transformers' progress bar: weights of one file are read or written in a second."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:

@@ -35,7 +35,7 @@ def map_in_processes(
     others, finished = set(multiprocessing.active_children()), False
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
     try:
-        with _unnamed_main():
+        with without_script():
             results = pool.map(function, items, chunksize=chunk)
         yield from results
         finished = True
@@ -52,8 +52,10 @@ def map_in_processes(
 
 
 @contextmanager
-def _unnamed_main() -> Iterator[None]:
-    """Processes started in the block do not run this process's script: it may have no `__main__` guard."""
+def without_script() -> Iterator[None]:
+    """Processes started in the block do not run this process's script, which may lack a `__main__` guard: what they
+    need they import by name.
+    """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:

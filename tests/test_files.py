@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -327,3 +328,24 @@ def test_what_is_no_file_is_one_sentence(tmp_path):
 def test_names_that_lead_out(tmp_path, name):
     assert inside(tmp_path, name) is None
     assert inside(tmp_path, "b/../a") == tmp_path / "b/../a"
+
+
+def test_one_process_at_a_time(tmp_path):
+    target = tmp_path / "run"
+    told = rf"is being written by process {os.getpid()}: wait"
+    with locked(target), pytest.raises(FileError, match=told), locked(target, patience=0):
+        pass
+    with locked(target, patience=0):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_lock_of_a_killed_process_counts_for_nothing(tmp_path):
+    process = os.fork()
+    if not process:
+        with locked(tmp_path / "run"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(process, 0)
+    assert (tmp_path / ".run.lock").exists()
+    with locked(tmp_path / "run", patience=0):
+        pass

@@ -96,7 +96,7 @@ def narration_conversation(
             turns.pop()
         frames = clock.frames(time - now)
         middle = clock.ceil(sum(narration.timespan) / 2)
-        turns += _labelled_stream(frames, clock.frames(time - middle) + 1)
+        turns += _labelled_stream(frames, clock.frames(time - middle) + 1, max_frames)
         turns.append(TextTurn("assistant", narration.text, learn=narration.learn))
         now, said = time, narration.text
     return Conversation(truncate(turns, max_frames))
@@ -116,7 +116,7 @@ def magqa_conversation(item: MagqaItem, clock: Clock, *, rng: Random, max_frames
         if turn.timespan is not None and turn.role == "assistant":
             middle = clock.ceil(sum(turn.timespan) / 2)
             positive = clock.frames(clock.clip(turn.time) - middle) + 1
-        turns += _labelled_stream(frames, positive)
+        turns += _labelled_stream(frames, positive, max_frames)
         turns.append(TextTurn(turn.role, turn.content, learn=turn.learn))
         now = time
     return Conversation(truncate(turns, max_frames), first_frame=clock.frames(start))
@@ -124,20 +124,25 @@ def magqa_conversation(item: MagqaItem, clock: Clock, *, rng: Random, max_frames
 
 def grounding_conversation(item: GroundingItem, clock: Clock, *, template: str, max_frames: int) -> Conversation:
     """The query, then the whole video, its frames labelled relevant inside the spans."""
-    count = math.floor(clock.duration * clock.fps + EPSILON)
+    count = min(math.floor(clock.duration * clock.fps + EPSILON), max_frames)
     relevance = [0] * count
     for start, end in item.timestamps:
         first = math.floor(clock.clip(start) * clock.fps + EPSILON)
-        last = math.floor(clock.clip(end) * clock.fps + EPSILON)
+        last = min(math.floor(clock.clip(end) * clock.fps + EPSILON), count)
         relevance[first:last] = [1] * (last - first)
     query = TextTurn("user", template.replace("{query}", item.query))
-    return Conversation(truncate([query, StreamTurn(count, relevance=tuple(relevance))], max_frames))
+    return Conversation((query, StreamTurn(count, relevance=tuple(relevance))))
 
 
-def _labelled_stream(frames: int, positive: int) -> list[StreamTurn]:
-    """A stream turn labelled informative on its last `positive` frames; none for no frames."""
-    positive = max(0, min(positive, frames))
-    return [StreamTurn(frames, informative=(0,) * (frames - positive) + (1,) * positive)] if frames else []
+def _labelled_stream(frames: int, positive: int, max_frames: int) -> list[StreamTurn]:
+    """A stream turn labelled informative on its last `positive` frames; none for no frames.
+
+    It ends after `max_frames` + 1: `truncate` drops these anyway, and a video's duration may be given as days.
+    """
+    silent = frames - max(0, min(positive, frames))
+    kept = min(frames, max_frames + 1)
+    silent = min(silent, kept)
+    return [StreamTurn(kept, informative=(0,) * silent + (1,) * (kept - silent))] if frames else []
 
 
 def truncate(turns: Sequence[Turn], max_frames: int) -> tuple[Turn, ...]:

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 from tqdm import tqdm
 
+from mmduet.data.annotations import Name, NameInside, Number, Seconds, Whole
 from mmduet.errors import AnnotationError, VideoError
 from mmduet.files import LineFile, check_target, is_temporary, read_json, remove, validated, write_json
 from mmduet.video import read_metadata
@@ -26,12 +27,12 @@ SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
 class VideoInfo(BaseModel):
     """What is known of a video. duration: s. fps: mean source rate. size: bytes. mtime_ns: its time of change."""
 
-    duration: float = Field(gt=0, allow_inf_nan=False)
-    path: str | None = None
-    fps: float | None = None
-    frame_count: int | None = None
-    size: int | None = None
-    mtime_ns: int | None = None
+    duration: Annotated[Seconds, Field(gt=0)]
+    path: Name | None = None
+    fps: Annotated[Number, Field(ge=0)] | None = None
+    frame_count: Annotated[Number, Field(ge=0)] | None = None  # some writers count in floats
+    size: Annotated[Whole, Field(ge=0)] | None = None
+    mtime_ns: Whole | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def load_metadata(folder: str | Path, path: str | Path) -> Metadata:
     folder, path = Path(folder), Path(path)
     if not path.is_file():
         return scan_videos(folder, path)
-    videos = validated(path, dict[str, VideoInfo], read_json(path))
+    videos = validated(path, dict[NameInside, VideoInfo], read_json(path))
     if all(info.mtime_ns is None for info in videos.values()):
         return Metadata(videos, {})
     changed = any(_stamp(folder / name) not in (None, (info.size, info.mtime_ns)) for name, info in videos.items())

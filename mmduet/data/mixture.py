@@ -4,11 +4,12 @@ Each entry is `{dataset_cls, video_root, anno_file, metadata_path, frame_fps?, m
 published. A metadata file that is missing is made by a scan of the videos.
 """
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.data import Dataset
@@ -16,6 +17,9 @@ from torch.utils.data import Dataset
 from mmduet.data.annotations import (
     GroundingItem,
     MagqaItem,
+    Name,
+    Number,
+    Whole,
     check_times,
     read_annotations,
 )
@@ -30,13 +34,14 @@ from mmduet.data.conversations import (
 from mmduet.data.metadata import Metadata, load_metadata
 from mmduet.data.templates import Templates
 from mmduet.errors import AnnotationError, DuetError
-from mmduet.files import inside, read_json, validated
+from mmduet.files import inside, place_of, read_json, validated
 
 KINDS = {
     "DenseVideoCaptioningStreamDataset": "narration",
     "MAGQAStreamDataset": "magqa",
     "GroundingStreamDataset": "grounding",
 }
+MAX_FPS, MAX_FRAMES = 240, 100_000
 ANY_FOLDER = "_"  # stands for the mixture's own folder where a path may go up by one
 
 
@@ -45,11 +50,11 @@ class MixtureEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     dataset_cls: Literal[*KINDS]  # type: ignore[valid-type]
-    video_root: str
-    anno_file: str
-    metadata_path: str
-    frame_fps: float = Field(2.0, gt=0)
-    max_num_frames: int = Field(128, gt=0)
+    video_root: Name
+    anno_file: Name
+    metadata_path: Name
+    frame_fps: Annotated[Number, Field(gt=0, le=MAX_FPS)] = 2.0
+    max_num_frames: Annotated[Whole, Field(gt=0, le=MAX_FRAMES)] = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +72,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A training conversation and where its frames come from."""
+    """A training conversation and where its frames come from. drawn: the epoch and index that it was drawn for."""
 
     kind: str
     video: Path
     fps: float
     conversation: Conversation
     entry: str
+    drawn: tuple[int, int]
 
 
 class MixtureDataset(Dataset):
@@ -82,9 +88,9 @@ class MixtureDataset(Dataset):
     `dataset[index]` is a conversation as drawn in epoch 0, `dataset[epoch, index]` in another: the wording and the
     frames before a question are drawn from (seed, epoch, index) alone, so any number of workers draws the same.
 
-    videos: keep the first so many videos, None for all. root: what relative paths of the mixture start from and may
-    not leave (the published mixture's: the folder that holds datasets/); None: they start from the mixture's folder
-    and stay in the one above, as in NAME/annotations beside NAME/videos. broken: what is done about a video that
+    videos: keep the first so many videos, None for all. root: what relative paths of the mixture start from, and no
+    path may leave (the published mixture's: the folder that holds datasets/); None: they start from the mixture's
+    folder and stay in the one above, as in NAME/annotations beside NAME/videos. broken: what is done about a video that
     the metadata does not list, or whose annotations begin past its end.
 
     Raises AnnotationError for a broken file, a path that leaves its root, or what `broken` stops at.
@@ -121,7 +127,7 @@ class MixtureDataset(Dataset):
             conversation = _converse(source, Clock(source.fps, source.duration), rng, self.templates)
         except DuetError as error:
             raise AnnotationError(f"{self.path}: entry {source.entry}: {error}") from error
-        return Example(source.kind, source.video, source.fps, conversation, source.entry)
+        return Example(source.kind, source.video, source.fps, conversation, source.entry, (epoch, index))
 
     def lengths(self) -> list[int]:
         """Frames of each conversation as drawn in epoch 0."""
@@ -131,7 +137,7 @@ class MixtureDataset(Dataset):
         """See that every video is there; one that is not goes to `broken`."""
         first = {source.video: source.entry for source in reversed(self.sources)}
         for video, entry in first.items():
-            if not video.is_file():
+            if not os.path.isfile(video):
                 error = f"{self.path}: entry {entry} is about {video}, which does not exist: check the mixture's "
                 broken.add(video, AnnotationError(error + "video_root, get the video, or remove the entry."))
 
@@ -165,13 +171,16 @@ class _EntryPaths:
 
 
 def _entry_paths(mixture: Path, index: int, entry: MixtureEntry, root: Path | None) -> _EntryPaths:
-    """The entry's paths; AnnotationError for a relative one that leaves its root."""
+    """The entry's paths; AnnotationError for one that leads out of its root."""
     start, limit = (root, root) if root is not None else (mixture.parent, mixture.parent / "..")
     found = {}
     for name in _EntryPaths.__slots__:
         text = getattr(entry, name)
-        within = text if root is not None else f"{ANY_FOLDER}/{text}"
-        if not Path(text).is_absolute() and inside(limit, within) is None:
+        if Path(text).is_absolute():
+            stays = Path(os.path.normpath(text)).is_relative_to(os.path.abspath(limit))
+        else:
+            stays = inside(limit, text if root is not None else f"{ANY_FOLDER}/{text}") is not None
+        if not stays:
             raise AnnotationError(
                 f"{mixture}: entry {index}, {name} {text!r} leads out of {limit.resolve()}: move the files there, or "
                 "give another root."
@@ -220,10 +229,10 @@ def _entries(kind: str, annotations):
     if kind == "narration":
         for video, by_id in annotations.items():
             for key, narrations in by_id.items():
-                yield video, f"{video}/{key}", narrations
+                yield video, place_of([f"{video}/{key}"]), narrations
     else:
         for index, item in enumerate(annotations):
-            yield item.video_uid, f"{index} ({item.video_uid})", item
+            yield item.video_uid, f"{index} ({place_of([item.video_uid])})", item
 
 
 def _starts(annotation) -> dict[str, float]:

@@ -13,20 +13,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import av
 import numpy as np
 from PIL import Image
+from pydantic import BaseModel, Field
 from tqdm import tqdm
 
+from mmduet.data.annotations import Whole
 from mmduet.data.concepts import CONCEPTS, Concept
 from mmduet.errors import AnnotationError, FileError
-from mmduet.files import clean, is_temporary, read_json, replacing, write_file, write_json
+from mmduet.files import clean, is_temporary, read_json, replacing, validated, write_file, write_json
 from mmduet.workers import map_in_processes
 
 VERSION = 3  # goes up when the same seed makes other clips
 SPLITS = ("train", "val", "test")
+MAX_CLIPS = 100_000  # of a split: their names have five digits
 WIDTH, HEIGHT, RATE = 320, 240, 12  # pixels, pixels, frames a second
 STEP = RATE // 2  # source frames between two moments at which a scene may begin
 REACTION = 1.5  # s after a scene's start at which its caption is said
@@ -111,22 +114,27 @@ def make_scenes(
     return folder
 
 
+class _Manifest(BaseModel):
+    seed: Annotated[Whole, Field(ge=0)]
+    version: Whole
+    clips: dict[Literal[SPLITS], Annotated[Whole, Field(ge=0, le=MAX_CLIPS)]]  # type: ignore[valid-type]
+
+
 def _read_manifest(folder: Path, seed: int) -> dict[str, Any]:
     path = folder / "scenes.json"
     if not path.is_file():
         _check_empty(folder)
         return {"clips": {}}
     try:
-        manifest = read_json(path)
-        found, wanted = (manifest["seed"], manifest["version"]), (seed, VERSION)
-        clips = {split: int(manifest["clips"].get(split, 0)) for split in SPLITS}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AnnotationError(f"{path} is damaged ({error!r}): remove {folder}, and it is made anew.") from error
+        manifest = validated(path, _Manifest, read_json(path), place="field")
+    except AnnotationError as error:
+        raise AnnotationError(f"{path} is damaged: remove {folder}, and it is made anew. ({error})") from error
+    found, wanted = (manifest.seed, manifest.version), (seed, VERSION)
     if found != wanted:
         raise AnnotationError(
             f"{folder} was made with (seed, version) {found}, {wanted} is asked for: choose another root, or remove it."
         )
-    return {"clips": clips}
+    return {"clips": dict(manifest.clips)}
 
 
 def _check_empty(folder: Path) -> None:

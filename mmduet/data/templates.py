@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from mmduet.data.annotations import Text
 from mmduet.data.conversations import GROUNDING_TEMPLATES, NARRATION_INSTRUCTIONS
-from mmduet.errors import AnnotationError
-from mmduet.files import validated
+from mmduet.files import read_yaml, validated
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,8 @@ def _with_query(text: str) -> str:
 
 class _TemplateFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    narration: list[Annotated[str, AfterValidator(_with_words)]] = []
-    grounding: list[Annotated[str, AfterValidator(_with_query)]] = []
+    narration: list[Annotated[Text, AfterValidator(_with_words)]] = []
+    grounding: list[Annotated[Text, AfterValidator(_with_query)]] = []
 
 
 def read_templates(path: str | Path) -> Templates:
@@ -43,11 +42,6 @@ def read_templates(path: str | Path) -> Templates:
 
     Raises AnnotationError naming the file and the entry.
     """
-    try:
-        written = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AnnotationError(f"{path} does not exist: check the path of the templates.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"{path} is no readable YAML: {' '.join(str(error).split())}.") from error
-    more = validated(path, _TemplateFile, written or {})
+    written = read_yaml(path)
+    more = validated(path, _TemplateFile, {} if written is None else written)
     return Templates(NARRATION_INSTRUCTIONS + tuple(more.narration), GROUNDING_TEMPLATES + tuple(more.grounding))

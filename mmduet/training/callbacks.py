@@ -1,15 +1,15 @@
 """What happens beside the steps: a progress bar, free memory given back, a stop when the process is asked to."""
 
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from contextlib import AbstractContextManager
 
 import torch
 import torch.distributed as dist
 from tqdm import tqdm
 from transformers import TrainerCallback
 
+from mmduet.interrupts import handling
 from mmduet.memory import return_memory
 
 TRIM_EVERY = 16  # steps
@@ -60,27 +60,28 @@ class LastLook(TrainerCallback):
 
 
 class StopWhenAsked(TrainerCallback):
-    """After SIGTERM the step is finished, a checkpoint written, and training ends.
+    """After SIGTERM or Ctrl-C the step is finished, a checkpoint written, and training ends; after a second Ctrl-C it
+    ends at once.
 
-    asked: whether the signal came, to any of the processes.
+    asked: whether a signal came, to any of the processes. interrupted: whether Ctrl-C came to this one.
     """
 
     def __init__(self):
-        self.asked = False
+        self.asked = self.interrupted = False
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take SIGTERM for this; afterwards it means what it meant before. In a thread it cannot be taken."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGTERM, self._hear)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    def listening(self) -> AbstractContextManager[None]:
+        """Take the signals within. Where Ctrl-C is ignored, or something else than an interrupt, it stays so."""
+        heard = {signal.SIGTERM: self._hear}
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            heard[signal.SIGINT] = self._hear
+        return handling(heard)
 
     def _hear(self, signum, frame):
+        if signum == signal.SIGINT:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+            print("stopping after this step, with a checkpoint; interrupt again to stop at once", file=sys.stderr)
         self.asked = True
 
     def on_step_end(self, args, state, control, **kwargs):

@@ -9,8 +9,23 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from mmduet.data.annotations import Number
 from mmduet.errors import AnnotationError, CheckpointError, DuetError, FileError
-from mmduet.files import MANIFEST, check_target, clean, is_complete, read_json, remove, validated, write_json
+from mmduet.files import (
+    MANIFEST,
+    check_target,
+    clean,
+    is_complete,
+    place_of,
+    read_json,
+    remove,
+    shown,
+    validated,
+    write_json,
+)
+from mmduet.training.resuming import newest_sound
 
 STATE = "run.json"
 ASIDE = ".checkpoint-being-written"
@@ -46,17 +61,17 @@ def find_start(output: Path, identity: dict[str, Any], *, resume: bool) -> Path 
     remove(output / ASIDE)  # of a run that was killed while it wrote
     clean(output)
     _check_ours(output)
-    found = checkpoints(output)
-    if not found:
+    newest = newest_sound(checkpoints(output))
+    if newest is None:
         return None
     if not resume:
         raise DuetError(
-            f"{output} holds {found[-1].name} of an earlier run: go on from it with resume, give another output, or "
+            f"{output} holds {newest.name} of an earlier run: go on from it with resume, give another output, or "
             "remove it."
         )
-    begun = read_run(output).get("identity", {})
+    begun = read_run(output).identity
     differing = [
-        f"{name} was {begun.get(name)!r}, is {identity.get(name)!r}"
+        f"{place_of([name])} was {shown(begun.get(name))}, is {shown(identity.get(name))}"
         for name in sorted({*begun, *identity})
         if begun.get(name) != identity.get(name)
     ]
@@ -64,7 +79,7 @@ def find_start(output: Path, identity: dict[str, Any], *, resume: bool) -> Path 
         raise DuetError(
             f"{output} was begun otherwise ({'; '.join(differing)}): go on with what it was, or give another output."
         )
-    return found[-1]
+    return newest
 
 
 def _check_ours(output: Path) -> None:
@@ -81,13 +96,28 @@ def _check_ours(output: Path) -> None:
         raise FileError(f"{output} holds {names[0].name}, which no training run wrote: give another output.")
 
 
-def read_run(output: Path) -> dict[str, Any]:
+class Run(BaseModel):
+    """What a run is. identity: what it must agree with to resume. alignment: losses of its first stage."""
+
+    identity: dict[str, Any]
+    alignment: list[Number]
+
+
+def read_run(output: Path) -> Run:
     """What was stated about the run of a folder."""
     path = output / STATE
     try:
-        return validated(path, dict[str, Any], read_json(path))
+        return validated(path, Run, read_json(path), place="field")
     except AnnotationError as error:
-        raise CheckpointError(f"{error} Or give another output.") from error
+        raise CheckpointError(f"{error} Give another output.") from error
+
+
+def kept(output: Path) -> str:
+    """What a run that was stopped left to resume from, as a sentence's end."""
+    found = checkpoints(output)
+    if not found:
+        return f"no checkpoint is in {output} yet, so the same command begins again"
+    return f"{found[-1].name} is kept in {output}, and the same command resumes from it"
 
 
 def state_run(output: Path, identity: dict[str, Any], alignment: list[float]) -> None:

@@ -1,31 +1,42 @@
 """TrainingConfig: a training run in a YAML file, and the run itself; what `mmduet train` does."""
 
+import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
 from accelerate import PartialState
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from mmduet.checkpoints import load_duet
+from mmduet.data.annotations import Name, Number, Whole
 from mmduet.data.broken import BrokenVideos
 from mmduet.data.features import FeatureStore
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.templates import read_templates
 from mmduet.errors import DuetError
-from mmduet.training.recipe import Recipe, explain
+from mmduet.files import read_yaml
+from mmduet.training.loading import end_with_launcher
+from mmduet.training.recipe import Count, Recipe, explain
 from mmduet.training.run import TrainingResult, train
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+_NAME = TypeAdapter(Name)
+
+
+def _checked_path(value: Any) -> Path:
+    return Path(_NAME.validate_python(str(value) if isinstance(value, Path) else value))
+
+
+File = Annotated[Path, BeforeValidator(_checked_path)]
 
 
 class ModelPart(BaseModel):
     """base: a preset, folder or hub id. dtype: of the frozen weights. attn_implementation: as in `load_duet`."""
 
     model_config = ConfigDict(extra="forbid")
-    base: str
+    base: Name
     dtype: Literal["float32", "bfloat16"] = "float32"
-    attn_implementation: str | None = None
+    attn_implementation: Name | None = None
 
 
 class DataPart(BaseModel):
@@ -36,22 +47,22 @@ class DataPart(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
-    train: Path
-    validation: Path | None = None
-    root: Path | None = None
-    train_videos: Annotated[int, Field(ge=1)] | None = None
-    validation_videos: Annotated[int, Field(ge=1)] | None = None
-    templates: Path | None = None
+    train: File
+    validation: File | None = None
+    root: File | None = None
+    train_videos: Count | None = None
+    validation_videos: Count | None = None
+    templates: File | None = None
     broken_videos: Literal["stop", "skip"] = "stop"
-    broken_limit: int = Field(0, ge=0)
+    broken_limit: Annotated[Whole, Field(ge=0)] = 0
 
 
 class FeaturesPart(BaseModel):
     """folder: where vision features are kept. limit_gb: how large it may grow, null for what the disk has."""
 
     model_config = ConfigDict(extra="forbid")
-    folder: Path
-    limit_gb: Annotated[float, Field(gt=0)] | None = None
+    folder: File
+    limit_gb: Annotated[Number, Field(gt=0)] | None = None
 
 
 class TrainingConfig(BaseModel):
@@ -60,7 +71,7 @@ class TrainingConfig(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
-    output: Path
+    output: File
     model: ModelPart
     data: DataPart
     features: FeaturesPart | None = None
@@ -70,10 +81,9 @@ class TrainingConfig(BaseModel):
 def find_config(name: str | Path) -> Path:
     """A file, or one of those that ship, by its name. Raises DuetError when there is neither."""
     path, shipped = Path(name), CONFIGS / f"{name}.yaml"
-    if path.is_file():
-        return path
-    if shipped.is_file():
-        return shipped
+    for file in (path, shipped):
+        if os.path.isfile(file):
+            return file
     known = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml") if not path.stem.startswith("accelerate")))
     raise DuetError(f"{name} is no file and no config that ships ({known}): give one of them.")
 
@@ -81,10 +91,7 @@ def find_config(name: str | Path) -> Path:
 def read_config(name: str | Path) -> TrainingConfig:
     """Read and check a config. Raises DuetError naming the file, the field and what is known or allowed there."""
     path = find_config(name)
-    try:
-        written = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DuetError(f"{path} is no readable YAML: {' '.join(str(error).split())}.") from error
+    written = read_yaml(path)
     try:
         return TrainingConfig.model_validate(written)
     except ValidationError as error:
@@ -92,12 +99,14 @@ def read_config(name: str | Path) -> TrainingConfig:
 
 
 def run_config(config: TrainingConfig) -> TrainingResult:
-    """The run, gone on with from its newest whole checkpoint if it was begun. Raises DuetError as its parts do."""
+    """The run, gone on with from its newest sound checkpoint if it was begun. Raises DuetError as its parts do."""
     import torch
 
     # without an accelerator, processes that were launched are processes on the CPU
     state, data = PartialState(cpu=not torch.accelerator.is_available()), config.data
     broken = BrokenVideos(data.broken_videos, limit=data.broken_limit, report=config.output / "broken_videos.json")
+    if state.num_processes > 1:
+        end_with_launcher()
     with state.main_process_first():  # it makes the metadata that is missing
         train_set = _dataset(config, data.train, data.train_videos, broken)
         val_set = _dataset(config, data.validation, data.validation_videos, broken) if data.validation else None

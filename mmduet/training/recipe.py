@@ -4,10 +4,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from mmduet.data.annotations import Flag, Number, Whole
 from mmduet.errors import DuetError
+from mmduet.files import place_of, shown
 
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+MANY = 1_000_000_000
+Rate = Annotated[Number, Field(gt=0)]
+Weight = Annotated[Number, Field(ge=0)]
+Share = Annotated[Number, Field(ge=0, lt=1)]
+Count = Annotated[Whole, Field(ge=1, le=MANY)]
 UNRELATED = ("eval_every", "save_every", "keep_checkpoints", "log_every", "workers", "tensorboard", "best_by")
 
 MEASURED = ("loss", "lm_loss", "video_loss", "token_accuracy", "informative_auc", "relevance_auc")
@@ -28,9 +33,9 @@ class Lora(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
-    r: Count = 16
+    r: Annotated[Whole, Field(ge=1, le=4096)] = 16
     alpha: Rate = 32
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    dropout: Share = 0.05
 
 
 class Recipe(BaseModel):
@@ -59,32 +64,32 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     steps: Count | None = None
-    epochs: Rate | None = None
-    align_iterations: int = Field(400, ge=0)
+    epochs: Annotated[Rate, Field(le=1_000_000)] | None = None
+    align_iterations: Annotated[Whole, Field(ge=0, le=MANY)] = 400
     lora: Lora = Lora()
     learning_rate: Rate = 4e-4
     projector_learning_rate: Rate = 1e-4
     head_learning_rate: Rate = 1e-3
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: Weight = 0.0
     max_grad_norm: Rate = 1.0
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    warmup: float = Field(0.05, ge=0, lt=1)
-    batch_size: Count = 4
-    accumulation: Count = 1
-    group_by_length: bool = True
+    warmup: Share = 0.05
+    batch_size: Annotated[Count, Field(le=65_536)] = 4
+    accumulation: Annotated[Count, Field(le=65_536)] = 1
+    group_by_length: Flag = True
     loss_mean: Literal["step", "example"] = "step"
-    video_loss_weight: float = Field(1.0, ge=0)
-    bf16: bool = False
-    tf32: bool = False
-    gradient_checkpointing: bool = False
-    workers: int = Field(0, ge=0)
+    video_loss_weight: Weight = 1.0
+    bf16: Flag = False
+    tf32: Flag = False
+    gradient_checkpointing: Flag = False
+    workers: Annotated[Whole, Field(ge=0, le=256)] = 0
     eval_every: Count = 100
     save_every: Count | None = None
     keep_checkpoints: Count = 2
     log_every: Count = 10
     best_by: Annotated[str, AfterValidator(_measured)] | None = None
-    tensorboard: bool = False
-    seed: int = 0
+    tensorboard: Flag = False
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -119,14 +124,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first mistake in one sentence; an unknown field with the known ones."""
     first = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")  # the cause of a missing one
     *above, name = first["loc"] or ("",)
-    place = ".".join(map(str, first["loc"])) or "the whole"
+    place = ".".join(place_of([part]) for part in first["loc"]) or "the whole"
     if first["type"] == "extra_forbidden":
         known = _fields(model, [str(part) for part in above])
-        return f"{place}: unknown field {name!r}; known are {', '.join(known)}."
+        return f"{place}: unknown field {shown(name)}; known are {', '.join(known)}."
     if first["type"] == "missing":
         return f"{place}: missing; it has no default, so give it."
-    found = repr(first.get("input"))
-    found = f"; found {found}" if len(found) < 100 and first["loc"] else ""
+    found = f"; found {shown(first['input'])}" if first["loc"] else ""
     return f"{place}: {first['msg'].removeprefix('Value error, ')}{found}."
 
 

@@ -21,6 +21,7 @@ from mmduet.data.collator import Collator
 from mmduet.data.features import FeatureStore, tower_features
 from mmduet.data.mixture import MixtureDataset
 from mmduet.errors import DuetError
+from mmduet.files import locked
 from mmduet.memory import peak_memory
 from mmduet.model import HEAD_NAMES, DuetForConditionalGeneration
 from mmduet.processing import DuetProcessor
@@ -32,6 +33,7 @@ from mmduet.training.recipe import Recipe, make_recipe
 from mmduet.training.trainer import DuetTrainer
 
 LORA_TARGETS = r".*language_model\..*(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)$"
+PATIENCE = 5.0  # s: processes whose launcher was killed take so long to end
 TRAINED_IN_FULL = ["projector", *HEAD_NAMES]
 
 
@@ -106,14 +108,15 @@ def train(
 
     val_set: what is measured while training; None: nothing is. features: where vision features are kept; None: every
     step decodes its videos and runs the vision tower. base: the name that `load_duet` finds the base model by, kept in
-    the adapter. resume: go on from the newest whole checkpoint in `output`, if there is one; then the losses are those
+    the adapter. resume: go on from the newest sound checkpoint in `output`, if there is one; then the losses are those
     of a run that was never interrupted. broken: what is done about videos that cannot be used (None: stop). recipe:
     fields of `Recipe`.
 
-    Under `accelerate launch` the processes share each step. SIGTERM ends the run after the step, with a checkpoint.
+    Under `accelerate launch` the processes share each step. SIGTERM ends the run after the step, with a checkpoint;
+    so does an interrupt (Ctrl-C), which then raises KeyboardInterrupt.
 
     Raises DuetError for a recipe or data that will not do, a loss that is no number any more, with the conversations
-    of its batch, and when `output` holds another run's checkpoints.
+    of its batch, and when `output` holds another run's checkpoints; FileError when another run is writing there.
     """
     started, output = time.monotonic(), Path(output)
     settings, state = make_recipe(**recipe), PartialState(cpu=model.device.type == "cpu")
@@ -125,31 +128,26 @@ def train(
         raise DuetError(f"best_by={settings.best_by!r} needs a validation set: give one, or leave best_by out.")
     total = settings.total_steps(len(train_set), state.num_processes)
     identity = _identity(settings, base, train_set, state.num_processes)
-    with state.main_process_first():
-        start = find_start(output, identity, resume=resume)
-    set_seed(settings.seed)
-    if start is None:
-        alignment = _align(model, processor, train_set, features, settings)
-        if state.is_main_process:
-            state_run(output, identity, alignment)
-    else:
-        alignment = read_run(output)["alignment"]
-    set_seed(settings.seed)
-    stop = StopWhenAsked()
-    trainer = DuetTrainer(
-        model=add_lora(model, **settings.lora.model_dump()),
-        args=_arguments(settings, output, total, val_set is not None, model.device.type),
-        train_dataset=train_set, eval_dataset=val_set, data_collator=Collator(processor, features),
-        callbacks=[LastLook(), stop, Progress(), ReturnMemory(), *callbacks],
-        recipe=settings, adapter=output / "adapter", base=base,
-    )  # fmt: skip
-    if settings.tensorboard and state.is_main_process:
-        trainer.add_callback(_tensorboard(output))
-    with cheap_bfloat16(cast(PeftModel, trainer.model)) if settings.bf16 else nullcontext():
-        history = _run(trainer, start, total, stop)
-    if settings.best_by is None or val_set is None or trainer.state.best_metric is None:
-        trainer.save_adapter()
-    best = trainer.state.best_metric
+    with locked(output, patience=PATIENCE) if state.is_main_process else nullcontext():
+        with state.main_process_first():
+            start = find_start(output, identity, resume=resume)
+        alignment = _first_stage(model, processor, train_set, features, settings, output, identity, start)
+        stop = StopWhenAsked()
+        set_seed(settings.seed)
+        trainer = DuetTrainer(
+            model=add_lora(model, **settings.lora.model_dump()),
+            args=_arguments(settings, output, total, val_set is not None, model.device.type),
+            train_dataset=train_set, eval_dataset=val_set, data_collator=Collator(processor, features),
+            callbacks=[LastLook(), stop, Progress(), ReturnMemory(), *callbacks],
+            recipe=settings, adapter=output / "adapter", base=base,
+        )  # fmt: skip
+        if settings.tensorboard and state.is_main_process:
+            trainer.add_callback(_tensorboard(output))
+        with cheap_bfloat16(cast(PeftModel, trainer.model)) if settings.bf16 else nullcontext():
+            history = _run(trainer, start, total, stop)
+        best = trainer.state.best_metric
+        if settings.best_by is None or val_set is None or best is None:
+            trainer.save_adapter()
     return TrainingResult(
         trainer.adapter, history, alignment, time.monotonic() - started, trainer.state.global_step, total, stop.asked,
         (settings.best_by, best) if settings.best_by and best is not None else None, peak_memory(model.device) / 1000,
@@ -177,6 +175,17 @@ def _identity(settings: Recipe, base: str, train_set: MixtureDataset, processes:
     return recipe | {"base": base, "conversations": len(train_set), "data_seed": train_set.seed}
 
 
+def _first_stage(model, processor, train_set, features, settings, output, identity, start) -> list[float]:
+    """Align the projector and state the run, or, where it was begun, read what that gave."""
+    if start is not None:
+        return read_run(output).alignment
+    set_seed(settings.seed)
+    alignment = _align(model, processor, train_set, features, settings)
+    if PartialState().is_main_process:
+        state_run(output, identity, alignment)
+    return alignment
+
+
 def _align(model, processor, train_set, features: FeatureStore | None, settings: Recipe) -> list[float]:
     """Stage one; the pairs are let go again before the language model needs the memory."""
     if not settings.align_iterations:
@@ -200,8 +209,7 @@ def _arguments(settings: Recipe, output: Path, total: int, evaluates: bool, devi
         logging_steps=min(settings.log_every, max(1, total // 10)),
         save_strategy="steps" if saves else "no", save_steps=settings.save_every or 500,
         report_to="none", remove_unused_columns=False, disable_tqdm=True,
-        label_names=["labels"], dataloader_drop_last=True, dataloader_pin_memory=False,
-        dataloader_num_workers=settings.workers, dataloader_persistent_workers=settings.workers > 0,
+        label_names=["labels"], dataloader_drop_last=True,
         ddp_find_unused_parameters=False,
     )  # fmt: skip
 
@@ -216,13 +224,14 @@ def _tensorboard(output: Path) -> TrainerCallback:
 
 
 class _GoOn(TrainerCallback):
-    """A run that goes on sums up figures from where it stood."""
+    """A run that goes on sums up figures from where it stood, and logs, evaluates and saves as its recipe says."""
 
     def __init__(self, trainer: DuetTrainer, start: Path):
         self.trainer, self.start = trainer, start
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.trainer.restore_window(self.start)
+        state.compute_steps(args, state.max_steps)  # the recipe's, which may have changed
 
 
 def _run(trainer: DuetTrainer, start: Path | None, total: int, stop: StopWhenAsked) -> list[dict[str, Any]]:
@@ -236,4 +245,6 @@ def _run(trainer: DuetTrainer, start: Path | None, total: int, stop: StopWhenAsk
             trainer.add_callback(_GoOn(trainer, start))
         with stop.listening():
             trainer.train(resume_from_checkpoint=None if start is None else str(start))
+        if stop.interrupted:
+            raise KeyboardInterrupt
     return trainer.state.log_history

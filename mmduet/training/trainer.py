@@ -1,10 +1,10 @@
 """DuetTrainer: transformers' Trainer with both losses, rates by part, exact checkpoints and AUC in evaluation."""
 
-import json
 import math
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 import torch
@@ -23,7 +23,9 @@ from mmduet.errors import DuetError
 from mmduet.files import make_folder, publish_folder, remove, write_json, writing
 from mmduet.model import IGNORE
 from mmduet.training.checkpointing import ASIDE, keep_newest
+from mmduet.training.loading import loading, make_loader
 from mmduet.training.recipe import Recipe
+from mmduet.training.resuming import WINDOW, read_window, reading
 from mmduet.training.teacher_forcing import TeacherForced, teacher_force
 
 # a folder datasets/ in the working directory, where videos are often kept, looks to Trainer like the package
@@ -31,7 +33,6 @@ _datasets = find_spec("datasets")
 if _datasets is not None and _datasets.origin is None:
     transformers.trainer.is_datasets_available = lambda: False
 
-WINDOW = "window.json"  # in a checkpoint: what was summed since figures were last logged
 PARTS = ("lm_loss", "video_loss")
 
 
@@ -63,13 +64,21 @@ class DuetTrainer(Trainer):
         self.sampler = GroupedSampler(lengths, at_once, seed=self.args.seed)
         return self.sampler
 
+    def get_train_dataloader(self) -> DataLoader:
+        loader = make_loader(
+            self.train_dataset, workers=self.recipe.workers, batch_size=self.args.per_device_train_batch_size,
+            sampler=self._get_train_sampler(), collate_fn=self.data_collator,
+        )  # fmt: skip
+        return cast(DataLoader, self.accelerator.prepare(loader))
+
     def _run_epoch(self, model, epoch, *args, **kwargs):
         cast(GroupedSampler, self.sampler).set_epoch(epoch)  # accelerate does not reach it in a run that goes on
         return super()._run_epoch(model, epoch, *args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """A step's batches, each told what its sums are divided by."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        with loading():
+            batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self.step_examples = [example for batch in batches for example in batch["examples"]]
         counts = [_label_counts(batch).to(device) for batch in batches]  # each [B, 2]
         totals = torch.stack([torch.cat(counts).sum(0), _examples_of(counts)])
@@ -85,6 +94,7 @@ class DuetTrainer(Trainer):
     # losses
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        self._seed_dropout(inputs["examples"])
         output = model(**model_inputs(inputs))
         loss = output.lm_loss + self.recipe.video_loss_weight * output.video_loss
         if not torch.isfinite(loss):
@@ -93,6 +103,11 @@ class DuetTrainer(Trainer):
         shares = self.accelerator.num_processes
         self.window[:, 0] += torch.stack([output[name].detach() for name in PARTS]).cpu() * shares
         return (loss * shares, output) if return_outputs else loss * shares
+
+    def _seed_dropout(self, examples: Sequence[Example]) -> None:
+        """What is dropped depends on the seed and the batch's samples alone: not on processes, nor on a resume."""
+        drawn = [example.drawn for example in examples]
+        torch.manual_seed(Random(f"{self.args.seed}/{drawn}").getrandbits(63))
 
     def _clip_grad_norm(self, model):
         norm = super()._clip_grad_norm(model)
@@ -182,6 +197,20 @@ class DuetTrainer(Trainer):
             # else PEFT asks a hub about the embeddings
             wrapped.save_pretrained(output_dir, state_dict=state_dict, save_embedding_layers=False)
 
+    def _save_rng_state(self, output_dir):
+        """Nothing to keep: see `_seed_dropout`."""
+
+    def _load_rng_state(self, checkpoint):
+        """Nothing to restore."""
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        with reading(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        with reading(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
     def _get_output_dir(self, trial):
         return self._run_dir or super()._get_output_dir(trial)
 
@@ -215,10 +244,10 @@ class DuetTrainer(Trainer):
 
     def restore_window(self, checkpoint: Path) -> None:
         """Go on summing where the checkpoint's run stood between two logged figures."""
-        window = json.loads((checkpoint / WINDOW).read_text())
-        self.window = torch.tensor(window["parts"], dtype=torch.float64)
-        self._tr_loss = torch.tensor(window["loss"], device=self.args.device)
-        self._globalstep_last_logged = window["logged"]
+        window = read_window(checkpoint)
+        self.window = torch.tensor(window.parts, dtype=torch.float64)
+        self._tr_loss = torch.tensor(window.loss, device=self.args.device)
+        self._globalstep_last_logged = window.logged
 
 
 def _label_counts(batch: dict[str, Any]) -> torch.Tensor:

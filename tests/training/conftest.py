@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+import yaml
 from transformers import TrainerCallback
 
 from mmduet.checkpoints import build_tiny
@@ -52,6 +53,25 @@ def short(setting, tmp_path):
         return train(model, processor, *sets, given.pop("features", setting[4]), **given)
 
     return run
+
+
+@pytest.fixture
+def write_config(scenes, feature_folder, tmp_path):
+    """Write a config of a short run; returns its path."""
+
+    def write(name, **recipe):
+        annotations = scenes / "annotations"
+        content = {
+            "output": str(tmp_path / name),
+            "model": {"base": "tiny"},
+            "data": {"train": str(annotations / "train_mixture.json")},
+            "features": {"folder": str(feature_folder)},
+            "recipe": SHORT | recipe,
+        }
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+        return tmp_path / f"{name}.yaml"
+
+    return write
 
 
 def losses(result) -> list[float]:

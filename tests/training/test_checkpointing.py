@@ -9,7 +9,6 @@ import time
 from functools import partial
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from mmduet.cli import app
@@ -18,7 +17,7 @@ from mmduet.files import publish_folder
 from mmduet.training import checkpointing, train
 from mmduet.training.checkpointing import checkpoints, find_start, keep_newest, state_run, step_of
 from mmduet.training.config import read_config, run_config
-from tests.training.conftest import SHORT, Terminate, losses
+from tests.training.conftest import Terminate, losses
 
 
 def write_checkpoint(output, step, content="weights"):
@@ -127,25 +126,6 @@ def test_another_run_is_not_gone_on_with(short):
         short(save_every=3)
 
 
-@pytest.fixture
-def write_config(scenes, feature_folder, tmp_path):
-    """Write a config of a short run; returns its path."""
-
-    def write(name, **recipe):
-        annotations = scenes / "annotations"
-        content = {
-            "output": str(tmp_path / name),
-            "model": {"base": "tiny"},
-            "data": {"train": str(annotations / "train_mixture.json")},
-            "features": {"folder": str(feature_folder)},
-            "recipe": SHORT | recipe,
-        }
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
-        return tmp_path / f"{name}.yaml"
-
-    return write
-
-
 def environment():
     return os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -156,8 +136,9 @@ def logged(output):
     return [row["loss"] for row in state["log_history"] if "loss" in row]
 
 
-def test_sigkill_at_any_moment(write_config, tmp_path):
-    settings = {"steps": 40, "save_every": 3}
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sigkill_at_any_moment(write_config, tmp_path, workers):
+    settings = {"steps": 40, "save_every": 3, "workers": workers}
     whole = run_config(read_config(write_config("whole", **settings)))
     config, output = write_config("killed", **settings), tmp_path / "killed"
     process = subprocess.Popen([sys.executable, "-m", "mmduet", "train", config], env=environment())
@@ -172,6 +153,7 @@ def test_sigkill_at_any_moment(write_config, tmp_path):
     assert 0 < done < 40, "else nothing was interrupted"
     went_on = run_config(read_config(config))
     assert losses(went_on) == pytest.approx(losses(whole), abs=1e-5)
+    assert {path.name for path in output.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
 
 
 def test_the_command_stops_when_asked_and_goes_on(write_config, monkeypatch):

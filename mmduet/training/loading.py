@@ -1,0 +1,82 @@
+"""The training data loader, and its workers: they end with the process that started them, and never run its script."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch.multiprocessing
+from torch.utils.data import DataLoader
+
+from mmduet.errors import DuetError
+from mmduet.workers import without_script
+
+CHECK_EVERY = 1.0  # s
+
+
+def make_loader(dataset: Any, *, workers: int, **settings: Any) -> DataLoader:
+    """A data loader that draws no random number but from a generator of its own."""
+    return DataLoader(
+        dataset, num_workers=workers, persistent_workers=workers > 0, worker_init_fn=_start_worker, drop_last=True,
+        generator=torch.Generator(), **settings,
+    )  # fmt: skip
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """To take batches in. Workers that are started within do not run the main script (`without_script`). What goes
+    wrong in one is said as it is without workers.
+    """
+    try:
+        with without_script():
+            yield
+    except DuetError as error:
+        # the message of a worker's error is its traceback, which ends in the error's class and its own message
+        message = str(error).rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2]
+        raise type(error)(message.strip()) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DuetError(
+            f"a worker of the data loader ended ({str(error).splitlines()[0]}): if memory ran out, lower `workers`; "
+            "the same command resumes from the newest checkpoint."
+        ) from error
+
+
+def end_with_launcher() -> None:
+    """To be called in one of several processes that a launcher started: it ends when the launcher is gone."""
+    launcher = os.getppid()
+
+    def watch() -> None:
+        gone = threading.Event()
+        while os.getppid() == launcher:
+            gone.wait(CHECK_EVERY)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _start_worker(_: int) -> None:
+    """The worker ends when its parent is gone, and leaves no shared memory. An interrupt, or a SIGTERM that the whole
+    process group gets, is the parent's to handle: it finishes a step first, for which it needs the worker.
+    """
+    # in files that a process of torch removes after everyone who used them is gone, however they ended
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigtimedwait"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_after, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_after(parent: Any) -> None:
+    """Wait until the parent is gone, or asks this process to end."""
+    if hasattr(signal, "sigtimedwait"):
+        asked = None
+        while os.getppid() == parent.pid and (asked is None or asked.si_pid != parent.pid):
+            asked = signal.sigtimedwait({signal.SIGTERM}, CHECK_EVERY)
+    else:
+        parent.join()
+    os._exit(1)

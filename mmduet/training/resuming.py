@@ -1,0 +1,102 @@
+"""What a run that resumes reads: its newest sound checkpoint."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import safe_open
+from transformers import TrainerState
+
+from mmduet.data.annotations import Number, Whole
+from mmduet.errors import CheckpointError, DuetError
+from mmduet.files import read_json, validated
+
+WINDOW = "window.json"  # in a checkpoint: what was summed since figures were last logged
+PROGRESS = "trainer_state.json"
+
+
+Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
+
+
+class Window(BaseModel):
+    """parts: (sum, steps) of both losses since figures were last logged. loss: their sum. logged: the step of that."""
+
+    parts: Annotated[list[Pair], Field(min_length=2, max_length=2)]
+    loss: Number
+    logged: Annotated[Whole, Field(ge=0)]
+
+
+class _Callbacks(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    TrainerControl: dict[str, Any]
+
+
+class _Progress(BaseModel):
+    """What Trainer takes from its state when it resumes."""
+
+    global_step: Annotated[Whole, Field(ge=1)]
+    epoch: Number
+    log_history: list[dict[str, Annotated[float, Field(strict=True)]]]
+    best_metric: Number | None
+    best_model_checkpoint: None = None
+    train_batch_size: Whole | None = None
+    num_input_tokens_seen: Annotated[Whole, Field(ge=0)] = 0
+    total_flos: Number = 0
+    stateful_callbacks: _Callbacks
+
+
+def read_window(checkpoint: Path) -> Window:
+    """Raises AnnotationError when it is damaged."""
+    path = checkpoint / WINDOW
+    return validated(path, Window, read_json(path), place="field")
+
+
+def newest_sound(checkpoints: list[Path]) -> Path | None:
+    """The newest of these checkpoints whose files can be read; says of each that cannot."""
+    for checkpoint in reversed(checkpoints):
+        try:
+            check(checkpoint)
+            return checkpoint
+        except DuetError as error:
+            print(f"{checkpoint} is damaged, so the one before is used: {error}", file=sys.stderr)
+    return None
+
+
+def check(checkpoint: Path) -> None:
+    """Read a checkpoint's small files, and the heads of its large ones.
+
+    Raises DuetError naming the file that is damaged.
+    """
+    read_window(checkpoint)
+    path = checkpoint / PROGRESS
+    written = read_json(path)
+    progress = validated(path, _Progress, written, place="field")
+    if f"checkpoint-{progress.global_step}" != checkpoint.name:
+        raise CheckpointError(f"{path} is of step {progress.global_step}: remove {checkpoint}.")
+    if unknown := written.keys() - {field.name for field in fields(TrainerState)}:
+        raise CheckpointError(f"{path} has an unknown field {min(unknown)!r}: remove {checkpoint}.")
+    for name in ("optimizer.pt", "scheduler.pt"):
+        if (checkpoint / name).is_file():
+            with reading(checkpoint / name):
+                torch.load(checkpoint / name, map_location="meta", weights_only=True)
+    for path in checkpoint.glob("*.safetensors"):
+        with reading(path), safe_open(path, "pt") as file:
+            file.keys()
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """A block that loads a checkpoint or a file of one: whatever goes wrong is CheckpointError."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise CheckpointError(
+            f"{path} cannot be loaded ({reason}): remove the checkpoint, and the same command resumes from the "
+            "one before."
+        ) from error
