@@ -370,8 +370,8 @@ def predict(
         repetition_penalty=repetition_penalty,
         remove_assistant_turns=None if keep_responses is None else not keep_responses,
     )  # fmt: skip
-    questions = read_questions(references)[:limit]
     check_output(output, inputs=[references, videos, model, *([adapter] if adapter else [])])
+    questions = read_questions(references)[:limit]
     own = this_process().device if device == "auto" else device  # each process its own
     with _resumable(lambda: f"the answers so far are in {output}, and the same command asks the other questions."):
         duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=own)
