@@ -350,8 +350,10 @@ class LocalJudge:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         try:
-            tokenizer: Any = AutoTokenizer.from_pretrained(self.model, padding_side="left")
-            model = AutoModelForCausalLM.from_pretrained(self.model, dtype=self._precision, device_map=self.device)
+            tokenizer: Any = AutoTokenizer.from_pretrained(self.model, padding_side="left", trust_remote_code=False)
+            model = AutoModelForCausalLM.from_pretrained(
+                self.model, dtype=self._precision, device_map=self.device, trust_remote_code=False
+            )
         # torch has a kind of error for every wrong device and dtype
         except (OSError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
             raise DuetError(
