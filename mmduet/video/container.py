@@ -53,24 +53,28 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
         ) from error
     try:
         with container:
-            yield container, picture_stream(path, container)
+            try:
+                stream = picture_stream(container)
+            except VideoError as error:
+                raise VideoError(f"{path} has {error}.") from None
+            yield container, stream
     except (av.FFmpegError, MemoryError) as error:
         raise VideoError(f"{path} is cut off or damaged: {ADVICE} ({reason(error)}).") from error
 
 
-def picture_stream(name: str | Path, container: Any) -> Any:
-    """The best stream of moving pictures; a cover is none. Raises VideoError when there is none."""
+def picture_stream(container: Any) -> Any:
+    """The best stream of moving pictures; a cover is none. Raises VideoError, without the name, when there is none."""
     from av.stream import Disposition
 
     best, streams = container.streams.best("video"), container.streams.video
     moving = [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
     if not moving:
         raise VideoError(
-            f"{name} has no picture track (sound alone, or cut off at its very start): give a whole clip with pictures."
+            "no picture track (sound alone, or cut off at its very start): give a whole clip with pictures"
         )
     stream = best if best in moving else moving[0]
     if stream.codec_context is None:
-        raise VideoError(f"{name} is coded in a way that FFmpeg cannot decode: convert it to H.264 in mp4.")
+        raise VideoError("a picture track in a code that FFmpeg cannot decode: convert it to H.264 in mp4")
     return stream
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from mmduet.errors import VideoError
 from mmduet.video.container import ADVICE, check_file, check_index, open_video, pixel_aspect, set_up, upright_turns
+from mmduet.video.timeline import MAX_GAP, RESTART, Timeline
 
-MAX_GAP = 3600.0  # s from one frame to the next; more is a damaged time
 UNTIMED = {
     "avi",
     "mpeg",
@@ -122,10 +122,8 @@ def _scan(path: Path, *, strict: bool) -> Scan:
                 _note(packets, packet, codec)
             if start is None and not failed:
                 start, failed = _first(packet, stream, strict)
-        formats = set(container.format.name.split(","))
-        return Scan(
-            packets, start, stream.time_base, _rate(stream), bool(UNTIMED & formats), _is_plain(container, stream)
-        )
+        untimed, plain = is_untimed(container), _is_plain(container, stream)
+        return Scan(packets, start, stream.time_base, frame_rate(stream), untimed, plain)
 
 
 def _first(packet: Any, stream: Any, strict: bool) -> tuple[Start | None, bool]:
@@ -145,7 +143,17 @@ def _note(packets: Packets, packet: Any, codec: str) -> None:
     hidden = codec.endswith("vp8") and not memoryview(packet)[0] & 0x10  # an alternative reference frame
     packets.shown.append(not packet.is_discard and not hidden)
     packets.keys.append(packet.is_keyframe)
-    packets.closed.append(packet.is_keyframe and (codec != "h264" or _has_idr(packet)))
+    packets.closed.append(is_closed(packet))
+
+
+def is_closed(packet: Any) -> bool:
+    """Whether decoding may start at a packet."""
+    return packet.is_keyframe and (packet.stream.codec_context.name != "h264" or _has_idr(packet))
+
+
+def is_untimed(container: Any) -> bool:
+    """Whether a format stores no time for each frame."""
+    return bool(UNTIMED & set(container.format.name.split(",")))
 
 
 def _has_idr(packet: Any) -> bool:
@@ -184,8 +192,6 @@ def _shown_pts(packets: Packets, start: Start, base: Fraction) -> np.ndarray | N
 
 # counted frames
 
-RESTART = 0.5  # s that times must go back for a new start; less is a frame out of order
-
 
 def _count(path: Path, strict: bool) -> list[int | None]:
     """The stamps of all frames, in the order in which they are shown."""
@@ -195,22 +201,14 @@ def _count(path: Path, strict: bool) -> list[int | None]:
 
 
 def _counted_times(stamps: list[int | None], base: Fraction, rate: Fraction | None) -> np.ndarray:
-    """float64 [M], s, ascending from 0. Parts that start again follow each other; without stamps the rate counts."""
-    if None in stamps or (len(set(stamps)) < len(stamps) and not _restarts(stamps, base, rate)):
+    """float64 [M], s, ascending from 0. Where stamps are missing or repeated, the frames come at a constant rate."""
+    known = [stamp for stamp in stamps if stamp is not None]
+    timeline = Timeline(float(rate) if rate else None)
+    times = np.array([timeline.place(float(stamp * base)) for stamp in known])
+    if not timeline.restarts and len(set(known)) < len(stamps):
         return np.arange(len(stamps)) / float(rate or 25)
-    seconds = np.array(stamps, np.float64) * float(base)
-    parts = np.split(seconds, _restarts(stamps, base, rate))
-    times = np.zeros(0)
-    for part in map(np.sort, parts):
-        begin = times[-1] + _usual_gap(times, rate) if len(times) else 0.0
-        times = np.concatenate([times, part - part[0] + begin])
-    return times
-
-
-def _restarts(stamps: list[Any], base: Fraction, rate: Fraction | None) -> np.ndarray:
-    """Where a new part begins: a frame whose time is far before that of the frame before."""
-    far = max(RESTART, 16 / float(rate or 25))
-    return np.flatnonzero(np.diff(np.array(stamps, np.float64)) * float(base) < -far) + 1
+    times = np.sort(times)  # some formats store the times in decoding order
+    return times - times[0]
 
 
 def _usual_gap(times: np.ndarray, rate: Fraction | None) -> float:
@@ -218,7 +216,8 @@ def _usual_gap(times: np.ndarray, rate: Fraction | None) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else 1 / float(rate or 25)
 
 
-def _rate(stream: Any) -> Fraction | None:
+def frame_rate(stream: Any) -> Fraction | None:
+    """Frames a second, as far as the container states or FFmpeg guesses it."""
     rate = stream.average_rate or stream.guessed_rate
     return rate if rate and 0.01 < rate < 1000 else None
 
