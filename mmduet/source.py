@@ -21,7 +21,7 @@ from mmduet.video import TOLERANCE, FrameBatch, check_positive, fit_frames
 from mmduet.video.container import picture_stream, pixel_aspect, reason, set_up, upright_turns
 from mmduet.video.decoders import picture
 from mmduet.video.table import frame_rate, is_closed, is_untimed
-from mmduet.video.timeline import Timeline
+from mmduet.video.timeline import Timeline, seconds
 
 STALL = 5.0  # s beyond twice the patience after which a reader that gives no sign is left
 
@@ -149,8 +149,9 @@ class StreamSource:
             if stamps is not None and packet is not None and packet.pts is not None and not packet.is_discard:
                 heappush(stamps, packet.pts)
             for frame in self._frames_of(stream, packet, count):
-                stamp = heappop(stamps) if stamps else None if stamps is not None else frame.pts
-                yield count / rate if stamp is None else float(stamp * stream.time_base), frame
+                stamp = frame.pts if stamps is None else heappop(stamps) if stamps else None
+                time = seconds(stamp, stream.time_base)
+                yield count / rate if time is None else time, frame
                 count += 1
 
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from mmduet.errors import VideoError
 from mmduet.video.container import ADVICE, check_file, check_index, open_video, pixel_aspect, set_up, upright_turns
-from mmduet.video.timeline import MAX_GAP, RESTART, Timeline
+from mmduet.video.timeline import MAX_GAP, RESTART, Timeline, seconds
 
 UNTIMED = {
     "avi",
@@ -83,7 +83,7 @@ def read_table(path: Path) -> FrameTable:
     packets, start = scan.packets, scan.start
     pts = None if scan.untimed else _shown_pts(packets, start, scan.base)
     if pts is None:
-        times, last = _counted_times(_count(path, strict), scan.base, scan.rate), 0
+        times, last = _counted_times(path, _count(path, strict), scan), 0
     else:
         times = (pts - pts[0]) * float(scan.base)
         last = packets.durations[packets.pts.index(int(pts[-1]))]
@@ -180,7 +180,7 @@ def _start(stream: Any, frame: Any) -> Start:
 def _shown_pts(packets: Packets, start: Start, base: Fraction) -> np.ndarray | None:
     """int64 [M], ascending; None where the packets leave it open which frames are shown, or when."""
     pts = [stamp for stamp, shown in zip(packets.pts, packets.shown, strict=True) if shown]
-    if start.pts is None or None in pts or len(set(pts)) < len(pts):
+    if any(seconds(stamp, base) is None for stamp in [start.pts, *pts]) or len(set(pts)) < len(pts):
         return None
     dts = np.array([stamp for stamp in packets.dts if stamp is not None], np.int64)
     if len(dts) and np.any(np.diff(dts) * float(base) < -RESTART):
@@ -197,18 +197,22 @@ def _count(path: Path, strict: bool) -> list[int | None]:
     """The stamps of all frames, in the order in which they are shown."""
     with open_video(path) as (container, stream):
         set_up(stream, strict=strict, threads=True)
-        return [frame.pts for frame in container.decode(stream)]
+        stamps = [frame.pts for frame in container.decode(stream)]
+    if not stamps:
+        raise VideoError(f"{path} has no frame that can be decoded: it is cut off or damaged; {ADVICE}.")
+    return stamps
 
 
-def _counted_times(stamps: list[int | None], base: Fraction, rate: Fraction | None) -> np.ndarray:
+def _counted_times(path: Path, stamps: list[int | None], scan: Scan) -> np.ndarray:
     """float64 [M], s, ascending from 0. Where stamps are missing or repeated, the frames come at a constant rate."""
-    known = [stamp for stamp in stamps if stamp is not None]
-    timeline = Timeline(float(rate) if rate else None)
-    times = np.array([timeline.place(float(stamp * base)) for stamp in known])
-    if not timeline.restarts and len(set(known)) < len(stamps):
-        return np.arange(len(stamps)) / float(rate or 25)
-    times = np.sort(times)  # some formats store the times in decoding order
-    return times - times[0]
+    known = [time for time in (seconds(stamp, scan.base) for stamp in stamps) if time is not None]
+    timeline = Timeline(float(scan.rate) if scan.rate else None)
+    times = np.sort([timeline.place(time) for time in known])  # some formats store the times in decoding order
+    if len(set(known)) == len(stamps) or (len(known) == len(stamps) and timeline.restarts):
+        return times - times[0]
+    if scan.rate is None:
+        raise VideoError(f"{path} stores no times and no frame rate: re-encode it.")
+    return np.arange(len(stamps)) / float(scan.rate)
 
 
 def _usual_gap(times: np.ndarray, rate: Fraction | None) -> float:
@@ -218,7 +222,7 @@ def _usual_gap(times: np.ndarray, rate: Fraction | None) -> float:
 
 def frame_rate(stream: Any) -> Fraction | None:
     """Frames a second, as far as the container states or FFmpeg guesses it."""
-    rate = stream.average_rate or stream.guessed_rate
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
     return rate if rate and 0.01 < rate < 1000 else None
 
 

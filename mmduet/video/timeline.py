@@ -1,7 +1,16 @@
 """Timeline: times of shown frames, also where a recording starts again in the middle."""
 
+from fractions import Fraction
+
 RESTART = 0.5  # s that times must go back at least for a new start; less is a frame out of order
 MAX_GAP = 3600.0  # s from one frame to the next; more is a damaged time, or another clock
+MAX_STAMP = 1e11  # s; more, which a wrapped counter gives, is no time
+
+
+def seconds(stamp: int | None, base: Fraction) -> float | None:
+    """A frame's stamp in s; None where it is missing or no time. base: s, the stamp's unit."""
+    time = None if stamp is None else float(stamp * base)
+    return None if time is None or abs(time) > MAX_STAMP else time
 
 
 class Timeline:
