@@ -21,7 +21,7 @@ from mmduet.video import TOLERANCE, FrameBatch, check_positive, fit_frames
 from mmduet.video.container import picture_stream, pixel_aspect, reason, set_up, upright_turns
 from mmduet.video.decoders import picture
 from mmduet.video.table import frame_rate, is_closed, is_untimed
-from mmduet.video.timeline import Timeline, seconds
+from mmduet.video.timeline import RESTART, Timeline, seconds
 
 STALL = 5.0  # s beyond twice the patience after which a reader that gives no sign is left
 
@@ -111,7 +111,11 @@ class StreamSource:
                         return
         except VideoError as error:
             self._error = VideoError(f"{self.address} cannot be read: it has {error}.")
-        except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+        except av.ExitError:
+            self._error = VideoError(
+                f"{self.address} cannot be read: no video came for {self.patience:g} s; check what is sent there."
+            )
+        except (av.FFmpegError, OSError, ValueError, MemoryError, IndexError) as error:
             self._error = VideoError(
                 f"{self.address} cannot be read: {reason(error)}; check the address, or give its format."
             )
@@ -142,15 +146,14 @@ class StreamSource:
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
         """(stamp, s, source frame), until nothing has come for as long as `patience`."""
-        stamps: list[int] | None = [] if is_untimed(container) else None
+        stamps = _Stamps() if is_untimed(container) else None
         count, rate = 0, float(frame_rate(stream) or 25)
         for packet in self._packets(container, stream):
             self._heard = monotonic()
-            if stamps is not None and packet is not None and packet.pts is not None and not packet.is_discard:
-                heappush(stamps, packet.pts)
+            if stamps is not None and packet is not None:
+                stamps.add(packet)
             for frame in self._frames_of(stream, packet, count):
-                stamp = frame.pts if stamps is None else heappop(stamps) if stamps else None
-                time = seconds(stamp, stream.time_base)
+                time = seconds(frame.pts if stamps is None else stamps.next(), stream.time_base)
                 yield count / rate if time is None else time, frame
                 count += 1
 
@@ -193,3 +196,21 @@ class StreamSource:
         with self._changed:
             self._over = True
             self._changed.notify_all()
+
+
+class _Stamps:
+    """The packets' stamps where a format stores them in decoding order: each shown frame takes the earliest."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int]] = []
+        self._part, self._last = 0, 0
+
+    def add(self, packet: Any) -> None:
+        if packet.dts is not None:
+            self._part += (packet.dts - self._last) * packet.time_base < -RESTART
+            self._last = packet.dts
+        if packet.pts is not None and not packet.is_discard:
+            heappush(self._heap, (self._part, packet.pts))
+
+    def next(self) -> int | None:
+        return heappop(self._heap)[1] if self._heap else None

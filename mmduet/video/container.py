@@ -21,19 +21,24 @@ FORMATS = (
 def check_file(path: Path) -> None:
     """Raises VideoError unless the path is a file that can be read and is not shorter than it says."""
     try:
-        mode = path.stat().st_mode
-        if S_ISDIR(mode):
-            raise VideoError(f"{path} is a folder: give the video file in it.")
-        if not S_ISREG(mode):
-            raise VideoError(f"{path} is no regular file but a pipe or device: give a video file, or use StreamSource.")
-        with path.open("rb") as file:
-            stated, size = _stated_size(file.read(4096)), path.stat().st_size
+        status = path.stat()
+        head = _head(path) if S_ISREG(status.st_mode) else b""  # to open a pipe would wait for whoever writes
     except FileNotFoundError:
         raise VideoError(f"{path} does not exist: check the path to the clip.") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise VideoError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    if stated is not None and stated > size:
-        raise VideoError(f"{path} is cut off: it has {size} of {stated} bytes; {ADVICE}.")
+        raise VideoError(f"{path} cannot be read ({reason(error)}): check the name and its permissions.") from error
+    if S_ISDIR(status.st_mode):
+        raise VideoError(f"{path} is a folder: give the video file in it.")
+    if not S_ISREG(status.st_mode):
+        raise VideoError(f"{path} is a pipe or a device: give a video file, or read it with StreamSource.")
+    stated = _stated_size(head)
+    if stated is not None and stated > status.st_size:
+        raise VideoError(f"{path} is cut off: it has {status.st_size} of {stated} bytes; {ADVICE}.")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
 
 
 @contextmanager
@@ -48,8 +53,8 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
         container = av.open(str(path.absolute()), options=options, timeout=PATIENCE, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(
-            f"{path} ({path.stat().st_size} bytes) is no video that can be opened, or is cut off: give a whole mp4, "
-            f"mkv or webm ({reason(error)})."
+            f"{path} ({_size(path)} bytes) is no video that can be opened, or is cut off: give a complete mp4, mkv or "
+            f"webm ({reason(error)})."
         ) from error
     try:
         with container:
@@ -58,7 +63,7 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
             except VideoError as error:
                 raise VideoError(f"{path} has {error}.") from None
             yield container, stream
-    except (av.FFmpegError, MemoryError) as error:
+    except (av.FFmpegError, MemoryError, IndexError) as error:  # IndexError: streams that came to light late
         raise VideoError(f"{path} is cut off or damaged: {ADVICE} ({reason(error)}).") from error
 
 
@@ -103,9 +108,17 @@ def reason(error: BaseException) -> str:
 # whether a file is as long as it says
 
 
+def _size(path: Path) -> int:
+    """Bytes; 0 for a file that has vanished meanwhile."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def check_index(path: Path, stream: Any) -> None:
     """Raises VideoError when the container's index names data past the file's end."""
-    entries, size = stream.index_entries, path.stat().st_size
+    entries, size = stream.index_entries, _size(path)
     last = max((entries[n].pos + entries[n].size for n in range(max(0, len(entries) - 1), len(entries))), default=0)
     if last > size:
         raise VideoError(f"{path} is cut off: it has {size} of at least {last} bytes; {ADVICE}.")

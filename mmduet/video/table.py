@@ -204,12 +204,15 @@ def _count(path: Path, strict: bool) -> list[int | None]:
 
 
 def _counted_times(path: Path, stamps: list[int | None], scan: Scan) -> np.ndarray:
-    """float64 [M], s, ascending from 0. Where stamps are missing or repeated, the frames come at a constant rate."""
+    """float64 [M], s, ascending from 0. Where stamps are missing, the frames come at a constant rate."""
     known = [time for time in (seconds(stamp, scan.base) for stamp in stamps) if time is not None]
     timeline = Timeline(float(scan.rate) if scan.rate else None)
-    times = np.sort([timeline.place(time) for time in known])  # some formats store the times in decoding order
-    if len(set(known)) == len(stamps) or (len(known) == len(stamps) and timeline.restarts):
-        return times - times[0]
+    times = np.array([timeline.place(time) for time in known])
+    complete = len(known) == len(stamps)
+    if complete and (timeline.restarts or not scan.untimed):
+        return np.maximum.accumulate(times)
+    if complete and len(set(known)) == len(known):
+        return np.sort(times) - times.min()  # such formats store the times in decoding order
     if scan.rate is None:
         raise VideoError(f"{path} stores no times and no frame rate: re-encode it.")
     return np.arange(len(stamps)) / float(scan.rate)
