@@ -61,7 +61,10 @@ def plain(tmp_path):
 
 def right(path: Path, fps: float) -> list[int]:
     """The numbers that a sample must show."""
-    times, numbers = shown(path)
+    return sampled(*shown(path), fps)
+
+
+def sampled(times: np.ndarray, numbers: list[int], fps: float) -> list[int]:
     count = max(1, int((times[-1] + 1 / RATE) * fps + 1e-3))
     places = np.searchsorted(times, np.arange(count) / fps - 1e-3)
     return [numbers[place] for place in places if place < len(numbers)]
@@ -78,8 +81,7 @@ def check(path: Path) -> str:
     times, numbers = shown(path)
     assert metadata.frame_count == len(numbers)
     assert metadata.duration == pytest.approx(times[-1] + 1 / RATE, abs=0.03)
-    for fps in (2, 7):
-        assert numbers_of(read_frames(path, fps=fps, size=WIDTH).frames) == right(path, fps), f"{path.name} at {fps}"
+    assert numbers_of(read_frames(path, fps=7, size=WIDTH).frames) == sampled(times, numbers, 7), path.name
     return metadata.decoder
 
 
