@@ -23,7 +23,7 @@ from mmduet.video.decoders import picture
 from mmduet.video.table import frame_rate, is_closed, is_untimed
 from mmduet.video.timeline import RESTART, Timeline, seconds
 
-STALL = 5.0  # s beyond twice the patience after which a reader that gives no sign is left
+STALL = 20.0  # s beyond twice the patience after which a reader that gives no sign is left
 
 
 class StreamSource:

@@ -51,7 +51,7 @@ def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sources")
     place = {"FLV1": ".flv", "WMV2": ".wmv", "VP8": ".webm"}
     codes = [code for code in ENCODERS if code != "AV1"]  # PyAV cannot copy a stream whose decoder does not encode
-    return {code: write_coded(folder / f"{code}{place.get(code, '.mkv')}", code, frames=75) for code in codes}
+    return {code: write_coded(folder / f"{code}{place.get(code, '.mp4')}", code, frames=75) for code in codes}
 
 
 @pytest.fixture
@@ -105,8 +105,8 @@ def variants(sources, suffix: str, code: str, folder: Path) -> list[Path]:
     files = [whole]
     for start, length in CUTS:
         with suppress(av.FFmpegError):  # the writer may refuse a cut between frames that refer to each other
-            files.append(copy_stream(whole, folder / f"{code} {start}{suffix}", start=start, length=length))
-    assert len(files) > 2
+            files.append(copy_stream(sources[code], folder / f"{code} {start}{suffix}", start=start, length=length))
+    assert len(files) > 3
     return files
 
 
