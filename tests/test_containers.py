@@ -35,7 +35,7 @@ CONTAINERS = {
     ".mov": [*ALL, "MJPEG"],
     ".mkv": [*ALL, "MPEG-2", "VP8", "VP9", "AV1", "MJPEG"],
     ".webm": ["VP8", "VP9", "AV1"],
-    ".avi": ["H.264 without B", "MPEG-4", "MPEG-4 with B", "MJPEG"],
+    ".avi": ["H.264", "H.264 without B", "MPEG-4", "MPEG-4 with B", "MJPEG"],
     ".ts": [*ALL, "MPEG-2"],
     ".mpg": ["MPEG-2"],
     ".flv": ["H.264", "H.264 without B", "H.264 open GOP", "FLV1"],
@@ -99,8 +99,8 @@ def test_each_code_in_each_container_whole_and_cut(sources, tmp_path):
 
 def variants(sources, suffix: str, code: str, folder: Path) -> list[Path]:
     """A clip and five cuts of it."""
-    if code == "AV1":
-        return [write_coded(folder / f"AV1{suffix}", code, frames=40)]
+    if code == "AV1" or (suffix == ".avi" and code.startswith("H.264")):  # which PyAV cannot copy there
+        return [write_coded(folder / f"{code}{suffix}", code, frames=40)]
     whole = copy_stream(sources[code], folder / f"{code}{suffix}")
     files = [whole]
     for start, length in CUTS:

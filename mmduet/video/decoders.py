@@ -1,7 +1,7 @@
 """Decoders of a file's shown frames: decord where the frame table shows that it reads the file right, else PyAV."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -63,7 +63,8 @@ class PyAVDecoder:
     def __init__(self, table: FrameTable):
         self.table = table
         self._frames = self._decoded()
-        self._index, self._frame = -1, None  # the frame decoded last
+        self._index = -1  # of the frame decoded last
+        self._frame: Any = None
         self._picture: np.ndarray | None = None  # of that frame, once it is asked for
 
     def read(self, indices: np.ndarray) -> list[torch.Tensor]:
@@ -88,7 +89,7 @@ class PyAVDecoder:
             self._picture = picture(self._frame, self.table.rotation)
         return self._picture
 
-    def _decoded(self) -> Iterator[tuple[int, Any]]:
+    def _decoded(self) -> Generator[tuple[int, Any], None, None]:
         """(index in the table, frame) of each shown frame."""
         import av
 

@@ -85,9 +85,12 @@ def read_table(path: Path) -> FrameTable:
     if pts is None:
         times, last = _counted_times(path, _count(path, strict), scan), 0
     else:
-        times = (pts - pts[0]) * float(scan.base)
+        times = (pts - pts[0]).astype(np.float64) * scan.base.numerator / scan.base.denominator
         last = packets.durations[packets.pts.index(int(pts[-1]))]
-    duration = float(times[-1]) + (float(last * scan.base) if last else _usual_gap(times, scan.rate))
+    if pts is not None and last:
+        duration = float((int(pts[-1] - pts[0]) + last) * scan.base)
+    else:
+        duration = float(times[-1]) + _usual_gap(times, scan.rate)
     _check_gaps(path, times, duration)
     plain = scan.plain and start.rotation == 0 and start.pixel_aspect == 1
     simple = plain and pts is not None and _is_simple(packets, pts)
