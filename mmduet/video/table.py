@@ -87,10 +87,11 @@ def read_table(path: Path) -> FrameTable:
     else:
         times = (pts - pts[0]).astype(np.float64) * scan.base.numerator / scan.base.denominator
         last = packets.durations[packets.pts.index(int(pts[-1]))]
-    if pts is not None and last:
+    gap = _usual_gap(times, scan.rate)
+    if pts is not None and last * scan.base > gap / 2:  # some containers give the last frame a millisecond
         duration = float((int(pts[-1] - pts[0]) + last) * scan.base)
     else:
-        duration = float(times[-1]) + _usual_gap(times, scan.rate)
+        duration = float(times[-1]) + gap
     _check_gaps(path, times, duration)
     plain = scan.plain and start.rotation == 0 and start.pixel_aspect == 1
     simple = plain and pts is not None and _is_simple(packets, pts)
@@ -183,14 +184,15 @@ def _start(stream: Any, frame: Any) -> Start:
 def _shown_pts(packets: Packets, start: Start, base: Fraction) -> np.ndarray | None:
     """int64 [M], ascending; None where the packets leave it open which frames are shown, or when."""
     pts = [stamp for stamp, shown in zip(packets.pts, packets.shown, strict=True) if shown]
-    if any(seconds(stamp, base) is None for stamp in [start.pts, *pts]) or len(set(pts)) < len(pts):
+    first, times = start.pts, [seconds(stamp, base) for stamp in [start.pts, *pts]]
+    if first is None or None in times or len(set(pts)) < len(pts):
         return None
     dts = np.array([stamp for stamp in packets.dts if stamp is not None], np.int64)
     if len(dts) and np.any(np.diff(dts) * float(base) < -RESTART):
         return None
     stamps = np.sort(np.array(pts, np.int64))
-    stamps = stamps[stamps >= start.pts]  # the others lack what they are predicted from
-    return stamps if len(stamps) and stamps[0] == start.pts else None
+    stamps = stamps[stamps >= first]  # the others lack what they are predicted from
+    return stamps if len(stamps) and stamps[0] == first else None
 
 
 # counted frames
