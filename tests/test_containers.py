@@ -108,7 +108,7 @@ def variants(sources, suffix: str, code: str, folder: Path) -> list[Path]:
         return [write_coded(folder / f"{code}{suffix}", code, frames=40)]
     whole = copy_stream(sources[code], folder / f"{code}{suffix}")
     files = [whole]
-    options = {"avoid_negative_ts": "make_zero"} if suffix == ".flv" else {}  # which stores no negative times
+    options = {"avoid_negative_ts": "make_zero"} if suffix in (".flv", ".ogv") else {}  # which store no negative times
     for start, length in CUTS:
         path = folder / f"{code} {start}{suffix}"
         with suppress(av.FFmpegError):  # the writer may refuse a cut between frames that refer to each other
