@@ -36,7 +36,7 @@ class VideoInfo(BaseModel):
     path: Name | None = None
     fps: Annotated[Number, Field(ge=0)] | None = None
     frame_count: Annotated[Number, Field(ge=0)] | None = None  # some writers count in floats
-    decoder: Name | None = None
+    decoder: str | None = None
     size: Annotated[Whole, Field(ge=0)] | None = None
     mtime_ns: Whole | None = None
 
