@@ -35,3 +35,105 @@ def write_sound(path: Path) -> Path:
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+# clips whose frames show their numbers
+
+WIDTH, HEIGHT, RATE = 160, 120, 25
+X264 = {"preset": "fast", "threads": "1"}
+X265 = "log-level=none:pools=1:frame-threads=1:scenecut=0"
+ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
+    "H.264": ("libx264", X264 | {"x264-params": "keyint=25:scenecut=0:bframes=3"}),
+    "H.264 without B": ("libx264", X264 | {"x264-params": "keyint=25:scenecut=0:bframes=0"}),
+    "H.264 open GOP": ("libx264", X264 | {"x264-params": "keyint=25:min-keyint=20:scenecut=0:bframes=3:open-gop=1"}),
+    "HEVC open GOP": ("libx265", {"preset": "superfast", "x265-params": f"{X265}:keyint=25:bframes=3"}),
+    "MPEG-4": ("mpeg4", {"g": "25", "q": "3"}),
+    "MPEG-4 with B": ("mpeg4", {"g": "25", "q": "3", "bf": "2"}),
+    "MPEG-2": ("mpeg2video", {"g": "12", "q": "3", "bf": "2"}),
+    "VP8": ("libvpx", {"g": "25", "deadline": "realtime", "cpu-used": "8"}),
+    "VP9": ("libvpx-vp9", {"g": "25", "deadline": "realtime", "cpu-used": "8"}),
+    "AV1": ("libsvtav1", {"g": "25", "preset": "12", "svtav1-params": "lp=1"}),
+    "MJPEG": ("mjpeg", {"q": "3"}),
+    "FLV1": ("flv", {"g": "25", "q": "3"}),
+    "WMV2": ("wmv2", {"g": "25", "q": "3"}),
+}
+
+
+def coded(number: int) -> np.ndarray:
+    """uint8 [HEIGHT, WIDTH, 3]: 4 by 3 blocks, row by row; block b is white when bit b of the number is 1."""
+    bits = np.array([number >> bit & 1 for bit in range(12)], np.uint8).reshape(3, 4)
+    grey = np.kron(20 + 215 * bits, np.ones((HEIGHT // 3, WIDTH // 4), np.uint8))
+    return np.repeat(grey[:, :, None], 3, axis=2).astype(np.uint8)
+
+
+def number_of(frame: np.ndarray) -> int:
+    """The number in a frame, [H, W, 3], of any size."""
+    height, width = frame.shape[:2]
+    rows, columns = (np.arange(3) * 2 + 1) * height // 6, (np.arange(4) * 2 + 1) * width // 8
+    bits = frame[np.ix_(rows, columns)].mean(axis=2).reshape(-1) > 128
+    return int(sum(1 << bit for bit, lit in enumerate(bits) if lit))
+
+
+def numbers_of(frames: Any) -> list[int]:
+    """The numbers in square frames, uint8 [n, 3, WIDTH, WIDTH], padded with black."""
+    border = (WIDTH - HEIGHT) // 2
+    return [number_of(frame[:, border : border + HEIGHT].permute(1, 2, 0).numpy()) for frame in frames]
+
+
+def write_coded(
+    path: Path, encoder: str = "H.264", *, frames: int = 100, options: dict[str, str] | None = None
+) -> Path:
+    """Frames 0 … frames - 1 at RATE. options: of the container."""
+    codec, settings = ENCODERS[encoder]
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream: Any = container.add_stream(codec, rate=RATE, options=settings)
+        stream.width, stream.height = WIDTH, HEIGHT
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for number in range(frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(coded(number), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def copy_stream(source: Path, path: Path, *, start: float = 0.0, length: float = 1e9, options: Any = None) -> Path:
+    """What ``ffmpeg -ss start -i source -t length -c copy path`` does: packets from the key frame before `start`, in
+    decoding order, with times counted from `start`.
+    """
+    with av.open(str(source)) as reader, av.open(str(path), "w", options=options or {}) as writer:
+        stream = reader.streams.video[0]
+        copy = writer.add_stream_from_template(stream)
+        first = (stream.start_time or 0) + int(start / stream.time_base)
+        if start:
+            reader.seek(first, stream=stream)
+        for packet in reader.demux(stream):
+            if packet.dts is None and packet.pts is None:
+                continue
+            shift = first if start else 0
+            if (packet.pts - shift) * stream.time_base >= length:
+                break
+            packet.pts -= shift
+            packet.dts = None if packet.dts is None else packet.dts - shift
+            packet.stream = copy
+            writer.mux(packet)
+    return path
+
+
+def shown(path: Path) -> tuple[np.ndarray, list[int]]:
+    """(times, s, from the first; numbers) of the frames that a player shows: all are decoded, from the start."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = [(frame.pts, number_of(frame.to_ndarray(format="rgb24"))) for frame in container.decode(stream)]
+        times = np.sort(np.array([pts for pts, _ in frames])) * float(stream.time_base)
+    return times - times[0], [number for _, number in frames]
+
+
+def turned(path: Path, quarters: int) -> Path:
+    """Tell players of an mp4 to turn the picture clockwise, by the matrix in its track header."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix stands after 40 bytes
+    turns = {0: (1, 0, 0, 1), 1: (0, 1, -1, 0), 2: (-1, 0, 0, -1), 3: (0, -1, 1, 0)}
+    a, b, c, d = (value << 16 for value in turns[quarters])
+    for n, value in enumerate((a, b, 0, c, d, 0, 0, 0, 1 << 30)):
+        data[at + 4 * n : at + 4 * n + 4] = value.to_bytes(4, "big", signed=True)
+    path.write_bytes(data)
+    return path

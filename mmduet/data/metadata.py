@@ -21,16 +21,22 @@ from mmduet.files import LineFile, check_target, is_temporary, read_json, remove
 from mmduet.video import read_metadata
 from mmduet.workers import map_in_processes
 
-SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
+SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".flv",
+    ".wmv", ".asf", ".ogv",
+)  # fmt: skip
 
 
 class VideoInfo(BaseModel):
-    """What is known of a video. duration: s. fps: mean source rate. size: bytes. mtime_ns: its time of change."""
+    """What is known of a video. duration: s. fps: mean source rate. decoder: the library that decodes its frames.
+    size: bytes. mtime_ns: its time of change.
+    """
 
     duration: Annotated[Seconds, Field(gt=0)]
     path: Name | None = None
     fps: Annotated[Number, Field(ge=0)] | None = None
     frame_count: Annotated[Number, Field(ge=0)] | None = None  # some writers count in floats
+    decoder: str | None = None
     size: Annotated[Whole, Field(ge=0)] | None = None
     mtime_ns: Whole | None = None
 
@@ -120,7 +126,8 @@ def _stamped(folder: Path) -> tuple[dict[str, tuple[int, int] | None], dict[str,
 
 def _videos(folder: Path) -> list[str]:
     """Paths in the folder, with forward slashes, sorted."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    # hidden files are what writers have not finished; a macOS copy adds others
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
     return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
@@ -142,7 +149,7 @@ def _row(folder: Path, name: str) -> dict[str, Any]:
         return {"error": str(error), "size": size, "mtime_ns": mtime_ns}
     return {
         "duration": seen.duration, "fps": seen.fps, "path": name, "frame_count": seen.frame_count,
-        "size": size, "mtime_ns": mtime_ns,
+        "decoder": seen.decoder, "size": size, "mtime_ns": mtime_ns,
     }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 from mmduet.reports.metrics import Metric
 from mmduet.reports.thumbnails import Thumbnail
 
-PACKAGES = ("mmduet-workbench", "torch", "transformers", "peft", "decord", "plotly", "papermill")
+PACKAGES = ("mmduet-workbench", "torch", "transformers", "peft", "decord", "av", "plotly", "papermill")
 SOURCES = {".py", ".js", ".css", ".safetensors"}  # and the weights that ship
 
 
@@ -82,7 +82,7 @@ def gather(root: Path, notebook: str, parameters: Mapping[str, Any]) -> Provenan
     return Provenance(
         versions=versions,
         commit=git_commit(root),
-        decoder=f"decord {versions['decord']}",
+        decoder=f"decord {versions['decord']}, PyAV {versions['av']}",
         device=device(),
         system=platform.platform(),
         command=papermill_command(notebook, parameters),

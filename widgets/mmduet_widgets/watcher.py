@@ -22,7 +22,7 @@ WatcherState = Literal["running", "paused", "ended", "stopped", "error"]
 class Watcher:
     """Watches one clip from its start; each frame is read, encoded and scored when its turn has come.
 
-    session: this watcher's alone; its policy has a `threshold`. clip: any file that decord opens. real_time: no
+    session: this watcher's alone; its policy has a `threshold`. clip: any video file. real_time: no
     frame comes sooner after the one before than in the clip. after: an earlier watcher, told to stop; this one begins
     when that one's memory is free. changed: called in the watcher's thread after each event and each change of state.
 

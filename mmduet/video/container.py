@@ -1,0 +1,149 @@
+"""Containers: a local file checked and opened with PyAV, its stream of moving pictures, and how these are displayed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import Any
+
+from mmduet.errors import VideoError
+
+MAX_PIXELS = 8192 * 4608  # of a frame; more is a damaged size
+PATIENCE = 60.0  # s that one read of a file may take
+ADVICE = "get the file again, or re-encode what is left of it"
+# Containers of moving pictures, and of sound to name what is missing. Playlists, which open other files, are left out.
+FORMATS = (
+    "mov,matroska,webm,avi,mpegts,mpeg,flv,live_flv,asf,ogg,mpegvideo,m4v,h263,h264,hevc,obu,vc1,ivf,mxf,nut,wtv,rm,dv,"
+    "gif,apng,mjpeg,yuv4mpegpipe,swf,gxf,nsv,av1,mp3,aac,flac,wav"
+)
+
+
+def check_file(path: Path) -> None:
+    """Raises VideoError unless the path is a file that can be read and is not shorter than it says."""
+    try:
+        status = path.stat()
+        head = _head(path) if S_ISREG(status.st_mode) else b""  # to open a pipe would wait for whoever writes
+    except FileNotFoundError:
+        raise VideoError(f"{path} does not exist: check the path to the clip.") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise VideoError(f"{path} cannot be read ({reason(error)}): check the name and its permissions.") from error
+    if S_ISDIR(status.st_mode):
+        raise VideoError(f"{path} is a folder: give the video file in it.")
+    if not S_ISREG(status.st_mode):
+        raise VideoError(f"{path} is a pipe or a device: give a video file, or read it with StreamSource.")
+    stated = _stated_size(head)
+    if stated is not None and stated > status.st_size:
+        raise VideoError(f"{path} is cut off: it has {status.st_size} of {stated} bytes; {ADVICE}.")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
+    """A file's container and its stream of pictures, by PyAV; FFmpeg's errors become VideoErrors."""
+    import av
+
+    av.logging.set_level(None)  # what FFmpeg would print is in the errors raised here
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    try:
+        # absolute, so that FFmpeg takes no part of a name for a protocol
+        container = av.open(str(path.absolute()), options=options, timeout=PATIENCE, metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(
+            f"{path} ({_size(path)} bytes) is no video that can be opened, or is cut off: give a complete mp4, mkv or "
+            f"webm ({reason(error)})."
+        ) from error
+    try:
+        with container:
+            try:
+                stream = picture_stream(container)
+            except VideoError as error:
+                raise VideoError(f"{path} has {error}.") from None
+            yield container, stream
+    except (av.FFmpegError, MemoryError, IndexError) as error:  # IndexError: streams that came to light late
+        raise VideoError(f"{path} is cut off or damaged: {ADVICE} ({reason(error)}).") from error
+
+
+def picture_stream(container: Any) -> Any:
+    """The best stream of moving pictures; a cover is none. Raises VideoError, without the name, when there is none."""
+    from av.stream import Disposition
+
+    best, streams = container.streams.best("video"), container.streams.video
+    moving = [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
+    if not moving:
+        raise VideoError(
+            "no picture track (sound alone, or cut off at its very start): give a whole clip with pictures"
+        )
+    stream = best if best in moving else moving[0]
+    if stream.codec_context is None:
+        raise VideoError("a picture track in a code that FFmpeg cannot decode: convert it to H.264 in mp4")
+    return stream
+
+
+def set_up(stream: Any, *, strict: bool, threads: bool) -> None:
+    """Prepare a stream for decoding. strict: a frame with an error raises instead of being repaired with grey."""
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)} | ({"err_detect": "explode"} if strict else {})
+    stream.thread_type = "AUTO" if threads else "SLICE"
+
+
+def upright_turns(frame: Any) -> int:
+    """Quarter turns, counter-clockwise, that put a frame upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def pixel_aspect(stream: Any) -> float:
+    """A stored pixel's width by its height; 1 where it is not stated or absurd."""
+    stated = float(stream.sample_aspect_ratio or 1)
+    return stated if 0.1 <= stated <= 10 else 1.0
+
+
+def reason(error: BaseException) -> str:
+    """What FFmpeg says, without codes and paths."""
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:160]
+
+
+# whether a file is as long as it says
+
+
+def _size(path: Path) -> int:
+    """Bytes; 0 for a file that has vanished meanwhile."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def check_index(path: Path, stream: Any) -> None:
+    """Raises VideoError when the container's index names data past the file's end."""
+    entries, size = stream.index_entries, _size(path)
+    last = max((entries[n].pos + entries[n].size for n in range(max(0, len(entries) - 1), len(entries))), default=0)
+    if last > size:
+        raise VideoError(f"{path} is cut off: it has {size} of at least {last} bytes; {ADVICE}.")
+
+
+EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # what mkv and webm open with
+
+
+def _stated_size(head: bytes) -> int | None:
+    """Bytes a Matroska file says it has; None for other formats, and for recordings that leave it open."""
+    if not head.startswith(EBML):
+        return None
+    at = len(EBML)
+    length, width = _ebml_number(head[at:])
+    at += width + (length or 0)
+    if not head.startswith(SEGMENT, at):
+        return None
+    at += len(SEGMENT)
+    length, width = _ebml_number(head[at:])
+    return None if length is None else at + width + length
+
+
+def _ebml_number(data: bytes) -> tuple[int | None, int]:
+    """(value, bytes it takes) of Matroska's number: as many leading zero bits as bytes follow. All ones: unknown."""
+    width = 9 - data[0].bit_length() if data and data[0] else 1
+    value = int.from_bytes(data[:width], "big") & ((1 << 7 * width) - 1)
+    known = len(data) >= width and data[0] != 0 and value != (1 << 7 * width) - 1
+    return (value if known else None), width

@@ -1,0 +1,110 @@
+"""Readers: what a file is, and its frames sampled at a fixed rate."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mmduet.errors import VideoError
+from mmduet.prefetch import prefetch
+from mmduet.stages import stage
+from mmduet.video.decoders import Decoder, open_decoder
+from mmduet.video.fitting import fit_frames
+from mmduet.video.sampling import Rounding, check_positive, sample_indices
+from mmduet.video.table import FrameTable, read_table
+
+DECODE_AT_ONCE = 8  # frames at source resolution; with 32 the memory alone makes decord half as fast
+
+
+@dataclass(frozen=True, slots=True)
+class VideoMetadata:
+    """A clip. duration: s, to the last shown frame's end. fps: mean source rate. width, height: pixels, as displayed.
+    decoder: the library that decodes its frames.
+    """
+
+    path: Path
+    duration: float
+    fps: float
+    frame_count: int
+    width: int
+    height: int
+    decoder: str = ""
+
+
+@dataclass(slots=True)
+class FrameBatch:
+    """times: float64 [n], s, nominal: frame k of a sample is at k / fps. frames: uint8 [n, 3, S, S], RGB."""
+
+    times: np.ndarray
+    frames: torch.Tensor
+
+
+def read_metadata(path: str | Path) -> VideoMetadata:
+    """What a clip is. Raises VideoError when it is missing, no video, or has no frame that can be decoded."""
+    table = read_table(Path(path))
+    with closing(open_decoder(table)) as decoder:
+        count = len(table.times)
+        return VideoMetadata(
+            Path(path), table.duration, count / table.duration, count, table.width, table.height, decoder.name
+        )
+
+
+def iter_frames(
+    path: str | Path,
+    *,
+    fps: float,
+    size: int,
+    max_frames: int | None = None,
+    rounding: Rounding = "floor",
+    batch_size: int = 32,
+    ahead: int = 0,
+) -> Iterator[FrameBatch]:
+    """Sampled frames, `batch_size` at a time; only a few at once are in memory at source resolution.
+
+    Each is resized to fit size x size, centred, padded with black (`fit_frames`). ahead: batches that a thread makes
+    before they are asked for, which pays where a GPU does the rest; 0: each is made when it is asked for.
+    Raises VideoError as `read_metadata` does, and when frames in the middle cannot be decoded.
+    """
+    check_positive(fps=fps, size=size, batch_size=batch_size)
+    if ahead < 0:
+        raise VideoError(f"ahead={ahead}: give a number of batches, or 0 for none.")
+    batches = _batches(path, fps, size, max_frames, rounding, batch_size)
+    return prefetch(batches, ahead) if ahead else batches
+
+
+def _batches(
+    path: str | Path, fps: float, size: int, max_frames: int | None, rounding: Rounding, batch_size: int
+) -> Iterator[FrameBatch]:
+    with stage("decode"):
+        table = read_table(Path(path))
+        decoder = open_decoder(table)
+    indices = sample_indices(table.times, fps, duration=table.duration, max_frames=max_frames, rounding=rounding)
+    with closing(decoder):
+        for first in range(0, len(indices), batch_size):
+            chunk = indices[first : first + batch_size]
+            parts = [chunk[at : at + DECODE_AT_ONCE] for at in range(0, len(chunk), DECODE_AT_ONCE)]
+            frames = torch.cat([_fitted(table, decoder, part, size) for part in parts])
+            yield FrameBatch((first + np.arange(len(chunk))) / fps, frames)
+
+
+def _fitted(table: FrameTable, decoder: Decoder, indices: np.ndarray, size: int) -> torch.Tensor:
+    """uint8 [n, 3, size, size]; a frame that is shown for several of the indices is decoded and resized once."""
+    unique, places = np.unique(indices, return_inverse=True)
+    with stage("decode"):
+        groups = decoder.read(unique)
+    with stage("resize"):
+        frames = torch.cat([fit_frames(group, size, pixel_aspect=table.pixel_aspect) for group in groups])
+        return frames if len(unique) == len(indices) else frames[torch.from_numpy(places)]
+
+
+def read_frames(
+    path: str | Path, *, fps: float, size: int, max_frames: int | None = None, rounding: Rounding = "floor"
+) -> FrameBatch:
+    """All of `iter_frames` in one."""
+    batches = list(iter_frames(path, fps=fps, size=size, max_frames=max_frames, rounding=rounding))
+    return FrameBatch(
+        np.concatenate([batch.times for batch in batches]), torch.cat([batch.frames for batch in batches])
+    )

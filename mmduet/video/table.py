@@ -1,0 +1,266 @@
+"""FrameTable: the frames of a file that a player shows, and their times. PyAV demuxes; only the first is decoded.
+
+Edit lists hide frames, frames before the first key frame cannot be decoded, and some formats store no times or start
+again in the middle. Where the packets leave it open which frames are shown, all are decoded and counted.
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmduet.errors import VideoError
+from mmduet.video.container import ADVICE, check_file, check_index, open_video, pixel_aspect, set_up, upright_turns
+from mmduet.video.timeline import MAX_GAP, RESTART, Timeline, seconds
+
+UNTIMED = {
+    "avi",
+    "mpeg",
+    "mpegvideo",
+    "m4v",
+    "h263",
+    "h264",
+    "hevc",
+    "obu",
+    "vc1",
+}  # formats without a time for each frame
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTable:
+    """The shown frames, in order.
+
+    times: float64 [M], s, ascending from 0. duration: s, to the last frame's end. pts: the decoder's stamp of each
+    frame, ascending; None where the frames had to be counted. width, height: pixels, as displayed. rotation: quarter
+    turns, counter-clockwise, that put a frame upright. pixel_aspect: a pixel's width by its height. strict: a frame
+    with an error is refused. simple: whether decord reads the file right.
+    """
+
+    path: Path
+    times: np.ndarray
+    duration: float
+    pts: np.ndarray | None
+    width: int
+    height: int
+    rotation: int
+    pixel_aspect: float
+    strict: bool
+    simple: bool
+
+
+class Packets(NamedTuple):
+    """In decoding order. pts: presentation times; None: missing. closed: whether decoding may start at a packet."""
+
+    pts: list[int | None]
+    dts: list[int | None]
+    durations: list[int]
+    shown: list[bool]
+    keys: list[bool]
+    closed: list[bool]
+
+
+class Start(NamedTuple):
+    """The first shown frame."""
+
+    pts: int | None
+    width: int
+    height: int
+    rotation: int
+    pixel_aspect: float
+
+
+def read_table(path: Path) -> FrameTable:
+    """Raises VideoError when the file is missing, cut off, no video, or has no frame that can be decoded."""
+    check_file(path)
+    strict, scan = True, _scan(path, strict=True)
+    if scan.start is None and scan.packets.keys and not scan.packets.closed[0]:
+        strict, scan = False, _scan(path, strict=False)  # what precedes the first complete frame has errors
+    if scan.start is None:
+        raise VideoError(f"{path} has no frame that can be decoded: it is cut off or damaged; {ADVICE}.")
+    packets, start = scan.packets, scan.start
+    pts = None if scan.untimed else _shown_pts(packets, start, scan.base)
+    if pts is None:
+        times, last = _counted_times(path, _count(path, strict), scan), 0
+    else:
+        times = (pts - pts[0]).astype(np.float64) * scan.base.numerator / scan.base.denominator
+        last = packets.durations[packets.pts.index(int(pts[-1]))]
+    gap = _usual_gap(times, scan.rate)
+    if pts is not None and last * scan.base > gap / 2:  # some containers give the last frame a millisecond
+        duration = float((int(pts[-1] - pts[0]) + last) * scan.base)
+    else:
+        duration = float(times[-1]) + gap
+    _check_gaps(path, times, duration)
+    plain = scan.plain and start.rotation == 0 and start.pixel_aspect == 1
+    simple = plain and pts is not None and _is_simple(packets, pts)
+    return FrameTable(
+        path, times, duration, pts, start.width, start.height, start.rotation, start.pixel_aspect, strict, simple
+    )
+
+
+# packets
+
+
+class Scan(NamedTuple):
+    """base: s, the unit of stamps. untimed: whether the format stores no time for each frame. plain: `_is_plain`."""
+
+    packets: Packets
+    start: Start | None
+    base: Fraction
+    rate: Fraction | None
+    untimed: bool
+    plain: bool
+
+
+def _scan(path: Path, *, strict: bool) -> Scan:
+    """All packets, and the first frame that is shown; None when none can be decoded."""
+    packets, start = Packets([], [], [], [], [], []), None
+    with open_video(path) as (container, stream):
+        check_index(path, stream)
+        set_up(stream, strict=strict, threads=False)
+        failed, codec = False, stream.codec_context.name
+        for packet in container.demux(stream):
+            if packet.size:
+                _note(packets, packet, codec)
+            if start is None and not failed:
+                start, failed = _first(packet, stream, strict)
+        untimed, plain = is_untimed(container), _is_plain(container, stream)
+        return Scan(packets, start, stream.time_base, frame_rate(stream), untimed, plain)
+
+
+def _first(packet: Any, stream: Any, strict: bool) -> tuple[Start | None, bool]:
+    """The first frame of a packet, and whether decoding failed for good."""
+    import av
+
+    try:
+        return next((_start(stream, frame) for frame in packet.decode()), None), False
+    except av.FFmpegError:
+        return None, strict
+
+
+def _note(packets: Packets, packet: Any, codec: str) -> None:
+    packets.pts.append(packet.pts)
+    packets.dts.append(packet.dts)
+    packets.durations.append(packet.duration or 0)
+    hidden = codec.endswith("vp8") and not memoryview(packet)[0] & 0x10  # an alternative reference frame
+    packets.shown.append(not packet.is_discard and not hidden)
+    packets.keys.append(packet.is_keyframe)
+    packets.closed.append(is_closed(packet))
+
+
+def is_closed(packet: Any) -> bool:
+    """Whether decoding may start at a packet."""
+    return packet.is_keyframe and (packet.stream.codec_context.name != "h264" or _has_idr(packet))
+
+
+def is_untimed(container: Any) -> bool:
+    """Whether a format stores no time for each frame."""
+    return bool(UNTIMED & set(container.format.name.split(",")))
+
+
+def _has_idr(packet: Any) -> bool:
+    """Whether an H.264 packet holds an IDR slice, from which decoding may start."""
+    extradata, data = packet.stream.codec_context.extradata or b"", memoryview(packet)
+    if extradata[:1] != b"\x01":  # start codes
+        return re.search(rb"\x00\x00\x01[\x05\x25\x45\x65]", data) is not None
+    width, at = (extradata[4] & 3) + 1 if len(extradata) > 4 else 4, 0
+    while at + width < len(data):
+        if data[at + width] & 0x1F == 5:
+            return True
+        at += width + int.from_bytes(data[at : at + width], "big")
+    return False
+
+
+def _start(stream: Any, frame: Any) -> Start:
+    turns, aspect = upright_turns(frame), pixel_aspect(stream)
+    width, height = round(frame.width * aspect), frame.height
+    if turns % 2:
+        width, height, aspect = height, width, 1 / aspect
+    return Start(frame.pts, width, height, turns, aspect)
+
+
+def _shown_pts(packets: Packets, start: Start, base: Fraction) -> np.ndarray | None:
+    """int64 [M], ascending; None where the packets leave it open which frames are shown, or when."""
+    pts = [stamp for stamp, shown in zip(packets.pts, packets.shown, strict=True) if shown]
+    first, times = start.pts, [seconds(stamp, base) for stamp in [start.pts, *pts]]
+    if first is None or None in times or len(set(pts)) < len(pts):
+        return None
+    dts = np.array([stamp for stamp in packets.dts if stamp is not None], np.int64)
+    if len(dts) and np.any(np.diff(dts) * float(base) < -RESTART):
+        return None
+    stamps = np.sort(np.array(pts, np.int64))
+    stamps = stamps[stamps >= first]  # the others lack what they are predicted from
+    return stamps if len(stamps) and stamps[0] == first else None
+
+
+# counted frames
+
+
+def _count(path: Path, strict: bool) -> list[int | None]:
+    """The stamps of all frames, in the order in which they are shown."""
+    with open_video(path) as (container, stream):
+        set_up(stream, strict=strict, threads=True)
+        stamps = [frame.pts for frame in container.decode(stream)]
+    if not stamps:
+        raise VideoError(f"{path} has no frame that can be decoded: it is cut off or damaged; {ADVICE}.")
+    return stamps
+
+
+def _counted_times(path: Path, stamps: list[int | None], scan: Scan) -> np.ndarray:
+    """float64 [M], s, ascending from 0. Where stamps are missing, the frames come at a constant rate."""
+    known = [time for time in (seconds(stamp, scan.base) for stamp in stamps) if time is not None]
+    timeline = Timeline(float(scan.rate) if scan.rate else None)
+    times = np.array([timeline.place(time) for time in known])
+    complete = len(known) == len(stamps)
+    if complete and (timeline.restarts or not scan.untimed):
+        return np.maximum.accumulate(times)
+    if complete and len(set(known)) == len(known):
+        return np.sort(times) - times.min()  # such formats store the times in decoding order
+    if scan.rate is None:
+        raise VideoError(f"{path} stores no times and no frame rate: re-encode it.")
+    return np.arange(len(stamps)) / float(scan.rate)
+
+
+def _usual_gap(times: np.ndarray, rate: Fraction | None) -> float:
+    """s from a frame to the next."""
+    return float(np.median(np.diff(times))) if len(times) > 1 else 1 / float(rate or 25)
+
+
+def frame_rate(stream: Any) -> Fraction | None:
+    """Frames a second, as far as the container states or FFmpeg guesses it."""
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    return rate if rate and 0.01 < rate < 1000 else None
+
+
+def _check_gaps(path: Path, times: np.ndarray, duration: float) -> None:
+    gaps = np.diff(np.append(times, duration))
+    if not np.isfinite(duration) or gaps.max() > MAX_GAP:
+        raise VideoError(
+            f"{path} has damaged times: frame {int(gaps.argmax())} is shown for {gaps.max():.0f} s; remux or "
+            "re-encode it."
+        )
+
+
+# what decord reads right
+
+
+def _is_plain(container: Any, stream: Any) -> bool:
+    """H.264 in mp4, mov or mkv, with one stream of 8-bit pictures, and with nothing but that."""
+    formats = {"mov", "matroska"} & set(container.format.name.split(","))
+    context = stream.codec_context
+    pictures = context.name == "h264" and context.pix_fmt in ("yuv420p", "yuvj420p")
+    return bool(formats) and pictures and len(container.streams.video) == 1
+
+
+def _is_simple(packets: Packets, pts: np.ndarray) -> bool:
+    """Whether each packet is shown and each key frame separates what is shown before it from what is shown after."""
+    stamps = np.array(packets.pts, np.int64) if len(pts) == len(packets.pts) else np.zeros(0, np.int64)
+    if not len(stamps) or stamps.min() < 0 or stamps[0] != pts[0] or not packets.keys[0]:
+        return False
+    before = np.concatenate([[stamps[0] - 1], np.maximum.accumulate(stamps)[:-1]])
+    after = np.minimum.accumulate(stamps[::-1])[::-1]
+    keys = np.array(packets.keys)
+    separate = (before < stamps) & (after == stamps)
+    return bool(np.all(np.array(packets.closed)[keys]) and np.all(separate[keys]))
