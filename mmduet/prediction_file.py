@@ -8,14 +8,12 @@ FILE.part-N         what process N of several has written; put into FILE at the 
 import math
 import re
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from mmduet.errors import AnnotationError, DuetError
 from mmduet.files import LineFile, check_target, read_json, read_jsonl, remove, validated, write_json
-
-PACKAGES = ("torch", "transformers", "peft", "decord", "mmduet-workbench")
+from mmduet.packages import package_versions
 
 
 def settings_path(output: Path) -> Path:
@@ -49,8 +47,7 @@ def begin(output: Path, stated: dict[str, Any], names: Sequence[str]) -> LineFil
         entries = collect(output)
         _check_settings(output, stated)
         if not entries:
-            versions = {name: version(name) for name in PACKAGES}
-            write_json(settings_path(output), stated | {"versions": versions})
+            write_json(settings_path(output), stated | {"versions": package_versions()})
         asked = set(names)
         again = [name for name, entry in entries.items() if name in asked and _has_failed(entry)]
         for name in again:

@@ -64,7 +64,13 @@ def write_charades(folder):
     ]  # fmt: skip
     (folder / "p.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in predictions))
     references = [
-        {"question_id": name, "video": f"{name}.mp4", "conversation": [], "timestamps": [[1, 2]]} for name in "abc"
+        {
+            "question_id": name,
+            "video": f"{name}.mp4",
+            "conversation": [{"role": "user", "content": "What?", "time": 0}],
+            "timestamps": [[1, 2]],
+        }
+        for name in "abc"
     ]
     (folder / "gold.json").write_text(json.dumps(references))
     return ["--predictions", str(folder / "p.jsonl"), "--references", str(folder / "gold.json")]
@@ -106,7 +112,9 @@ def unloaded(monkeypatch):
     "name", ["gold.json", "hard.json", "link.json", "other.jsonl", "videos", "videos/a.mp4", "a/b"]
 )
 def test_predict_writes_over_its_own_file_alone(tmp_path, unloaded, name):
-    (tmp_path / "gold.json").write_text('[{"question_id": 1, "video": "a.mp4", "conversation": []}]')
+    (tmp_path / "gold.json").write_text(
+        '[{"question_id": 1, "video": "a.mp4", "conversation": [{"role": "user", "content": "What?", "time": 0}]}]'
+    )
     (tmp_path / "hard.json").hardlink_to(tmp_path / "gold.json")
     (tmp_path / "link.json").symlink_to("gold.json")
     (tmp_path / "other.jsonl").write_text('{"question_id": 1, "model_response_list": []}\n')

@@ -286,7 +286,7 @@ def test_two_processes_write_the_same_file(videos, tmp_path):
     """Each takes its share; the shares are put together in the questions' order."""
     questions = tmp_path / "questions.json"
     questions.write_text(json.dumps([
-        {"question_id": name, "video": f"{name}.mp4", "conversation": []} for name in "abcd"
+        {"question_id": name, "video": f"{name}.mp4", "conversation": [{"role": "user", "content": "What?", "time": 0}]} for name in "abcd"
     ]))  # fmt: skip
     arguments = [
         "predict", "charades_sta", "--model", "tiny", "--references", str(questions), "--videos", str(videos),
@@ -318,7 +318,12 @@ def test_questions_of_qvhighlights_release(tmp_path):
 
 def test_mistakes_in_questions_are_named(tmp_path):
     path = tmp_path / "questions.json"
-    path.write_text(json.dumps([{"question_id": "a", "video": "a.mp4", "conversation": []}] * 2))
+    path.write_text(
+        json.dumps(
+            [{"question_id": "a", "video": "a.mp4", "conversation": [{"role": "user", "content": "What?", "time": 0}]}]
+            * 2
+        )
+    )
     with pytest.raises(AnnotationError, match="question 'a' comes more than once"):
         read_questions(path)
     path.write_text(json.dumps([{"question_id": "a", "conversation": []}]))

@@ -18,10 +18,10 @@ import nbformat
 import yaml
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
+from mmduet.packages import package_versions
 from mmduet.reports.metrics import Metric
 from mmduet.reports.thumbnails import Thumbnail
 
-PACKAGES = ("mmduet-workbench", "torch", "transformers", "peft", "decord", "av", "plotly", "papermill")
 SOURCES = {".py", ".js", ".css", ".safetensors"}  # and the weights that ship
 
 
@@ -111,12 +111,6 @@ def files_hash(paths: Any) -> str:
     return digest.hexdigest()
 
 
-@cache
-def package_versions() -> dict[str, str]:
-    """The versions of Python and of the packages that matter; "not installed" where one is missing."""
-    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
-
-
 def git_commit(folder: Path) -> str:
     """The commit checked out in `folder`, with "+ changes" where tracked files differ."""
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
@@ -159,13 +153,6 @@ def format_duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _git(folder: Path, *words: str) -> str:

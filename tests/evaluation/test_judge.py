@@ -522,7 +522,7 @@ def test_batch_answers(written):
         ('{"custom_id": "v.m', "line 2: no JSON"),
         ({"response": {}}, "line 2: field custom_id: Field required"),
         ({"custom_id": "v.mp4*0*0", "response": 3}, "line 2: field response: .*valid dictionary; found 3"),
-        (["custom_id"], "line 2: field : .*valid dictionary"),
+        (["custom_id"], "line 2: field: .*valid dictionary"),
         (answered("v.mp4*0*0,1", "4"), r"line 2: 'v.mp4\*0\*0,1' is no pair of these predictions"),
     ],
 )

@@ -35,7 +35,7 @@ def query(qid=1, duration=10):
         ([LINE, LINE], "line 2: qid 1 comes more than once"),
         ([LINE, {"qid": 2, "pred_saliency_scores": [1]}], "line 2: the line has pred_saliency_scores, and the first"),
         ([{"qid": 2}], "line 1: the line has neither"),
-        (["[]"], "line 1: field : .*valid dictionary"),
+        (["[]"], "line 1: field: .*valid dictionary"),
         (["{"], "line 1: no JSON"),
     ],
 )
