@@ -26,6 +26,7 @@ from mmduet.trace import DuetTrace, Query
 from tests.clips import write_clip
 
 SETTINGS = Settings(2.0, max_frames=6, threshold=0.4, max_new_tokens=3)
+ASKED = [{"role": "user", "content": "What?", "time": 0}]
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +287,7 @@ def test_two_processes_write_the_same_file(videos, tmp_path):
     """Each takes its share; the shares are put together in the questions' order."""
     questions = tmp_path / "questions.json"
     questions.write_text(json.dumps([
-        {"question_id": name, "video": f"{name}.mp4", "conversation": [{"role": "user", "content": "What?", "time": 0}]} for name in "abcd"
+        {"question_id": name, "video": f"{name}.mp4", "conversation": ASKED} for name in "abcd"
     ]))  # fmt: skip
     arguments = [
         "predict", "charades_sta", "--model", "tiny", "--references", str(questions), "--videos", str(videos),
@@ -318,12 +319,7 @@ def test_questions_of_qvhighlights_release(tmp_path):
 
 def test_mistakes_in_questions_are_named(tmp_path):
     path = tmp_path / "questions.json"
-    path.write_text(
-        json.dumps(
-            [{"question_id": "a", "video": "a.mp4", "conversation": [{"role": "user", "content": "What?", "time": 0}]}]
-            * 2
-        )
-    )
+    path.write_text(json.dumps([{"question_id": "a", "video": "a.mp4", "conversation": ASKED}] * 2))
     with pytest.raises(AnnotationError, match="question 'a' comes more than once"):
         read_questions(path)
     path.write_text(json.dumps([{"question_id": "a", "conversation": []}]))
