@@ -58,7 +58,7 @@ print("began", flush=True)
 from mmduet.training.loading import loading, make_loader
 multiprocessing.set_start_method("spawn")
 with loading():
-    print([batch.tolist() for batch in make_loader(torch.arange(4), workers=2, batch_size=2)])
+    print([batch.tolist() for batch in make_loader(torch.arange(4), workers=1, batch_size=2)])
 """
 
 

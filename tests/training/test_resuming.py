@@ -114,7 +114,7 @@ def test_the_command_says_what_an_interrupt_kept(write_config, monkeypatch, time
     monkeypatch.setattr("mmduet.training.config.train", partial(train, callbacks=[Interrupt(times)]))
     done = CliRunner().invoke(app, ["train", str(write_config("run"))])
     assert done.exit_code == 130, done.output
-    assert f"stopped: {told}" in done.output
+    assert f"mmduet: stopped; {told}" in done.output
     assert "the same command" in done.output
 
 
