@@ -88,9 +88,9 @@ class MixtureDataset(Dataset):
     `dataset[index]` is a conversation as drawn in epoch 0, `dataset[epoch, index]` in another: the wording and the
     frames before a question are drawn from (seed, epoch, index) alone, so any number of workers draws the same.
 
-    videos: keep the first so many videos, None for all. root: what relative paths of the mixture start from, and no
-    path may leave (the published mixture's: the folder that holds datasets/); None: they start from the mixture's
-    folder and stay in the one above, as in NAME/annotations beside NAME/videos. broken: what is done about a video that
+    videos: keep the first so many videos, None for all. root: what relative paths of the mixture start from and may
+    not leave (the published mixture's: the folder that holds datasets/); None: they start from the mixture's folder
+    and stay in the one above, as in NAME/annotations beside NAME/videos. Absolute paths are taken as they are. broken: what is done about a video that
     the metadata does not list, or whose annotations begin past its end.
 
     Raises AnnotationError for a broken file, a path that leaves its root, or what `broken` stops at.
@@ -171,16 +171,13 @@ class _EntryPaths:
 
 
 def _entry_paths(mixture: Path, index: int, entry: MixtureEntry, root: Path | None) -> _EntryPaths:
-    """The entry's paths; AnnotationError for one that leads out of its root."""
+    """The entry's paths; AnnotationError for a relative one that leads out of its root."""
     start, limit = (root, root) if root is not None else (mixture.parent, mixture.parent / "..")
     found = {}
     for name in _EntryPaths.__slots__:
         text = getattr(entry, name)
-        if Path(text).is_absolute():
-            stays = Path(os.path.normpath(text)).is_relative_to(os.path.abspath(limit))
-        else:
-            stays = inside(limit, text if root is not None else f"{ANY_FOLDER}/{text}") is not None
-        if not stays:
+        within = text if root is not None else f"{ANY_FOLDER}/{text}"
+        if not Path(text).is_absolute() and inside(limit, within) is None:
             raise AnnotationError(
                 f"{mixture}: entry {index}, {name} {text!r} leads out of {limit.resolve()}: move the files there, or "
                 "give another root."
