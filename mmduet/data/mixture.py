@@ -90,8 +90,8 @@ class MixtureDataset(Dataset):
 
     videos: keep the first so many videos, None for all. root: what relative paths of the mixture start from and may
     not leave (the published mixture's: the folder that holds datasets/); None: they start from the mixture's folder
-    and stay in the one above, as in NAME/annotations beside NAME/videos. Absolute paths are taken as they are. broken: what is done about a video that
-    the metadata does not list, or whose annotations begin past its end.
+    and stay in the one above, as in NAME/annotations beside NAME/videos. Absolute paths are taken as they are.
+    broken: what is done about a video that the metadata does not list, or whose annotations begin past its end.
 
     Raises AnnotationError for a broken file, a path that leaves its root, or what `broken` stops at.
     """
