@@ -51,6 +51,19 @@ def test_every_annotation_is_an_example(mixture):
     assert dataset[0].video == dataset.path.parent / "videos" / "a.mp4"
 
 
+def test_absolute_paths_are_taken_as_they_are(mixture, tmp_path):
+    path = mixture()
+    elsewhere = tmp_path / "annotations" / "mixture.json"
+    elsewhere.parent.mkdir()
+    entries = json.loads(path.read_text())
+    for entry in entries:
+        entry.update({key: str(tmp_path / entry[key]) for key in ("video_root", "anno_file", "metadata_path")})
+    elsewhere.write_text(json.dumps(entries))
+    assert [source.video for source in MixtureDataset(elsewhere).sources] == [
+        source.video for source in MixtureDataset(path).sources
+    ]
+
+
 def test_draws_depend_on_seed_epoch_and_index_alone(mixture):
     path = mixture()
     first, second = MixtureDataset(path, seed=1), MixtureDataset(path, seed=1)
