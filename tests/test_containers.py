@@ -251,6 +251,7 @@ def test_what_is_no_regular_file_never_hangs(tmp_path, monkeypatch):
         read_metadata(pipe)
     with pytest.raises(VideoError, match=r"pipe\.mp4 cannot be read: it gave nothing"):
         of_stream(pipe, 2)
+    os.close(os.open(pipe, os.O_WRONLY))  # lets the reader's thread go
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".mp4", "zero\0byte.mp4", "surrogate\udcff.mp4"])
