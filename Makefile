@@ -28,8 +28,8 @@ demo: setup
 test: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest -p tests.no_decord tests/test_video.py tests/test_source.py tests/test_doctor.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -p tests.no_decord tests/test_video.py tests/test_containers.py tests/test_source.py tests/test_doctor.py
 
 lab: setup
 	$(BIN)/jupyter lab --ServerApp.root_dir=. $(ROOT) $(LAB) notebooks/03_duet_inference.ipynb $(ARGS)

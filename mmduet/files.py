@@ -150,8 +150,8 @@ def validated(path: str | Path, kind: Any, value: Any, *, place: str = "entry") 
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        where = f" {place_of(first['loc'])}" if first["loc"] else ""
-        raise AnnotationError(f"{path}: {place}{where}: {first['msg']}; found {shown(first['input'])}.") from error
+        where = f"{place} {place_of(first['loc'])}" if first["loc"] else place.removesuffix(" /")
+        raise AnnotationError(f"{path}: {where}: {first['msg']}; found {shown(first['input'])}.") from error
     except RecursionError:
         raise AnnotationError(f"{path}: {place}: it is nested too deeply.") from None
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ from mmduet.errors import FileError
 from mmduet.prediction import Outcome
 
 runner = CliRunner()
+ASKED = '[{"question_id": 1, "video": "a.mp4", "conversation": [{"role": "user", "content": "What?", "time": 0}]}]'
 
 
 COMMANDS = ["", "report", "scenes", "predict", "train", "scan", "convert", "doctor", "evaluate"]
@@ -112,9 +114,7 @@ def unloaded(monkeypatch):
     "name", ["gold.json", "hard.json", "link.json", "other.jsonl", "videos", "videos/a.mp4", "a/b"]
 )
 def test_predict_writes_over_its_own_file_alone(tmp_path, unloaded, name):
-    (tmp_path / "gold.json").write_text(
-        '[{"question_id": 1, "video": "a.mp4", "conversation": [{"role": "user", "content": "What?", "time": 0}]}]'
-    )
+    (tmp_path / "gold.json").write_text(ASKED)
     (tmp_path / "hard.json").hardlink_to(tmp_path / "gold.json")
     (tmp_path / "link.json").symlink_to("gold.json")
     (tmp_path / "other.jsonl").write_text('{"question_id": 1, "model_response_list": []}\n')
@@ -151,17 +151,17 @@ def test_a_command_that_is_stopped_says_what_is_kept(tmp_path, monkeypatch, comm
     given = {"scan": [str(tmp_path)], "scenes": ["--root", str(tmp_path)]}[command]
     result = runner.invoke(app, [command, *given])
     assert result.exit_code == status
-    assert re.search("mmduet: stopped; .* and the same command (reads|makes) the other", result.output)
+    assert re.search("mmduet: stopped; .* and the same command (reads the rest|makes the other)", result.output)
     assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_responses_can_be_kept_or_removed(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("mmduet.checkpoints.load_duet", lambda *_, **__: (None, None))
+    monkeypatch.setattr("mmduet.checkpoints.load_duet", lambda *_, **__: (SimpleNamespace(dtype="torch.float32"), None))
     monkeypatch.setattr(
         "mmduet.prediction.predict", lambda *_, settings, **__: seen.append(settings) or Outcome(tmp_path, 0, 0, {})
     )
-    (tmp_path / "gold.json").write_text("[]")
+    (tmp_path / "gold.json").write_text(ASKED)
     command = ["predict", "youcook2", "--references", str(tmp_path / "gold.json"), "--videos", str(tmp_path)]
     command += ["--output", str(tmp_path / "p.jsonl")]
     for more in ([], ["--keep-responses", "--max-new-tokens", "5", "--repetition-penalty", "1.2"]):
