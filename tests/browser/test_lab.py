@@ -39,7 +39,8 @@ def proxy() -> Iterator[tuple[str, list[str]]]:
 
 def test_it_asks_for_no_news_and_no_updates(tmp_path: Path, proxy: tuple[str, list[str]]) -> None:
     made = subprocess.run(["make", "-n", "lab"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-    options = [word for word in re.findall(r"--\S+", made.splitlines()[-1]) if not word.startswith("--ServerApp")]
+    (command,) = (line for line in made.splitlines() if "jupyter lab" in line)  # make has words of its own around it
+    options = [word for word in re.findall(r"--\S+", command) if not word.startswith("--ServerApp")]
     local = ("--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1")
     through = {name: proxy[0] for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
     through |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
