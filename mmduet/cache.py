@@ -37,16 +37,26 @@ class GrowingLayer(DynamicLayer):
             self.lazy_initialization(key_states, value_states)
         start = self.keys.shape[-2]
         end = start + key_states.shape[-2]
-        if end > self.buffers[0].shape[-2]:
-            self.buffers = (self._grown(self.keys, end), self._grown(self.values, end))
+        self.reserve(end)
         for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
             buffer[..., start:end, :] = states
-        self.keys, self.values = (buffer[..., :end, :] for buffer in self.buffers)
+        self.hold(end)
         return self.keys, self.values
+
+    def hold(self, length: int) -> None:
+        """The buffers' first `length` tokens are what there is."""
+        self.keys, self.values = (buffer[..., :length, :] for buffer in self.buffers)
+
+    def reserve(self, tokens: int) -> None:
+        """Make room for so many tokens in all."""
+        if tokens > self.buffers[0].shape[-2]:
+            self.buffers = (self._grown(self.keys, tokens), self._grown(self.values, tokens))
+            self.hold(self.keys.shape[-2])
 
     def _grown(self, held: torch.Tensor, tokens: int) -> torch.Tensor:
         capacity = max(tokens, 2 * held.shape[-2], FIRST_CAPACITY)
-        buffer = held.new_empty(*held.shape[:-2], capacity, held.shape[-1])
+        # zeros: a graph multiplies what is masked by nothing, which leaves NaN where memory happens to hold it
+        buffer = held.new_zeros(*held.shape[:-2], capacity, held.shape[-1])
         buffer[..., : held.shape[-2], :] = held
         return buffer
 
@@ -75,9 +85,40 @@ class StreamCache(Cache):
         return self.get_seq_length()
 
     @property
+    def capacity(self) -> int:
+        """Tokens that the buffers have room for."""
+        return self._grown()[0].buffers[0].shape[-2] if self.layers else 0
+
+    @property
     def bytes(self) -> int:
         """Memory that the buffers take."""
         return sum(buffer.nbytes for layer in self._grown() for buffer in layer.buffers)
+
+    def buffers(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """A layer's keys and values, [1, heads, capacity, D]."""
+        return self._grown()[layer].buffers
+
+    def addresses(self) -> list[int]:
+        """Where the buffers stand: the same until they grow."""
+        return [buffer.data_ptr() for layer in self._grown() for buffer in layer.buffers]
+
+    def reserve(self, tokens: int) -> None:
+        """Make room for so many tokens in all."""
+        for layer in self._grown():
+            layer.reserve(tokens)
+
+    def advance(self, tokens: int) -> None:
+        """So many tokens were written into the buffers behind those that were there."""
+        length = self.length + tokens
+        for layer in self._grown():
+            layer.hold(length)
+
+    def empty(self) -> None:
+        """Forget all tokens, and keep the room."""
+        self.cut(0)
+        for layer in self._grown():
+            for buffer in layer.buffers:
+                buffer.zero_()
 
     def cut(self, length: int) -> None:
         """Keep the first `length` tokens."""

@@ -7,18 +7,19 @@ responses come. It changes the time taken, never the result.
 import math
 from collections import deque
 
-TOKENS_AT_ONCE = 1500  # of frames, in one forward: more gain nothing on a CPU, and what is scored comes later
-CALL_COST = 48  # a forward costs about what this many of its tokens do, whatever else it does (CPU, 135M: 30 to 70)
 REMEMBERED = 4  # responses
 
 
 class LookAhead:
-    """frames: that many always, >= 1; None: as many as pay. tokens: of one frame."""
+    """frames: that many always, >= 1; None: as many as pay. tokens: of one frame.
 
-    def __init__(self, frames: int | None, *, tokens: int):
+    at_once, call_cost: tokens, as in `mmduet.kernels.Kernels`.
+    """
+
+    def __init__(self, frames: int | None, *, tokens: int, at_once: int, call_cost: int):
         self.fixed = frames
-        self.limit = max(1, TOKENS_AT_ONCE // tokens) if frames is None else frames
-        self.call_cost = CALL_COST / tokens  # frames
+        self.limit = max(1, at_once // tokens) if frames is None else frames
+        self.call_cost = call_cost / tokens  # frames
         self.reset()
 
     def reset(self) -> None:

@@ -156,7 +156,7 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """
         with torch.autocast(pixel_values.device.type, enabled=False):
             features = self.vision_tower(pixel_values.to(next(self.vision_tower.parameters()).dtype))
-        return features[:, self.pool.cells.to(features.device)]
+        return features[:, self.pool.placed(features.device, features.dtype)[0]]
 
     def frame_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """`vision_features`, ENCODE_AT_ONCE frames in each pass, the last one filled up: a frame's bits are its own.

@@ -11,14 +11,12 @@ from itertools import takewhile
 import torch
 from tqdm import tqdm
 
-from mmduet.attention import use_split_attention
-from mmduet.cache import StreamCache
 from mmduet.conversation import TextTurn
 from mmduet.errors import DuetError
 from mmduet.generation import draft, next_token
-from mmduet.linear import onednn_linear
+from mmduet.kernels import kernels_for
 from mmduet.lookahead import LookAhead
-from mmduet.model import ENCODE_AT_ONCE, DuetForConditionalGeneration
+from mmduet.model import DuetForConditionalGeneration
 from mmduet.policy import FrameScores, Policy, ScoreThreshold
 from mmduet.processing import DuetProcessor
 from mmduet.protocol import PROTOCOLS, ContextProtocol
@@ -29,7 +27,6 @@ from mmduet.video import FrameBatch
 
 Event = FrameScores | Query | Response
 Frames = torch.Tensor | Iterable[torch.Tensor | FrameBatch]
-FEED_AT_ONCE = 4096  # tokens: of a kept context that is read again; bounds the memory that takes
 
 
 class Interrupted(Exception):
@@ -48,6 +45,8 @@ class DuetSession:
     context_frames: how many frames the context holds, >= 2. When it is full the older half leaves, with what was
     asked and said then, but for the question that is open; the session goes on as a fresh one would that was shown
     what is left. None: nothing leaves.
+    compile_layers: on CUDA, compile the layers' elementwise work into fewer kernels, which costs about half a minute
+    at the first frames.
 
     One call of `run` or `stream` is one video; `reset`, `ask` and `feed` are the same, piece by piece.
     """
@@ -65,6 +64,7 @@ class DuetSession:
         max_new_tokens: int = 200,
         look_ahead: int | None = None,
         context_frames: int | None = None,
+        compile_layers: bool = False,
     ):
         if not 0 < frame_fps < math.inf:
             raise DuetError(f"frame_fps={frame_fps}: give a positive number of frames a second.")
@@ -79,12 +79,18 @@ class DuetSession:
         if context_frames is not None and context_frames < 2:
             raise DuetError(f"context_frames={context_frames}: a context holds at least 2 frames; None: all of them.")
         self.model, self.processor = model.eval(), processor
-        use_split_attention(model)
+        self.compile_layers = compile_layers
         self.policy, self.frame_fps = policy if policy is not None else ScoreThreshold(0.5), frame_fps
         self.protocol: ContextProtocol = PROTOCOLS[protocol](processor)
         self.remove_assistant_turns = remove_assistant_turns
         self.repetition_penalty, self.max_new_tokens = repetition_penalty, max_new_tokens
-        self.look_ahead = LookAhead(look_ahead, tokens=processor.frame.tokens)
+        self.kernels = kernels_for(model, processor, compile_layers=compile_layers)
+        self.look_ahead = LookAhead(
+            look_ahead,
+            tokens=processor.frame.tokens,
+            at_once=self.kernels.tokens_at_once,
+            call_cost=self.kernels.call_cost,
+        )
         self.context_frames = context_frames
         self.reset()
 
@@ -115,6 +121,7 @@ class DuetSession:
         """Another session with the same settings, which has seen nothing; model and processor are the same."""
         session = copy(self)
         session.policy, session.look_ahead = copy(self.policy), copy(self.look_ahead)
+        session.kernels = kernels_for(self.model, self.processor, compile_layers=self.compile_layers)
         session.reset()
         return session
 
@@ -122,7 +129,7 @@ class DuetSession:
 
     def reset(self) -> None:
         """Forget the video."""
-        self.state = StreamState(cache=StreamCache(self.model.config.text_config))
+        self.state = StreamState(cache=self.kernels.cache())
         self.policy.reset()
         self.look_ahead.reset()
 
@@ -160,15 +167,14 @@ class DuetSession:
             if isinstance(batch, FrameBatch):
                 self.state.frames = max(self.state.frames, round(float(batch.times[0]) * self.frame_fps))
                 batch = batch.frames
-            step = max(self.look_ahead.limit, ENCODE_AT_ONCE)
+            step = max(self.look_ahead.limit, self.kernels.frames_at_once)
             for first in range(0, len(batch), step):
                 yield from self._watch(self._encode(batch[first : first + step]))
 
     def _encode(self, frames: torch.Tensor) -> torch.Tensor:
         """uint8 [n, 3, H, W] -> [n, T, H] input embeddings."""
         with stage("vision"):
-            pixels = (self.processor.pixel_values(some.to(self.model.device)) for some in frames.split(ENCODE_AT_ONCE))
-            return torch.cat([self.model.encode_frames(values.to(self.model.dtype)) for values in pixels])
+            return self.kernels.encode(frames)
 
     # what is at hand
 
@@ -312,10 +318,6 @@ class DuetSession:
         if self.state.interrupted:
             raise Interrupted
         waiting, self.state.waiting = self.state.waiting, []
-        embeds = torch.cat(waiting if frame_embeds is None else [*waiting, frame_embeds])[None]
-        with stage("language model"), onednn_linear(self.model.device):
-            hidden = [
-                self.model.hidden_states(some, past_key_values=self.state.cache, use_cache=True)
-                for some in embeds.split(FEED_AT_ONCE, 1)
-            ]
-        return torch.cat(hidden, 1)[0]
+        embeds = torch.cat(waiting if frame_embeds is None else [*waiting, frame_embeds])
+        with stage("language model"):
+            return self.kernels.hidden(embeds, self.state.cache)

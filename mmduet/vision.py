@@ -145,6 +145,7 @@ class FramePool(nn.Module):
             raise CheckpointError(f"pool_mode={mode!r} is not known; known are {POOL_MODES}.")
         self.side, self.stride, self.mode = side, stride, mode
         self.tokens = pooled_side(side, stride, mode) ** 2
+        self._placed: dict[tuple[torch.device, torch.dtype], tuple[torch.Tensor, torch.Tensor]] = {}
         # plain tensors on the CPU, even while transformers builds the model on the meta device: no weights
         with torch.device("cpu"):
             eye = torch.eye(side**2).view(-1, 1, side, side)
@@ -161,10 +162,17 @@ class FramePool(nn.Module):
         pool = F.avg_pool2d if self.mode == "average" else F.max_pool2d
         return pool(grid, self.stride)
 
+    def placed(self, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """`cells`, and their columns of `weights` in this precision, on a device; copied there once."""
+        if (device, dtype) not in self._placed:
+            with torch.inference_mode(False):  # training may use them, too
+                self._placed[device, dtype] = self.cells.to(device), self.weights[:, self.cells].to(device, dtype)
+        return self._placed[device, dtype]
+
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """[N, len(cells), H] (the read cells, in order) -> [N, tokens, H]."""
         if self.mode == "max":
             whole = math.isqrt(len(self.cells))
             grid = features.transpose(1, 2).unflatten(2, (whole, whole))
             return self._grid(grid).flatten(2).transpose(1, 2)
-        return self.weights[:, self.cells].to(features) @ features
+        return self.placed(features.device, features.dtype)[1] @ features

@@ -18,7 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from mmduet.attention import NAME as SPLIT
+from mmduet.kernels.attention import NAME as SPLIT
 
 NAME = "packed"
 BLOCK = 256  # queries at once: they share the keys up to the last of them

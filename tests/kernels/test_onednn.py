@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import Linear
 
-from mmduet import linear
-from mmduet.linear import onednn_linear
+from mmduet.kernels import onednn
+from mmduet.kernels.onednn import onednn_linear
 
 CPU = torch.device("cpu")
 
@@ -28,7 +28,7 @@ def test_the_numbers_are_those_of_torch(shape, width, bias, dtype, strided):
     values = torch.randn(*shape, 2, generator=generator).to(dtype)
     values = values[..., 0] if strided else values[..., 0].contiguous()
     with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linear, "SMALLEST", 0)
+        patch.setattr(onednn, "SMALLEST", 0)
         expected = layer(values)
         with onednn_linear(CPU):
             found = layer(values)

@@ -1,33 +1,37 @@
-"""Causal attention of many new tokens over a long context, on a CPU, without the mask that torch wants for it.
+"""Causal attention of many new tokens over a long context, without the mask that torch wants for it.
 
-The new tokens attend to the context, where nothing is masked, and to each other, where torch's causal kernel leaves out
-what is masked; the two are put together by their log-sum-exps, which is exact (Dao et al., FlashAttention,
+On a CPU the new tokens attend to the context, where nothing is masked, and to each other, where torch's causal kernel
+leaves out what is masked; the two are put together by their log-sum-exps, which is exact (Dao et al., FlashAttention,
 arXiv 2205.14135, section 3.1). A mask of new x all tokens costs more, the more tokens there are: it is read for each
-head, and half of the new tokens' square is computed to be thrown away.
+head, and half of the new tokens' square is computed to be thrown away. On a GPU the flash kernel does the same in one,
+on keys and values that are not repeated for each head that shares them.
 """
 
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch.nn.attention.bias import causal_lower_right
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import causal_mask_function, sdpa_mask
 
 from mmduet.errors import CheckpointError
+from mmduet.kernels.fixed import FLASH_DTYPES, FixedContext
 from mmduet.model import DuetForConditionalGeneration
 
 NAME = "duet_sdpa"
-FEWEST = 64  # new tokens: below, two calls cost more than one with a mask
+FEWEST = 64  # new tokens on a CPU: below, two calls cost more than one with a mask
 NOT_HERE = ("softcap", "position_bias", "s_aux")  # what some models add to the scores; only "eager" knows all of them
 
 
 def use_split_attention(model: DuetForConditionalGeneration) -> None:
-    """Let the language model attend so wherever it would have by torch's `scaled_dot_product_attention` on a CPU.
+    """Let the language model attend so wherever it would have by torch's `scaled_dot_product_attention`.
 
     The same results up to rounding. What it does not cover (padding, sliding windows, gradients) goes as before.
     """
     config = model.language_model.config
-    if config._attn_implementation == "sdpa" and model.device.type == "cpu":
+    if config._attn_implementation == "sdpa":
         config._attn_implementation = NAME
 
 
@@ -39,24 +43,38 @@ def split_attention(
     attention_mask: torch.Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
+    context: FixedContext | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """query [B, heads, n, D]; key, value [B, key heads, m, D] -> [B, n, heads, D]; transformers' attention interface.
 
-    Without a mask the queries are the last n of m tokens. Raises CheckpointError for scores that a model changes.
+    Without a mask the queries are the last n of m tokens. context: holds these keys and values with those before them,
+    and attends in their stead. Raises CheckpointError for scores that a model changes.
     """
+    if context is not None:
+        _check_plain(kwargs)
+        return context.attend(module.layer_idx, query, key, value, scaling), None  # type: ignore[arg-type]
     new, all_ = query.shape[2], key.shape[2]
     if attention_mask is not None or new in (1, all_):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
+    _check_plain(kwargs)
+    if query.is_cuda:
+        mask: Any = causal_lower_right(new, all_)
+        found = F.scaled_dot_product_attention(query, key, value, mask, scale=scaling, enable_gqa=True)
+        return found.transpose(1, 2), None
+    old = all_ - new
+    parts = [_attend(query, key[:, :, :old], value[:, :, :old], scaling, causal=False)]
+    parts += [_attend(query, key[:, :, old:], value[:, :, old:], scaling, causal=True)]
+    (before, before_sum), (among, among_sum) = parts
+    share = torch.sigmoid(before_sum - among_sum).unsqueeze(-1).to(before.dtype)
+    return torch.lerp(among, before, share).transpose(1, 2), None
+
+
+def _check_plain(kwargs: dict[str, Any]) -> None:
     if given := [name for name in NOT_HERE if kwargs.get(name) is not None]:
         raise CheckpointError(
             f"the language model's attention has {', '.join(given)}: load it with attn_implementation='eager'."
         )
-    old = all_ - new
-    context, context_sum = _attend(query, key[:, :, :old], value[:, :, :old], scaling, causal=False)
-    among, among_sum = _attend(query, key[:, :, old:], value[:, :, old:], scaling, causal=True)
-    share = torch.sigmoid(context_sum - among_sum).unsqueeze(-1).to(context.dtype)
-    return torch.lerp(among, context, share).transpose(1, 2), None
 
 
 def _attend(
@@ -73,7 +91,9 @@ def _mask(**kwargs: Any) -> torch.Tensor | None:
     new, seen = kwargs["q_length"], kwargs["kv_length"]
     plain = kwargs.get("attention_mask") is None and kwargs.get("mask_function") is causal_mask_function
     last = kwargs.get("q_offset", 0) + new == kwargs.get("kv_offset", 0) + seen
-    if plain and last and FEWEST <= new < seen and not torch.is_grad_enabled():
+    on_gpu = torch.device(kwargs["device"]).type == "cuda" and kwargs["dtype"] in FLASH_DTYPES
+    fewest = 1 if on_gpu else FEWEST
+    if plain and last and fewest <= new < seen and not torch.is_grad_enabled():
         return None
     return sdpa_mask(**kwargs)
 

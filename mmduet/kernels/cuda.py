@@ -1,0 +1,98 @@
+"""Kernels of a CUDA device: the flash kernel on keys that are not repeated, and graphs for what is small."""
+
+from importlib.util import find_spec
+
+import torch
+
+from mmduet.cache import StreamCache
+from mmduet.errors import DuetError
+from mmduet.kernels.attention import NAME, use_split_attention
+from mmduet.kernels.graphs import Graphs, Recorder, Replay, record_cuda, replay_of
+from mmduet.kernels.plain import Kernels
+from mmduet.model import DuetForConditionalGeneration
+from mmduet.processing import DuetProcessor
+
+LENGTHS_MATTER = {"dynamic", "longrope"}  # rotary positions whose frequencies the host chooses by the length
+
+
+class CudaKernels(Kernels):
+    """Sizes: measured on an H100 with a 7B-shaped model in bfloat16 (`benchmarks/streaming.py gpu`).
+
+    record: how graphs are recorded; None: none are.
+    """
+
+    frames_at_once = 30
+    tokens_at_once = 1500
+    call_cost = 300
+
+    def __init__(
+        self,
+        model: DuetForConditionalGeneration,
+        processor: DuetProcessor,
+        *,
+        compile_layers: bool = False,
+        record: Recorder | None = record_cuda,
+    ):
+        super().__init__(model, processor)
+        use_split_attention(model)
+        if compile_layers:
+            compile_parts(model)
+        self.record = record
+        self.kept = super().cache()
+        self.graphs = Graphs(model, record) if record is not None and can_be_recorded(model) else None
+        self.live: Replay | None = None
+        self.weights: list[int] = []
+
+    def cache(self) -> StreamCache:
+        """As `Kernels.cache`: the same one again, whose buffers the graphs know."""
+        weights = [weight.data_ptr() for weight in self.model.parameters()]
+        if weights != self.weights:
+            self.weights, self.live = weights, None
+            if self.graphs:
+                self.graphs.clear()
+        self.kept.empty()
+        return self.kept
+
+    def encode(self, frames: torch.Tensor) -> torch.Tensor:
+        """As `Kernels.encode`; a frame that comes alone, as a camera's does, by a graph."""
+        size = self.processor.frame.size
+        if self.record is None or frames.shape != (1, 3, size, size):
+            return super().encode(frames)
+        frame = frames.to(self.model.device, non_blocking=True)
+        if self.live is None:
+            self.live = replay_of(self._encode, frame, self.record)
+        self.live.inputs.copy_(frame)
+        self.live.launch()
+        return self.live.result.clone()
+
+    def hidden(self, embeds: torch.Tensor, cache: StreamCache) -> torch.Tensor:
+        """As `Kernels.hidden`."""
+        if self.graphs and cache is self.kept and self.graphs.covers(len(embeds), cache):
+            return self.graphs.hidden(embeds, cache)
+        return super().hidden(embeds, cache)
+
+
+def can_be_recorded(model: DuetForConditionalGeneration) -> bool:
+    """Whether every layer attends to all before it, as our attention does, and the host reads nothing on the way."""
+    language_model = model.language_model
+    config = language_model.config
+    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
+    rotary = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    plain = config._attn_implementation == NAME and not getattr(config, "attn_logit_softcapping", None)
+    sees_all = layers == {"full_attention"} and not getattr(config, "sliding_window", None)
+    fixed = getattr(language_model, "_can_compile_fullgraph", False)
+    return plain and sees_all and fixed and rotary not in LENGTHS_MATTER
+
+
+def compile_parts(model: DuetForConditionalGeneration) -> None:
+    """Compile what fuses: the vision tower's layers, the language model's norms and MLPs. They stay compiled.
+
+    Each kind of layer is compiled once, at its first use. Raises DuetError where torch has no compiler for CUDA.
+    """
+    if find_spec("triton") is None:
+        raise DuetError("compile_layers=True needs the package triton, which torch's CUDA builds for Linux bring along.")
+    layers = getattr(getattr(getattr(model.vision_tower, "model", None), "encoder", None), "layers", [])
+    body = model.language_model.base_model
+    parts = [module for name, module in body.named_modules() if name.endswith(("mlp", "norm"))]
+    for module in (*layers, *parts):
+        module.compile(dynamic=True)
