@@ -24,7 +24,6 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Annotated, Any
 
-import av
 import numpy as np
 import torch
 import typer
@@ -121,6 +120,7 @@ def noise(size: int, frames: int, seed: int = 0) -> torch.Tensor:
 
 def write_clip(path: Path, seconds: int, *, fps: int = 30, size: tuple[int, int] = (1280, 720)) -> Path:
     """H.264 of a photograph that moves, with a new cut every 4 s."""
+    import av
     from skimage import data
 
     pictures = [np.tile(picture, (4, 4, 1)) for picture in (data.astronaut(), data.coffee(), data.chelsea())]
@@ -338,26 +338,49 @@ def gpu(
     frames: Frames = 400,
     every: Every = 10,
     rounds: Rounds = 5,
-    new_tokens: NewTokens = 40,
+    new_tokens: NewTokens = 20,
     device: Device = "cuda",
     dtype: Dtype = "bfloat16",
+    beside: Annotated[bool, typer.Option(help="Run the published loop, too.")] = True,
+    compiled: Annotated[bool, typer.Option(help="Measure with compiled layers, too.")] = True,
 ) -> None:
     """End to end beside the published loop, score-only, generation, and latency as a camera has it."""
     duet, processor = build(model, device=device, dtype=dtype)
     pictures = noise(processor.frame.size, frames)
-    print(f"{model}, end to end, no response: ", end="")
-    compare(duet, processor, pictures, every=0, rounds=rounds, new=new_tokens)
-    print(f"{model}, end to end, a response every {every} frames: ", end="")
-    compare(duet, processor, pictures, every=every, rounds=rounds, new=new_tokens)
-    silent = DuetSession(duet, processor, policy=EveryNth(0))
-    talking = DuetSession(duet, processor, policy=EveryNth(every), max_new_tokens=new_tokens)
-    scoring = np.median([watch(silent, pictures).frames_per_second for _ in range(rounds)])
-    speaking = np.median([watch(talking, pictures).tokens_per_second for _ in range(rounds)])
-    waits = 1000 * latencies(silent, pictures)[min(10, frames // 2) :]  # the first few warm up
-    print(f"  score-only    {scoring:8.1f} frames/s")
-    print(f"  generation    {speaking:8.1f} tokens/s")
-    print(f"  live latency  p50 {np.percentile(waits, 50):.1f} ms, p95 {np.percentile(waits, 95):.1f} ms a frame")
+    if beside:
+        print(f"{model}, end to end, no response: ", end="")
+        compare(duet, processor, pictures, every=0, rounds=rounds, new=new_tokens)
+        print(f"{model}, end to end, a response every {every} frames: ", end="")
+        compare(duet, processor, pictures, every=every, rounds=rounds, new=new_tokens)
+    print(f"{model}, {duet.dtype}, {frames} frames; medians of {rounds}; {machine()}")
+    gpu_figures(DuetSession(duet, processor, policy=EveryNth(0)), pictures, rounds)
+    at = min(frames, 10_000 // processor.frame.tokens)
+    talking = DuetSession(duet, processor, policy=EveryNth(at), max_new_tokens=100)
+    speed = sorted(watch(talking, pictures[:at]).tokens_per_second for _ in range(rounds + 1))[rounds // 2]
+    print(f"  generation at {at * processor.frame.tokens} tokens {speed:8.1f} tokens/s")
     print(f"  peak memory   {peak_memory(duet.device):8.0f} MB")
+    if duet.device.type == "cuda" and compiled:
+        print("with compiled layers:")
+        gpu_figures(DuetSession(duet, processor, policy=EveryNth(0), compile_layers=True), pictures, rounds)
+
+
+def gpu_figures(session: DuetSession, pictures: torch.Tensor, rounds: int) -> None:
+    """Print how fast frames are scored, together and one by one."""
+    start = perf_counter()
+    session.run(pictures)
+    print(f"  first run     {perf_counter() - start:8.1f} s, all that is made once included")
+    speeds = [watch(session, pictures) for _ in range(rounds)]
+    middle = sorted(speeds, key=lambda speed: speed.seconds)[rounds // 2]
+    parts = ", ".join(f"{name} {1000 * seconds / len(pictures):.2f}" for name, seconds in middle.stages.items() if seconds)
+    print(f"  score-only    {middle.frames_per_second:8.1f} frames/s  (ms a frame: {parts})")
+    latencies(session, pictures)
+    waits = 1000 * latencies(session, pictures)
+    per_frame = session.processor.frame.tokens
+    for name, low, high in (("all", 0, np.inf), ("9,000 to 11,000 tokens", 9000, 11000)):
+        some = [wait for frame, wait in enumerate(waits) if low <= frame * per_frame <= high]
+        if some:
+            p50, p95 = np.percentile(some, [50, 95])
+            print(f"  live latency  p50 {p50:.1f} ms, p95 {p95:.1f} ms a frame ({name})")
 
 
 if __name__ == "__main__":

@@ -113,6 +113,7 @@ class StreamCache(Cache):
         for layer in self._grown():
             layer.hold(length)
 
+    @torch.inference_mode()
     def empty(self) -> None:
         """Forget all tokens, and keep the room."""
         self.cut(0)
