@@ -371,7 +371,8 @@ def gpu_figures(session: DuetSession, pictures: torch.Tensor, rounds: int) -> No
     print(f"  first run     {perf_counter() - start:8.1f} s, all that is made once included")
     speeds = [watch(session, pictures) for _ in range(rounds)]
     middle = sorted(speeds, key=lambda speed: speed.seconds)[rounds // 2]
-    parts = ", ".join(f"{name} {1000 * seconds / len(pictures):.2f}" for name, seconds in middle.stages.items() if seconds)
+    each = {name: 1000 * seconds / len(pictures) for name, seconds in middle.stages.items() if seconds}
+    parts = ", ".join(f"{name} {milliseconds:.2f}" for name, milliseconds in each.items())
     print(f"  score-only    {middle.frames_per_second:8.1f} frames/s  (ms a frame: {parts})")
     latencies(session, pictures)
     waits = 1000 * latencies(session, pictures)

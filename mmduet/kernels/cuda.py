@@ -90,7 +90,7 @@ def compile_parts(model: DuetForConditionalGeneration) -> None:
     Each kind of layer is compiled once, at its first use. Raises DuetError where torch has no compiler for CUDA.
     """
     if find_spec("triton") is None:
-        raise DuetError("compile_layers=True needs the package triton, which torch's CUDA builds for Linux bring along.")
+        raise DuetError("compile_layers=True needs the package triton, which torch's CUDA builds for Linux bring.")
     layers = getattr(getattr(getattr(model.vision_tower, "model", None), "encoder", None), "layers", [])
     body = model.language_model.base_model
     parts = [module for name, module in body.named_modules() if name.endswith(("mlp", "norm"))]

@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, DynamicCache, LlamaConfig, MistralConfig
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from mmduet.kernels import attention
-from mmduet.kernels.attention import FEWEST, NAME, split_attention, use_split_attention
 from mmduet.baseline import PublishedLoop
 from mmduet.cache import StreamCache
 from mmduet.checkpoints import build_tiny
 from mmduet.errors import CheckpointError
+from mmduet.kernels import attention
+from mmduet.kernels.attention import FEWEST, NAME, split_attention, use_split_attention
 from mmduet.performance import EveryNth
 from mmduet.session import DuetSession
 

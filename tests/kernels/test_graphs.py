@@ -50,9 +50,7 @@ class Recordings:
 def session_with(recordings, **settings):
     """A session whose forwards go the way they go on a GPU. recordings None: without graphs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            session_module, "kernels_for", lambda model, processor, **_: CudaKernels(model, processor, record=recordings)
-        )
+        patch.setattr(session_module, "kernels_for", lambda *pair, **_: CudaKernels(*pair, record=recordings))
         return DuetSession(*tiny(), **settings)
 
 
@@ -71,8 +69,8 @@ queries = st.lists(st.builds(Query, st.floats(0, 6), st.sampled_from(["hi", "wha
 
 @settings(max_examples=15)
 @given(
-    st.integers(0, 3), queries, st.sampled_from(["threshold", "sum"]), st.floats(0.3, 3), st.sampled_from(sorted(PROTOCOLS)),
-    st.booleans(), st.sampled_from([None, 1.3]), st.sampled_from([None, 5]), st.sampled_from([None, 1, 3]),
+    st.integers(0, 3), queries, st.sampled_from(["threshold", "sum"]), st.floats(0.3, 3),
+    st.sampled_from(sorted(PROTOCOLS)), st.booleans(), st.sampled_from([None, 1.3]), st.sampled_from([None, 5]), st.sampled_from([None, 1, 3]),
 )  # fmt: skip
 def test_a_trace_is_that_without_graphs(
     seed, queries, mode, threshold, protocol, remove, penalty, context_frames, look_ahead
@@ -132,8 +130,9 @@ def test_graphs_are_recorded_anew_when_buffers_or_weights_have_moved(frames):
 def test_a_forgotten_video_leaves_nothing_behind(frames):
     session = session_with(Recordings(), policy=EveryNth(0))
     watch(session, frames[..., :32, :32])
-    for buffer in session.state.cache.buffers(0):
-        buffer.fill_(torch.nan)
+    with torch.inference_mode():
+        for buffer in session.state.cache.buffers(0):
+            buffer.fill_(torch.nan)
     session.reset()
     trace = session.run(frames)
     assert trace.informative.tolist() == pytest.approx(DuetSession(*tiny()).run(frames).informative.tolist(), abs=1e-5)
