@@ -27,7 +27,7 @@ from transformers import (
 
 from mmduet.adapter import put_adapter, read_adapter
 from mmduet.conversation import IM_END, IM_START, IMAGE
-from mmduet.devices import choose_device, choose_dtype
+from mmduet.devices import choose_device, choose_dtype, enough_memory
 from mmduet.errors import CheckpointError, FileError
 from mmduet.files import (
     MANIFEST,
@@ -67,6 +67,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MMDUET_CACHE") or Path("~/.cache/mmduet").expanduser())
 
 
+@enough_memory("let other models go, or give dtype='bfloat16', another device, or device_map='auto'")
 def load_duet(
     name: str | Path,
     *,
@@ -88,7 +89,7 @@ def load_duet(
 
     What a file holds that the model does not use, and what no file held, is told by a warning.
     Raises CheckpointError for a name, folder or adapter that is not there, is damaged or incomplete, or does not fit;
-    DuetError for a dtype or device that is not known or not there. No code of a checkpoint is run.
+    DuetError for a dtype or device that is not known or not there, or too small. No code of a checkpoint is run.
     """
     free_garbage()  # of an earlier model, before there is another
     preset, place = PRESETS.get(str(name)), choose_device(device)
@@ -105,7 +106,7 @@ def load_duet(
         model = put_adapter(model, found, merge=merge)
     elif report.missing:
         warnings.warn(
-            f"{name}: {', '.join(report.missing)} are in no file, so at random: give an adapter", stacklevel=2
+            f"{name}: {', '.join(report.missing)} are in no file, so at random: give an adapter", stacklevel=3
         )
     model = model if device_map else model.to(place)  # type: ignore[arg-type]
     _check_loaded(model, processor, folder)
@@ -118,7 +119,7 @@ def _tell_unused(folder: Path, unused: Mapping[str, str]) -> None:
         reasons.setdefault(reason, []).append(tensor)
     if unused:
         told = "; ".join(f"{', '.join(tensors)} ({reason})" for reason, tensors in reasons.items())
-        warnings.warn(f"{folder}: not used: {told}", stacklevel=3)
+        warnings.warn(f"{folder}: not used: {told}", stacklevel=4)
 
 
 def _check_loaded(model: DuetForConditionalGeneration, processor: DuetProcessor, folder: Path) -> None:

@@ -149,10 +149,13 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     # frames -> embeddings
 
+    @torch.no_grad()
     def vision_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """[N, 3, S, S] normalised pixels -> [N, cells, D]: the frozen part, the cells pooling reads.
 
-        In the tower's own precision, also under autocast: the same whether stored or computed anew.
+        Never with a gradient: activation checkpointing makes transformers require one of the tower's inputs, and the
+        graph of the whole tower would be kept. In the tower's own precision, also under autocast: the features are
+        the same whether they are stored or computed again.
         """
         with torch.autocast(pixel_values.device.type, enabled=False):
             features = self.vision_tower(pixel_values.to(next(self.vision_tower.parameters()).dtype))

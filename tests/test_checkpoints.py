@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from mmduet.checkpoints import build_tiny, load_adapter, load_duet, load_processor, save_adapter, save_checkpoint
-from mmduet.errors import CheckpointError, FileError
+from mmduet.errors import CheckpointError, DuetError, FileError
+from mmduet.model import DuetForConditionalGeneration
 from mmduet.session import DuetSession
 from mmduet.training import TRAINED_IN_FULL, add_lora
 
@@ -151,3 +152,14 @@ def test_several_that_build_a_model_at_once(tmp_path, monkeypatch):
         assert len(list(pool.map(load_processor, ["tiny"] * 3))) == 3
     assert built == [1]
     assert [path.name for path in tmp_path.iterdir()] == ["tiny-1"]
+
+
+def test_a_model_that_its_device_cannot_hold_is_one_sentence(monkeypatch):
+    def full(model, device):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 130.00 MiB.")
+
+    monkeypatch.setattr(DuetForConditionalGeneration, "to", full)
+    with pytest.raises(
+        DuetError, match=r"the GPU is out of memory \(130\.00 MiB .*\): let other models go, or give dtype"
+    ):
+        load_duet("tiny")

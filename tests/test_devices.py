@@ -1,12 +1,14 @@
 """The choice of device and precision, on machines that are made up."""
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
 
-from mmduet.devices import choose_device, choose_dtype
+from mmduet.devices import choose_device, choose_dtype, enough_memory
 from mmduet.errors import DuetError
 
 
@@ -72,6 +74,64 @@ def test_an_unknown_device_is_one_sentence(machine, name):
 def test_an_unknown_dtype_is_one_sentence(name):
     with pytest.raises(DuetError, match="is not known; use auto, bfloat16, float16 or float32"):
         choose_dtype(name, "cpu")
+
+
+CUDA = (
+    "CUDA out of memory. Tried to allocate 22.00 MiB. GPU 1 has a total capacity of 23.65 GiB of which 11.06 MiB is "
+    "free. Including non-PyTorch memory, this process has 23.60 GiB memory in use."
+)
+MPS = "MPS backend out of memory (MPS allocated: 9.00 GB, max allowed: 9.07 GB). Tried to allocate 1.50 GB on pool."
+CPU = "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError(CUDA), "GPU 1 is out of memory (22.00 MiB more were asked for, 11.06 MiB of 23.65 GiB "
+         "are free): lower it."),
+        (torch.OutOfMemoryError(), "this machine is out of memory: lower it."),
+        (RuntimeError("CUDA error: out of memory"), "the GPU is out of memory: lower it."),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when"), "the GPU is out of memory: lower it."),
+        (RuntimeError(MPS), "the GPU is out of memory (1.50 GB more were asked for): lower it."),
+        (RuntimeError(f"{CPU}4 bytes."), "this machine is out of memory (4 bytes more were asked for): lower it."),
+        (MemoryError(), "this machine is out of memory: lower it."),
+    ],
+)  # fmt: skip
+def test_out_of_memory_is_one_sentence(error, said):
+    with pytest.raises(DuetError) as caught, enough_memory("lower it"):
+        raise error
+    assert str(caught.value) == said
+    assert caught.value.__cause__ is error
+
+
+def test_what_no_machine_has_is_out_of_memory():
+    said = r"this machine is out of memory \(\d+ bytes more were asked for\): lower it"
+    with pytest.raises(DuetError, match=said), enough_memory("lower it"):
+        torch.empty(2**60, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes do not fit"), DuetError("out of memory"), KeyError("memory")])
+def test_other_errors_pass(error):
+    with pytest.raises(type(error)) as caught, enough_memory("lower it"):
+        raise error
+    assert caught.value is error
+
+
+def test_what_the_failed_call_held_is_let_go():
+    """Else a notebook, which keeps its last error, could not try again with less."""
+    seen = []
+
+    @enough_memory("lower it")
+    def fill():
+        large = torch.zeros(10)
+        seen.append(weakref.ref(large))
+        raise torch.OutOfMemoryError(CUDA)
+
+    with pytest.raises(DuetError) as caught:
+        fill()
+    gc.collect()
+    assert caught.value.__cause__.__traceback__ is not None
+    assert seen[0]() is None
 
 
 def test_importing_it_loads_no_torch():

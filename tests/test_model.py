@@ -129,6 +129,33 @@ def test_gradient_reaches_heads_projector_and_llm(frames):
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
 
 
+def test_the_frozen_tower_has_no_graph_whatever_hooks_it_has(frames):
+    """The projector learns what it learns with a graph of the tower, which the features don't need."""
+    model, processor = build_tiny()
+    batch = batch_of(processor, frames[:5])
+    pixels = processor.pixel_values(frames[:5])
+    features = model.vision_tower(pixels)[:, model.pool.cells]
+    assert features.requires_grad
+    model(
+        **{name: value for name, value in batch.items() if name != "pixel_values"}, vision_features=features
+    ).loss.backward()
+    wanted = {name: p.grad.clone() for name, p in model.named_parameters() if not name.startswith("vision_tower.")}
+
+    def require_grad(module, given, output):
+        if isinstance(output, torch.Tensor):
+            output.requires_grad_(True)
+
+    for module in model.vision_tower.modules():
+        module.register_forward_hook(require_grad)
+    model.zero_grad()
+    assert not model.vision_features(pixels.requires_grad_()).requires_grad
+    model(**batch).loss.backward()
+    assert any(gradient.any() for name, gradient in wanted.items() if name.startswith("projector."))
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(model.get_parameter(name).grad, gradient)
+    assert all(p.grad is None for p in model.vision_tower.parameters())
+
+
 def test_save_and_load_round_trip(tiny, frames, tmp_path):
     model, processor = tiny
     model.save_pretrained(tmp_path)

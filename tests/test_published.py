@@ -139,5 +139,6 @@ def test_what_is_not_used_is_named(folder):
     with pytest.warns(UserWarning, match=r"model\.image_newline \(it parts rows") as caught:
         load_duet(folder / "llava-base", adapter=folder / "adapter")
     assert "post_layernorm" in str(caught[0].message)
-    with pytest.warns(UserWarning, match=r"informative_head\.weight, relevance_head\.weight are in no file"):
+    with pytest.warns(UserWarning, match=r"informative_head\.weight, relevance_head\.weight are in no file") as more:
         load_duet(folder / "llava-base")
+    assert {warning.filename for warning in [*caught, *more]} == {__file__}, "of who loads"

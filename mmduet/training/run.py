@@ -20,6 +20,7 @@ from mmduet.data.broken import BrokenVideos
 from mmduet.data.collator import Collator
 from mmduet.data.features import FeatureStore, tower_features
 from mmduet.data.mixture import MixtureDataset
+from mmduet.devices import enough_memory
 from mmduet.errors import DuetError
 from mmduet.files import locked
 from mmduet.memory import peak_memory
@@ -33,6 +34,10 @@ from mmduet.training.recipe import Recipe, make_recipe
 from mmduet.training.trainer import DuetTrainer
 
 LORA_TARGETS = r".*language_model\..*(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)$"
+LESS = (  # memory
+    "lower batch_size (accumulation makes up for it) or the mixture's max_num_frames, or set gradient_checkpointing, "
+    "bf16 and the model's dtype to bfloat16"
+)
 PATIENCE = 5.0  # s: processes whose launcher was killed take so long to end
 TRAINED_IN_FULL = ["projector", *HEAD_NAMES]
 
@@ -90,6 +95,7 @@ class TrainingResult:
         )
 
 
+@enough_memory(LESS)
 def train(
     model: DuetForConditionalGeneration,
     processor: DuetProcessor,
@@ -116,7 +122,8 @@ def train(
     so does an interrupt (Ctrl-C), which then raises KeyboardInterrupt.
 
     Raises DuetError for a recipe or data that will not do, a loss that is no number any more, with the conversations
-    of its batch, and when `output` holds another run's checkpoints; FileError when another run is writing there.
+    of its batch, memory that runs out, and when `output` holds another run's checkpoints; FileError when another run is
+    writing there.
     """
     started, output = time.monotonic(), Path(output)
     settings, state = make_recipe(**recipe), PartialState(cpu=model.device.type == "cpu")

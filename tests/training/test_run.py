@@ -163,6 +163,17 @@ def test_what_is_no_number_stops_with_its_conversations(setting, tmp_path, head,
               **SHORT | {"align_iterations": 0})  # fmt: skip
 
 
+def test_out_of_memory_says_what_to_lower(short):
+    class Full(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, **kwargs):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    with pytest.raises(
+        DuetError, match=r"the GPU is out of memory \(2\.00 GiB .*\): lower batch_size .*max_num_frames"
+    ):
+        short(callbacks=[Full()])
+
+
 def test_sigterm_ends_the_step_and_the_same_run_goes_on(short):
     before = signal.getsignal(signal.SIGTERM)
     whole = short("whole", log_every=2)
