@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from mmduet.conversation import TextTurn
+from mmduet.devices import enough_memory
 from mmduet.errors import DuetError
 from mmduet.generation import draft, next_token
 from mmduet.kernels import kernels_for
@@ -27,6 +28,8 @@ from mmduet.video import FrameBatch
 
 Event = FrameScores | Query | Response
 Frames = torch.Tensor | Iterable[torch.Tensor | FrameBatch]
+
+LESS = "keep fewer frames (context_frames), load the model with dtype='bfloat16', or let other models go"
 
 
 class Interrupted(Exception):
@@ -162,14 +165,16 @@ class DuetSession:
         frame), the scores, and the response, if there is one.
 
         A FrameBatch that begins later than the next frame's time moves the clock on: frames between were lost.
+        Raises DuetError where the device's memory is full; the video then begins anew with `reset`.
         """
-        for batch in [frames] if isinstance(frames, torch.Tensor) else frames:
-            if isinstance(batch, FrameBatch):
-                self.state.frames = max(self.state.frames, round(float(batch.times[0]) * self.frame_fps))
-                batch = batch.frames
-            step = max(self.look_ahead.limit, self.kernels.frames_at_once)
-            for first in range(0, len(batch), step):
-                yield from self._watch(self._encode(batch[first : first + step]))
+        step = max(self.look_ahead.limit, self.kernels.frames_at_once)
+        with enough_memory(LESS):
+            for batch in [frames] if isinstance(frames, torch.Tensor) else frames:
+                if isinstance(batch, FrameBatch):
+                    self.state.frames = max(self.state.frames, round(float(batch.times[0]) * self.frame_fps))
+                    batch = batch.frames
+                for first in range(0, len(batch), step):
+                    yield from self._watch(self._encode(batch[first : first + step]))
 
     def _encode(self, frames: torch.Tensor) -> torch.Tensor:
         """uint8 [n, 3, H, W] -> [n, T, H] input embeddings."""

@@ -336,3 +336,17 @@ def test_a_fresh_session_shares_nothing_of_what_was_seen(tiny, frames):
     assert again.responses == trace.responses
     other.run(frames[:3])
     assert (session.state.context, session.policy.total) == (context, total)
+
+
+def test_a_full_device_is_one_sentence(tiny, frames, monkeypatch):
+    session = DuetSession(*tiny, policy=NEVER)
+
+    def full(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(session.kernels, "hidden", full)
+    with pytest.raises(DuetError, match=r"out of memory .*2\.00 GiB.*context_frames"):
+        session.run(frames)
+    monkeypatch.undo()
+    session.reset()
+    assert len(session.run(frames)) == len(frames)

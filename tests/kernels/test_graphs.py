@@ -70,7 +70,8 @@ queries = st.lists(st.builds(Query, st.floats(0, 6), st.sampled_from(["hi", "wha
 @settings(max_examples=15)
 @given(
     st.integers(0, 3), queries, st.sampled_from(["threshold", "sum"]), st.floats(0.3, 3),
-    st.sampled_from(sorted(PROTOCOLS)), st.booleans(), st.sampled_from([None, 1.3]), st.sampled_from([None, 5]), st.sampled_from([None, 1, 3]),
+    st.sampled_from(sorted(PROTOCOLS)), st.booleans(), st.sampled_from([None, 1.3]), st.sampled_from([None, 5]),
+    st.sampled_from([None, 1, 3]),
 )  # fmt: skip
 def test_a_trace_is_that_without_graphs(
     seed, queries, mode, threshold, protocol, remove, penalty, context_frames, look_ahead
@@ -134,8 +135,8 @@ def test_a_forgotten_video_leaves_nothing_behind(frames):
         for buffer in session.state.cache.buffers(0):
             buffer.fill_(torch.nan)
     session.reset()
-    trace = session.run(frames)
-    assert trace.informative.tolist() == pytest.approx(DuetSession(*tiny()).run(frames).informative.tolist(), abs=1e-5)
+    trace, wanted = (some.run(frames) for some in (session, DuetSession(*tiny(), policy=EveryNth(0))))
+    assert trace.informative.tolist() == pytest.approx(wanted.informative.tolist(), abs=1e-5)
 
 
 def test_another_session_has_buffers_of_its_own(frames):
