@@ -42,7 +42,9 @@ class SiglipTower(nn.Module):
         self.model.post_layernorm = cast(Any, nn.Identity())  # never read: no weights to load or to train
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        return self.model.encoder(inputs_embeds=self.model.embeddings(pixel_values)).last_hidden_state
+        # as a convolution leaves them a cell's features lie apart, and every sum of the layers would be slow
+        embeds = self.model.embeddings(pixel_values).contiguous()
+        return self.model.encoder(inputs_embeds=embeds).last_hidden_state
 
 
 class EfficientNetLiteTower(nn.Module):

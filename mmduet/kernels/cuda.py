@@ -8,6 +8,7 @@ from mmduet.cache import StreamCache
 from mmduet.errors import DuetError
 from mmduet.kernels.attention import NAME, use_split_attention
 from mmduet.kernels.graphs import Graphs, Recorder, Replay, record_cuda, replay_of
+from mmduet.kernels.norms import fused, rms_norms
 from mmduet.kernels.plain import Kernels
 from mmduet.model import DuetForConditionalGeneration
 from mmduet.processing import DuetProcessor
@@ -37,6 +38,7 @@ class CudaKernels(Kernels):
         use_split_attention(model)
         if compile_layers:
             compile_parts(model)
+        self.norms = [] if compile_layers else rms_norms(model.language_model.base_model)
         self.record = record
         self.kept = super().cache()
         self.graphs = Graphs(model, record) if record is not None and can_be_recorded(model) else None
@@ -67,9 +69,10 @@ class CudaKernels(Kernels):
 
     def hidden(self, embeds: torch.Tensor, cache: StreamCache) -> torch.Tensor:
         """As `Kernels.hidden`."""
-        if self.graphs and cache is self.kept and self.graphs.covers(len(embeds), cache):
-            return self.graphs.hidden(embeds, cache)
-        return super().hidden(embeds, cache)
+        with fused(self.norms):
+            if self.graphs and cache is self.kept and self.graphs.covers(len(embeds), cache):
+                return self.graphs.hidden(embeds, cache)
+            return super().hidden(embeds, cache)
 
 
 def can_be_recorded(model: DuetForConditionalGeneration) -> bool:

@@ -56,12 +56,12 @@ class FixedContext(Cache):
         parts = [self._attend_before(query[0], keys[0], values[0], scale)]
         if query.shape[2] > 1:
             parts.append(_attend_among(query, key, value, scale))
-        return combine(*(torch.cat(some) for some in zip(*parts, strict=True))).unsqueeze(0)
+        return combine(*(torch.cat(some, 2) for some in zip(*parts, strict=True))).unsqueeze(0)
 
     def _attend_before(
         self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """query [heads, n, D], keys and values [key heads, capacity, D] -> [pieces, n, heads, D], [pieces, n, heads].
+        """query [heads, n, D], keys and values [key heads, capacity, D] -> [n, heads, pieces, D], [n, heads, pieces].
 
         Nothing is masked here, so the heads that share a key head are queries of one.
         """
@@ -74,9 +74,9 @@ class FixedContext(Cache):
             queries, keys.transpose(0, 1), values.transpose(0, 1), ends, self.starts, count, keys.shape[1],
             return_aux=AuxRequest(lse=True), scale=scale,
         )  # fmt: skip
-        found = found.view(self.pieces, new, -1, shared, size).transpose(2, 3)
-        sums = sums.view(shared, self.pieces, new, -1).permute(1, 2, 0, 3)
-        return found.reshape(self.pieces, new, heads, size), sums.reshape(self.pieces, new, heads)
+        found = found.view(self.pieces, new, -1, shared, size).permute(1, 3, 2, 0, 4)
+        sums = sums.view(shared, self.pieces, new, -1).permute(2, 0, 3, 1)
+        return found.reshape(new, heads, self.pieces, size), sums.reshape(new, heads, self.pieces)
 
 
 def _attend_among(
@@ -85,13 +85,13 @@ def _attend_among(
     """The new tokens among each other, as `_attend_before` gives it for one piece."""
     # what scaled_dot_product_attention calls on a GPU; it alone gives the sums, too
     found, sums, *_ = torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, True, scale=scale)
-    return found.transpose(1, 2), sums.transpose(1, 2)
+    return found[0].transpose(0, 1).unsqueeze(2), sums[0].transpose(0, 1).unsqueeze(2)
 
 
 def combine(parts: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
-    """Attention to several parts, [parts, ..., D], and the logs of their sums of exponentials, [parts, ...], in one."""
-    share = sums.softmax(0).unsqueeze(-1)
-    return (parts * share).sum(0).to(parts.dtype)
+    """Attention to several parts, [..., parts, D], and the logs of their sums of exponentials, [..., parts], in one."""
+    share = sums.softmax(-1).unsqueeze(-1)
+    return (parts * share).sum(-2, dtype=parts.dtype)
 
 
 def pieces_for(device: torch.device, dtype: torch.dtype, *, heads: int, shared: int, size: int, new: int) -> int:

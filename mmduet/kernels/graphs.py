@@ -12,7 +12,7 @@ from mmduet.cache import StreamCache
 from mmduet.kernels.fixed import MOST_PIECES, FixedContext, pieces_for
 from mmduet.model import DuetForConditionalGeneration
 
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128)  # new tokens of a graph: fewer are filled up. More are worth their launches
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # new tokens of a graph: fewer are filled up; more are worth launches
 FIRST_ROOM = 4096  # tokens that the buffers hold at least, so that graphs seldom have to be recorded anew
 WARM_UP = 2  # runs before the recording, which set up libraries and choose their algorithms
 
@@ -78,7 +78,8 @@ class Graphs:
             self.replays[size] = self._recorded(embeds.new_zeros(size, embeds.shape[1]), cache)
         replay = self.replays[size]
         replay.inputs[:new] = embeds
-        replay.inputs[new:] = 0
+        if new < size:
+            replay.inputs[new:] = 0
         replay.launch()
         cache.advance(new)
         return replay.result[:new].clone()

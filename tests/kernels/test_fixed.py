@@ -67,7 +67,7 @@ def test_parts_are_put_together_by_their_sums(parts, queries):
     wanted, _ = plain(query, key, value, 1.0, False)
     splits = torch.tensor_split(torch.arange(30), parts)
     found, sums = zip(*(plain(query, key[at], value[at], 1.0, False) for at in splits), strict=True)
-    torch.testing.assert_close(combine(torch.stack(found), torch.stack(sums)), wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(combine(torch.stack(found, -2), torch.stack(sums, -1)), wanted, atol=1e-5, rtol=0)
 
 
 def test_without_the_flash_kernel_nothing_is_cut():
