@@ -38,6 +38,7 @@ LESS = (  # memory
     "lower batch_size (accumulation makes up for it) or the mixture's max_num_frames, or set gradient_checkpointing, "
     "bf16 and the model's dtype to bfloat16"
 )
+CHECKPOINTING = {"use_reentrant": False}  # how activations are computed again
 PATIENCE = 5.0  # s: processes whose launcher was killed take so long to end
 TRAINED_IN_FULL = ["projector", *HEAD_NAMES]
 
@@ -211,7 +212,7 @@ def _arguments(settings: Recipe, output: Path, total: int, evaluates: bool, devi
         max_grad_norm=settings.max_grad_norm, weight_decay=settings.weight_decay, bf16=settings.bf16,
         tf32=settings.tf32 or None, seed=settings.seed, use_cpu=device == "cpu",
         activation_checkpointing=settings.gradient_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False} if settings.gradient_checkpointing else None,
+        activation_checkpointing_kwargs=CHECKPOINTING if settings.gradient_checkpointing else None,
         eval_strategy="steps" if evaluates else "no", eval_steps=settings.eval_every,
         logging_steps=min(settings.log_every, max(1, total // 10)),
         save_strategy="steps" if saves else "no", save_steps=settings.save_every or 500,

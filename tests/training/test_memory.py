@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 from mmduet.checkpoints import build_tiny
 from mmduet.data.collator import Collator, model_inputs
 from mmduet.training import add_lora
+from mmduet.training.run import CHECKPOINTING
 
 
 class SavedTensors(TrainerCallback):
@@ -51,7 +52,7 @@ def step(setting, *, stored: bool, checkpointing: bool) -> tuple[float, dict[str
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
     if checkpointing:
-        wrapped.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        wrapped.activation_checkpointing_enable(activation_checkpointing_kwargs=CHECKPOINTING)
     batch = Collator(processor, features if stored else None)([train_set[0], train_set[1]])
     loss = wrapped(**model_inputs(batch)).loss
     loss.backward()
