@@ -34,6 +34,7 @@ from mmduet import DuetConfig, DuetForConditionalGeneration, DuetProcessor, Duet
 from mmduet.baseline import PublishedLoop
 from mmduet.checkpoints import build_tiny
 from mmduet.conversation import StreamTurn, TextTurn, Turn, render
+from mmduet.kernels.graphs import SIZES
 from mmduet.memory import peak_memory
 from mmduet.performance import EveryNth, latencies, take_turns, watch
 from mmduet.processing import FrameSettings
@@ -273,12 +274,14 @@ def endless(
     every: Every = 50,
     batch: Annotated[int, typer.Option(help="Frames that come at once.")] = 16,
     checks: Annotated[int, typer.Option(help="Frames whose scores are held against a fresh session's.")] = 50,
+    device: Device = "cpu",
 ) -> None:
     """`tiny` through hours of video: memory, time a frame, and scores against those of the kept turns alone."""
     duet, processor = build_tiny()
+    duet = duet.to(device)
     session = DuetSession(duet, processor, policy=EveryNth(every), max_new_tokens=8, context_frames=context_frames)
     chosen = set(Random(0).sample(range(frames), checks))
-    clock, memory, worst, said, number = [perf_counter()], 0.0, 0.0, 0, 0
+    clock, memory, held, worst, said, number = [perf_counter()], 0.0, (0.0, 0.0), 0.0, 0, 0
     events = session.stream(batches(frames, batch), [Query(0.0, "What happens?")])
     for event in tqdm(events, total=frames, unit="frame", disable=None):
         said += not isinstance(event, FrameScores | Query)
@@ -288,7 +291,7 @@ def endless(
             worst = max(worst, abs(event.informative - fresh_score(duet, processor, session.state)))
         number += 1
         if number == min(2000, frames // 10):
-            memory = resident()
+            memory, held = resident(), gpu_memory()
         if number % (frames // 10) == 0:
             clock.append(perf_counter())
     tenths = np.diff(clock) / (frames // 10) * 1000
@@ -296,10 +299,19 @@ def endless(
     print(
         f"  resident memory grew by {resident() - memory:.1f} MB after the first 2,000 frames, to {resident():.0f} MB"
     )
+    if duet.device.type == "cuda":
+        grown = [now - before for now, before in zip(gpu_memory(), held, strict=True)]
+        print(f"  GPU memory since then: {grown[0]:+.2f} MB allocated, {grown[1]:+.2f} MB reserved")
+        print(f"  graphs: {len(session.kernels.graphs.replays)}, of {len(SIZES)} sizes")
     print(
         f"  time a frame: second tenth {tenths[1]:.2f} ms, last {tenths[-1]:.2f} ms, ratio {tenths[-1] / tenths[1]:.2f}"
     )
     print(f"  {checks} scores: at most {worst:.1e} from one pass over the kept turns")
+
+
+def gpu_memory() -> tuple[float, float]:
+    """MB: allocated and reserved; 0 without CUDA."""
+    return torch.cuda.memory_allocated() / 1e6, torch.cuda.memory_reserved() / 1e6
 
 
 def batches(frames: int, size: int) -> Iterator[torch.Tensor]:
@@ -322,7 +334,7 @@ def fresh_score(duet: DuetForConditionalGeneration, processor: DuetProcessor, st
             turns.append(StreamTurn(1))
     ids = processor.ids(render(turns, tokens_per_frame=processor.frame.tokens, close=False))
     frames = torch.stack([turn for turn in state.turns if isinstance(turn, torch.Tensor)])
-    hidden = duet.hidden_states(duet.embed(torch.tensor([ids]), frames))
+    hidden = duet.hidden_states(duet.embed(torch.tensor([ids], device=duet.device), frames))
     return float(duet.score_frames(hidden[0, -1:])[0, 0])
 
 
@@ -342,7 +354,6 @@ def gpu(
     device: Device = "cuda",
     dtype: Dtype = "bfloat16",
     beside: Annotated[bool, typer.Option(help="Run the published loop, too.")] = True,
-    compiled: Annotated[bool, typer.Option(help="Measure with compiled layers, too.")] = True,
 ) -> None:
     """End to end beside the published loop, score-only, generation, and latency as a camera has it."""
     duet, processor = build(model, device=device, dtype=dtype)
@@ -359,9 +370,6 @@ def gpu(
     speed = sorted(watch(talking, pictures[:at]).tokens_per_second for _ in range(rounds + 1))[rounds // 2]
     print(f"  generation at {at * processor.frame.tokens} tokens {speed:8.1f} tokens/s")
     print(f"  peak memory   {peak_memory(duet.device):8.0f} MB")
-    if duet.device.type == "cuda" and compiled:
-        print("with compiled layers:")
-        gpu_figures(DuetSession(duet, processor, policy=EveryNth(0), compile_layers=True), pictures, rounds)
 
 
 def gpu_figures(session: DuetSession, pictures: torch.Tensor, rounds: int) -> None:

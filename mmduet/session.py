@@ -48,8 +48,6 @@ class DuetSession:
     context_frames: how many frames the context holds, >= 2. When it is full the older half leaves, with what was
     asked and said then, but for the question that is open; the session goes on as a fresh one would that was shown
     what is left. None: nothing leaves.
-    compile_layers: on CUDA, compile the layers' elementwise work into fewer kernels, which costs about half a minute
-    at the first frames.
 
     One call of `run` or `stream` is one video; `reset`, `ask` and `feed` are the same, piece by piece.
     """
@@ -67,7 +65,6 @@ class DuetSession:
         max_new_tokens: int = 200,
         look_ahead: int | None = None,
         context_frames: int | None = None,
-        compile_layers: bool = False,
     ):
         if not 0 < frame_fps < math.inf:
             raise DuetError(f"frame_fps={frame_fps}: give a positive number of frames a second.")
@@ -82,12 +79,11 @@ class DuetSession:
         if context_frames is not None and context_frames < 2:
             raise DuetError(f"context_frames={context_frames}: a context holds at least 2 frames; None: all of them.")
         self.model, self.processor = model.eval(), processor
-        self.compile_layers = compile_layers
         self.policy, self.frame_fps = policy if policy is not None else ScoreThreshold(0.5), frame_fps
         self.protocol: ContextProtocol = PROTOCOLS[protocol](processor)
         self.remove_assistant_turns = remove_assistant_turns
         self.repetition_penalty, self.max_new_tokens = repetition_penalty, max_new_tokens
-        self.kernels = kernels_for(model, processor, compile_layers=compile_layers)
+        self.kernels = kernels_for(model, processor)
         self.look_ahead = LookAhead(
             look_ahead,
             tokens=processor.frame.tokens,
@@ -124,7 +120,7 @@ class DuetSession:
         """Another session with the same settings, which has seen nothing; model and processor are the same."""
         session = copy(self)
         session.policy, session.look_ahead = copy(self.policy), copy(self.look_ahead)
-        session.kernels = kernels_for(self.model, self.processor, compile_layers=self.compile_layers)
+        session.kernels = kernels_for(self.model, self.processor)
         session.reset()
         return session
 

@@ -7,6 +7,7 @@ head, and half of the new tokens' square is computed to be thrown away. On a GPU
 on keys and values that are not repeated for each head that shares them.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ from mmduet.model import DuetForConditionalGeneration
 
 NAME = "duet_sdpa"
 FEWEST = 64  # new tokens on a CPU: below, two calls cost more than one with a mask
+FULL = 1024  # new tokens on a GPU: from here on cuDNN's kernel is worth the plan it makes for each length …
+STEP = 2048  # … of keys, so they come in whole steps, and the rest go to the flash kernel
 NOT_HERE = ("softcap", "position_bias", "s_aux")  # what some models add to the scores; only "eager" knows all of them
 
 
@@ -58,16 +61,20 @@ def split_attention(
     if attention_mask is not None or new in (1, all_):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     _check_plain(kwargs)
-    if query.is_cuda:
-        mask: Any = causal_lower_right(new, all_)
-        found = F.scaled_dot_product_attention(query, key, value, mask, scale=scaling, enable_gqa=True)
-        return found.transpose(1, 2), None
     old = all_ - new
-    parts = [_attend(query, key[:, :, :old], value[:, :, :old], scaling, causal=False)]
-    parts += [_attend(query, key[:, :, old:], value[:, :, old:], scaling, causal=True)]
-    (before, before_sum), (among, among_sum) = parts
-    share = torch.sigmoid(before_sum - among_sum).unsqueeze(-1).to(before.dtype)
-    return torch.lerp(among, before, share).transpose(1, 2), None
+    if query.is_cuda:
+        first = old // STEP * STEP if new >= FULL and _has_cudnn(query.device) else 0
+        if not first:
+            mask: Any = causal_lower_right(new, all_)
+            found = F.scaled_dot_product_attention(query, key, value, mask, scale=scaling, enable_gqa=True)
+            return found.transpose(1, 2), None
+        before = _attend_by_cudnn(query, key[:, :, :first], value[:, :, :first], scaling)
+        among = _attend_by_flash(query, key[:, :, first:], value[:, :, first:], scaling)
+    else:
+        before = _attend(query, key[:, :, :old], value[:, :, :old], scaling, causal=False)
+        among = _attend(query, key[:, :, old:], value[:, :, old:], scaling, causal=True)
+    share = torch.sigmoid(before[1] - among[1]).unsqueeze(-1).to(query.dtype)
+    return torch.lerp(among[0], before[0], share).transpose(1, 2), None
 
 
 def _check_plain(kwargs: dict[str, Any]) -> None:
@@ -84,6 +91,31 @@ def _attend(
     # what scaled_dot_product_attention calls on a CPU; it alone gives the sums, too
     attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     return attend(query, key, value, 0.0, causal, scale=scale)
+
+
+def _attend_by_flash(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `_attend`, the queries being the last of the keys."""
+    found, sums, *_ = torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, True, scale=scale)
+    return found, sums
+
+
+def _attend_by_cudnn(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `_attend`, nothing masked, so that the heads that share a key head are queries of one."""
+    queries = query.reshape(1, key.shape[1], -1, query.shape[-1])
+    found, sums, *_ = torch.ops.aten._scaled_dot_product_cudnn_attention(
+        queries, key, value, None, True, 0.0, False, False, scale=scale
+    )
+    return found.reshape(query.shape), sums.reshape(query.shape[:-1])
+
+
+@cache
+def _has_cudnn(device: torch.device) -> bool:
+    """Whether cuDNN's attention is the faster one: on Hopper and later."""
+    return torch.backends.cudnn.is_available() and torch.cuda.get_device_capability(device)[0] >= 9
 
 
 def _mask(**kwargs: Any) -> torch.Tensor | None:

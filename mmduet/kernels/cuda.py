@@ -1,11 +1,8 @@
 """Kernels of a CUDA device: the flash kernel on keys that are not repeated, and graphs for what is small."""
 
-from importlib.util import find_spec
-
 import torch
 
 from mmduet.cache import StreamCache
-from mmduet.errors import DuetError
 from mmduet.kernels.attention import NAME, use_split_attention
 from mmduet.kernels.graphs import Graphs, Recorder, Replay, record_cuda, replay_of
 from mmduet.kernels.norms import fused, rms_norms
@@ -23,22 +20,15 @@ class CudaKernels(Kernels):
     """
 
     frames_at_once = 30
-    tokens_at_once = 1500
+    tokens_at_once = 3000
     call_cost = 300
 
     def __init__(
-        self,
-        model: DuetForConditionalGeneration,
-        processor: DuetProcessor,
-        *,
-        compile_layers: bool = False,
-        record: Recorder | None = record_cuda,
+        self, model: DuetForConditionalGeneration, processor: DuetProcessor, *, record: Recorder | None = record_cuda
     ):
         super().__init__(model, processor)
         use_split_attention(model)
-        if compile_layers:
-            compile_parts(model)
-        self.norms = [] if compile_layers else rms_norms(model.language_model.base_model)
+        self.norms = rms_norms(model.language_model.base_model)
         self.record = record
         self.kept = super().cache()
         self.graphs = Graphs(model, record) if record is not None and can_be_recorded(model) else None
@@ -85,17 +75,3 @@ def can_be_recorded(model: DuetForConditionalGeneration) -> bool:
     sees_all = layers == {"full_attention"} and not getattr(config, "sliding_window", None)
     fixed = getattr(language_model, "_can_compile_fullgraph", False)
     return plain and sees_all and fixed and rotary not in LENGTHS_MATTER
-
-
-def compile_parts(model: DuetForConditionalGeneration) -> None:
-    """Compile what fuses: the vision tower's layers, the language model's norms and MLPs. They stay compiled.
-
-    Each kind of layer is compiled once, at its first use. Raises DuetError where torch has no compiler for CUDA.
-    """
-    if find_spec("triton") is None:
-        raise DuetError("compile_layers=True needs the package triton, which torch's CUDA builds for Linux bring.")
-    layers = getattr(getattr(getattr(model.vision_tower, "model", None), "encoder", None), "layers", [])
-    body = model.language_model.base_model
-    parts = [module for name, module in body.named_modules() if name.endswith(("mlp", "norm"))]
-    for module in (*layers, *parts):
-        module.compile(dynamic=True)

@@ -5,6 +5,7 @@ A graph reads and writes memory at the addresses it was recorded with, so it hol
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -22,7 +23,7 @@ Recorder = Callable[[Work], tuple[Callable[[], None], torch.Tensor]]
 
 def record_cuda(work: Work) -> tuple[Callable[[], None], torch.Tensor]:
     """What launches `work` anew on a CUDA device, and where its result then stands."""
-    stream = torch.cuda.Stream()
+    stream = _stream(torch.cuda.current_device())
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(WARM_UP):
@@ -30,9 +31,15 @@ def record_cuda(work: Work) -> tuple[Callable[[], None], torch.Tensor]:
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     # another thread may use the device meanwhile: a decoder that copies frames, say
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         result = work()
     return graph.replay, result
+
+
+@cache
+def _stream(device: int) -> torch.cuda.Stream:
+    """The one that is recorded on: cuBLAS keeps memory for each stream that it has met."""
+    return torch.cuda.Stream(device)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """On a GPU: what the CPU gives. Skipped without one."""
 
+import gc
 import itertools
 
 import pytest
@@ -10,7 +11,7 @@ from transformers import LlamaConfig
 from mmduet.cache import StreamCache
 from mmduet.checkpoints import build_tiny
 from mmduet.kernels import cuda
-from mmduet.kernels.attention import split_attention
+from mmduet.kernels.attention import FULL, split_attention
 from mmduet.kernels.fixed import FixedContext, pieces_for
 from mmduet.kernels.graphs import SIZES
 from mmduet.performance import EveryNth
@@ -80,6 +81,20 @@ def test_attention_in_pieces_is_as_exact_as_bfloat16(new, old):
         assert error < 1e-2
 
 
+@pytest.mark.parametrize("old", [100, 9800])
+def test_many_tokens_attend_as_exactly_as_bfloat16(old):
+    new = FULL + 100
+    generator = torch.Generator("cuda").manual_seed(1)
+    draw = lambda heads, tokens: torch.randn(1, heads, tokens, 128, generator=generator, device="cuda")  # noqa: E731
+    query, keys, values = draw(28, new), 3 * draw(4, old + new), draw(4, old + new)
+    mask = torch.ones(new, old + new, dtype=torch.bool, device="cuda").tril(old)
+    query, keys, values = query.bfloat16(), keys.bfloat16(), values.bfloat16()
+    wanted = F.scaled_dot_product_attention(query.float(), keys.float(), values.float(), mask, enable_gqa=True)
+    with torch.inference_mode():
+        found, _ = split_attention(torch.nn.Module(), query, keys, values, None)
+    assert (found.transpose(1, 2).float() - wanted).norm() / wanted.norm() < 1e-2
+
+
 def test_a_long_stream_takes_no_more_memory(gpu):
     session = DuetSession(*gpu, policy=EveryNth(7), max_new_tokens=6, context_frames=40)
     frames = pictures(200)
@@ -91,29 +106,27 @@ def test_a_long_stream_takes_no_more_memory(gpu):
         return torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
 
     watch()
-    before = watch()
+    allocated, reserved = watch()
     for _ in range(5):
-        assert watch() == before
+        now, held = watch()
+        assert now - allocated < 2**20  # more or fewer turns are kept
+        assert held <= reserved
     assert len(session.kernels.graphs.replays) <= len(SIZES)
 
 
 def test_graphs_leave_with_the_session():
     model, processor = build_tiny()
     model = model.cuda()
+
+    def watch():
+        session = DuetSession(model, processor, policy=EveryNth(0), look_ahead=1)
+        session.run(pictures(8))
+        assert session.kernels.graphs.replays
+        return torch.cuda.memory_allocated()
+
+    watch()  # libraries take their memory at first use
+    gc.collect()
     before = torch.cuda.memory_allocated()
-    session = DuetSession(model, processor, policy=EveryNth(0), look_ahead=1)
-    session.run(pictures(8))
-    assert session.kernels.graphs.replays
-    assert torch.cuda.memory_allocated() > before
-    del session
-    torch.cuda.synchronize()
+    assert watch() > before
+    gc.collect()
     assert torch.cuda.memory_allocated() - before < 2**20
-
-
-def test_compiled_layers_give_the_same(tiny):
-    model, processor = build_tiny()
-    wanted = DuetSession(*tiny, policy=ScoreThreshold(0.6), max_new_tokens=5).run(pictures(12))
-    session = DuetSession(model.cuda(), processor, policy=ScoreThreshold(0.6), max_new_tokens=5, compile_layers=True)
-    found = session.run(pictures(12))
-    assert found.responses == wanted.responses
-    assert abs(found.informative - wanted.informative).max() < 1e-5
