@@ -157,7 +157,11 @@ def compare(duet: Any, processor: DuetProcessor, frames: torch.Tensor, *, every:
         "published": lambda: published.run(frames),
         "ours": lambda: session.run(frames),
     }
-    seconds, traces = take_turns(sides, rounds)
+    published.run(
+        frames[: 2 * every or 20]
+    )  # it makes nothing once but what torch makes; a whole run may take a minute
+    session.run(frames)
+    seconds, traces = take_turns(sides, rounds, warm_up=False)
     check_agreement(traces["published"], traces["ours"], exact=duet.dtype == torch.float32)
     responses = traces["ours"].responses
     tokens = sum(len(response.token_ids) for response in responses)

@@ -106,9 +106,14 @@ def growth(session: DuetSession, frames: torch.Tensor, count: int, *, parts: int
     return result
 
 
-def take_turns(sides: Mapping[str, Callable[[], T]], rounds: int) -> tuple[dict[str, float], dict[str, T]]:
-    """Median seconds and last result of each; they run in turn, `rounds` times, after one that does not count."""
-    results = {name: action() for name, action in sides.items()}
+def take_turns(
+    sides: Mapping[str, Callable[[], T]], rounds: int, *, warm_up: bool = True
+) -> tuple[dict[str, float], dict[str, T]]:
+    """Median seconds and last result of each; they run in turn, `rounds` times.
+
+    warm_up: after one turn that does not count; False where all that is made once has been made.
+    """
+    results = {name: action() for name, action in sides.items()} if warm_up else {}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, action in sides.items():
