@@ -295,6 +295,7 @@ def endless(
             worst = max(worst, abs(event.informative - fresh_score(duet, processor, session.state)))
         number += 1
         if number == min(2000, frames // 10):
+            fresh_score(duet, processor, session.state)  # takes memory of its own
             memory, held = resident(), gpu_memory()
         if number % (frames // 10) == 0:
             clock.append(perf_counter())
@@ -367,6 +368,8 @@ def gpu(
         compare(duet, processor, pictures, every=0, rounds=rounds, new=new_tokens)
         print(f"{model}, end to end, a response every {every} frames: ", end="")
         compare(duet, processor, pictures, every=every, rounds=rounds, new=new_tokens)
+    if duet.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(duet.device)
     print(f"{model}, {duet.dtype}, {frames} frames; medians of {rounds}; {machine()}")
     gpu_figures(DuetSession(duet, processor, policy=EveryNth(0)), pictures, rounds)
     at = min(frames, 10_000 // processor.frame.tokens)

@@ -188,6 +188,8 @@ def _watch(session: DuetSession, question: Question, path: Path, settings: Setti
         max_frames=settings.max_frames,
         rounding="ceil",
         batch_size=session.look_ahead.limit,
+        ahead=session.kernels.decode_ahead,
+        pin=session.kernels.pin,
     )
     trace = session.run(frames, question.queries)
     _check_trace(trace, question, duration)

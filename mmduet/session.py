@@ -251,16 +251,37 @@ class DuetSession:
             self._enter([*entering, *guess])
             hidden = self._forward()[-len(guess) - 1 :]
             for logits, guessed in zip(self.model.vocabulary_logits(hidden).float(), [*guess, None], strict=True):
-                said.append(next_token(logits, state.generated, self.repetition_penalty))
-                if said[-1] != self.processor.end_id:
-                    state.generated.add(said[-1])
-                if said[-1] != guessed or said[-1] == self.processor.end_id:
+                self._say(said, next_token(logits, state.generated, self.repetition_penalty))
+                if said[-1] != guessed or self._is_complete(said):
                     break
             state.crop(start + len(said) - 1)  # what was guessed wrong
-            if said[-1] == self.processor.end_id or len(said) == self.max_new_tokens:
+            if self.repetition_penalty is None:
+                self._continue(said)
+                state.crop(start + len(said) - 1)  # steps that were launched in vain
+            if self._is_complete(said):
                 state.said_before = said
                 return said
             entering = said[-1:]
+
+    def _continue(self, said: list[int]) -> None:
+        """Speak as far as the device does by itself, and nothing can be guessed."""
+        if self._is_complete(said) or draft(self.state.said_before, said):
+            return
+        for token in self.kernels.continuation(said[-1], self.state.cache):
+            if self.state.interrupted:
+                raise Interrupted
+            self.state.context.append(said[-1])
+            self._say(said, token)
+            if self._is_complete(said) or draft(self.state.said_before, said):
+                return
+
+    def _say(self, said: list[int], token: int) -> None:
+        said.append(token)
+        if token != self.processor.end_id:
+            self.state.generated.add(token)
+
+    def _is_complete(self, said: Sequence[int]) -> bool:
+        return said[-1] == self.processor.end_id or len(said) == self.max_new_tokens
 
     # the context
 

@@ -1,10 +1,13 @@
 """Kernels of a CUDA device: the flash kernel on keys that are not repeated, and graphs for what is small."""
 
+from collections.abc import Callable, Iterator
+from typing import cast
+
 import torch
 
 from mmduet.cache import StreamCache
 from mmduet.kernels.attention import NAME, use_split_attention
-from mmduet.kernels.graphs import Graphs, Recorder, Replay, record_cuda, replay_of
+from mmduet.kernels.graphs import Graphs, Recorder, Replay, Work, record_cuda, replay_of
 from mmduet.kernels.norms import fused, rms_norms
 from mmduet.kernels.plain import Kernels
 from mmduet.model import DuetForConditionalGeneration
@@ -22,6 +25,8 @@ class CudaKernels(Kernels):
     frames_at_once = 30
     tokens_at_once = 3000
     call_cost = 300
+    decode_ahead = 2
+    pin = True
 
     def __init__(
         self, model: DuetForConditionalGeneration, processor: DuetProcessor, *, record: Recorder | None = record_cuda
@@ -31,7 +36,7 @@ class CudaKernels(Kernels):
         self.norms = rms_norms(model.language_model.base_model)
         self.record = record
         self.kept = super().cache()
-        self.graphs = Graphs(model, record) if record is not None and can_be_recorded(model) else None
+        self.graphs = Graphs(model, self._recorded) if record is not None and can_be_recorded(model) else None
         self.live: Replay | None = None
         self.weights: list[int] = []
 
@@ -59,10 +64,20 @@ class CudaKernels(Kernels):
 
     def hidden(self, embeds: torch.Tensor, cache: StreamCache) -> torch.Tensor:
         """As `Kernels.hidden`."""
+        if self.graphs and cache is self.kept and self.graphs.covers(len(embeds), cache):
+            return self.graphs.hidden(embeds, cache)
         with fused(self.norms):
-            if self.graphs and cache is self.kept and self.graphs.covers(len(embeds), cache):
-                return self.graphs.hidden(embeds, cache)
             return super().hidden(embeds, cache)
+
+    def continuation(self, token: int, cache: StreamCache) -> Iterator[int]:
+        """As `Kernels.continuation`, without end where there are graphs."""
+        if self.graphs and cache is self.kept and self.graphs.covers(1, cache):
+            return self.graphs.continuation(token, cache)
+        return super().continuation(token, cache)
+
+    def _recorded(self, work: Work) -> tuple[Callable[[], None], torch.Tensor]:
+        with fused(self.norms):
+            return cast(Recorder, self.record)(work)
 
 
 def can_be_recorded(model: DuetForConditionalGeneration) -> bool:

@@ -53,10 +53,11 @@ class FixedContext(Cache):
         if self.pieces == 1:
             found = F.scaled_dot_product_attention(query, keys, values, self.mask, scale=scale, enable_gqa=True)
             return found.transpose(1, 2)
-        parts = [self._attend_before(query[0], keys[0], values[0], scale)]
-        if query.shape[2] > 1:
-            parts.append(_attend_among(query, key, value, scale))
-        return combine(*(torch.cat(some, 2) for some in zip(*parts, strict=True))).unsqueeze(0)
+        before = self._attend_before(query[0], keys[0], values[0], scale)
+        if query.shape[2] == 1:
+            return combine(*before).unsqueeze(0)
+        both = zip(before, _attend_among(query, key, value, scale), strict=True)
+        return combine(*(torch.cat(some, 2) for some in both)).unsqueeze(0)
 
     def _attend_before(
         self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float | None

@@ -3,9 +3,10 @@
 A graph reads and writes memory at the addresses it was recorded with, so it holds as long as these stay.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache as kept
+from functools import partial
 
 import torch
 
@@ -36,7 +37,7 @@ def record_cuda(work: Work) -> tuple[Callable[[], None], torch.Tensor]:
     return graph.replay, result
 
 
-@cache
+@kept
 def _stream(device: int) -> torch.cuda.Stream:
     """The one that is recorded on: cuBLAS keeps memory for each stream that it has met."""
     return torch.cuda.Stream(device)
@@ -57,16 +58,31 @@ def replay_of(function: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Te
     return Replay(place, *record(lambda: function(place)))
 
 
+class Sent:
+    """A whole number on its way from the device, which is not waited for before it is read."""
+
+    def __init__(self, value: torch.Tensor):
+        self.value = value.to("cpu", non_blocking=True, copy=True)
+        self.arrived = torch.cuda.current_stream().record_event() if value.is_cuda else None
+
+    def read(self) -> int:
+        """Wait for it."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return int(self.value)
+
+
 class Graphs:
-    """A language model's recorded forwards over one cache, at most one for each of `SIZES`.
+    """A language model's recorded forwards over one cache: at most one for each of `SIZES`, and a step of generation.
 
     They are recorded at first use, and anew when the cache has grown or the weights have moved.
     """
 
     def __init__(self, model: DuetForConditionalGeneration, record: Recorder):
         self.model, self.record = model, record
-        self.length = torch.zeros(1, dtype=torch.long, device=model.device)
+        self.length, self.token = (torch.zeros(1, dtype=torch.long, device=model.device) for _ in range(2))
         self.replays: dict[int, Replay] = {}
+        self.step: Callable[[], None] | None = None
         self.addresses: list[int] = []
 
     def covers(self, tokens: int, cache: StreamCache) -> bool:
@@ -77,12 +93,10 @@ class Graphs:
         """Input embeddings [n, H] of tokens behind those in the cache, which they enter -> hidden states [n, H]."""
         new = len(embeds)
         size = next(size for size in SIZES if size >= new)
-        cache.reserve(max(cache.length + size, FIRST_ROOM))
-        if (addresses := cache.addresses()) != self.addresses:
-            self.replays, self.addresses = {}, addresses
-        self.length.fill_(cache.length)
+        self._prepare(cache, size)
         if size not in self.replays:
-            self.replays[size] = self._recorded(embeds.new_zeros(size, embeds.shape[1]), cache)
+            forward = partial(self._forward, cache=cache)
+            self.replays[size] = replay_of(forward, embeds.new_zeros(size, embeds.shape[1]), self.record)
         replay = self.replays[size]
         replay.inputs[:new] = embeds
         if new < size:
@@ -91,20 +105,56 @@ class Graphs:
         cache.advance(new)
         return replay.result[:new].clone()
 
-    def _recorded(self, inputs: torch.Tensor, cache: StreamCache) -> Replay:
-        keys, new = cache.buffers(0)[0], len(inputs)
+    def continuation(self, token: int, cache: StreamCache) -> Iterator[int]:
+        """The likeliest tokens after `token`, each entering the cache.
+
+        A step finds its token where the one before left it, so it is launched before that one's is read: the device
+        never waits for this process. One step more has run, or is running, when the last token that is asked for comes.
+        """
+        self.token.fill_(token)
+        coming = self._next(cache)
+        while True:
+            following = self._next(cache)
+            yield coming.read()
+            coming = following
+
+    def _next(self, cache: StreamCache) -> Sent:
+        """Launch one step; its token stays in `self.token`."""
+        self._prepare(cache, 1)
+        if self.step is None:
+            token = self.token.clone()
+            self.step, _ = self.record(partial(self._step, cache=cache))  # runs it, too
+            self.token.copy_(token)
+        self.step()
+        cache.advance(1)
+        return Sent(self.token)
+
+    def _step(self, cache: StreamCache) -> torch.Tensor:
+        hidden = self._forward(self.model.get_input_embeddings()(self.token), cache)
+        return self.token.copy_(self.model.vocabulary_logits(hidden).float().argmax(-1))
+
+    def _prepare(self, cache: StreamCache, new: int) -> None:
+        """Room for new tokens behind the cache's; graphs of where it stood before are dropped."""
+        cache.reserve(max(cache.length + new, FIRST_ROOM))
+        if (addresses := cache.addresses()) != self.addresses:
+            self.clear()
+            self.addresses = addresses
+        self.length.fill_(cache.length)
+
+    def _forward(self, embeds: torch.Tensor, cache: StreamCache) -> torch.Tensor:
+        """[n, H] -> [n, H], at the positions from `self.length` on."""
+        keys, new = cache.buffers(0)[0], len(embeds)
         heads = self.model.config.text_config.num_attention_heads
         pieces = pieces_for(keys.device, keys.dtype, heads=heads, shared=keys.shape[1], size=keys.shape[-1], new=new)
-
-        def forward(embeds: torch.Tensor) -> torch.Tensor:
-            context = FixedContext(cache, self.length, new, pieces=pieces)
-            positions = context.positions[None]
-            return self.model.hidden_states(
-                embeds[None], position_ids=positions, past_key_values=context, use_cache=True, context=context
-            )[0]
-
-        return replay_of(forward, inputs, self.record)
+        context = FixedContext(cache, self.length, new, pieces=pieces)
+        return self.model.hidden_states(
+            embeds[None],
+            position_ids=context.positions[None],
+            past_key_values=context,
+            use_cache=True,
+            context=context,
+        )[0]
 
     def clear(self) -> None:
         """Give the graphs' memory back."""
-        self.replays, self.addresses = {}, []
+        self.replays, self.step, self.addresses = {}, None, []

@@ -1,5 +1,7 @@
 """Kernels as torch and transformers have them, for any device."""
 
+from collections.abc import Iterator
+
 import torch
 
 from mmduet.cache import StreamCache
@@ -14,12 +16,15 @@ class Kernels:
 
     frames_at_once: in one pass of the vision tower. tokens_at_once: of frames, in one forward of the language model:
     more gain nothing, and what is scored comes later. call_cost: a forward costs about what this many of its tokens
-    do, whatever else it does.
+    do, whatever else it does. decode_ahead: batches of frames that pay to be decoded beside the model. pin: whether
+    the device copies faster from pinned memory.
     """
 
     frames_at_once = ENCODE_AT_ONCE
     tokens_at_once = 1500
     call_cost = 48
+    decode_ahead = 0
+    pin = False
 
     def __init__(self, model: DuetForConditionalGeneration, processor: DuetProcessor):
         self.model, self.processor = model, processor
@@ -35,6 +40,12 @@ class Kernels:
 
     def _encode(self, frames: torch.Tensor) -> torch.Tensor:
         return self.model.encode_frames(self.processor.pixel_values(frames).to(self.model.dtype))
+
+    def continuation(self, token: int, cache: StreamCache) -> Iterator[int]:
+        """The likeliest tokens after `token`, which is not in the cache yet, one from the other, as far as a device
+        finds them without being told each: here none. Each enters the cache, and one or two more may have entered it.
+        """
+        return iter(())
 
     def hidden(self, embeds: torch.Tensor, cache: StreamCache) -> torch.Tensor:
         """Input embeddings [n, H] of tokens behind those in the cache, which they enter -> hidden states [n, H]."""

@@ -61,17 +61,21 @@ def iter_frames(
     rounding: Rounding = "floor",
     batch_size: int = 32,
     ahead: int = 0,
+    pin: bool = False,
 ) -> Iterator[FrameBatch]:
     """Sampled frames, `batch_size` at a time; only a few at once are in memory at source resolution.
 
     Each is resized to fit size x size, centred, padded with black (`fit_frames`). ahead: batches that a thread makes
-    before they are asked for, which pays where a GPU does the rest; 0: each is made when it is asked for.
+    before they are asked for, which pays where a GPU does the rest; 0: each is made when it is asked for. pin: in
+    memory that CUDA copies from while it computes.
     Raises VideoError as `read_metadata` does, and when frames in the middle cannot be decoded.
     """
     check_positive(fps=fps, size=size, batch_size=batch_size)
     if ahead < 0:
         raise VideoError(f"ahead={ahead}: give a number of batches, or 0 for none.")
     batches = _batches(path, fps, size, max_frames, rounding, batch_size)
+    if pin:
+        batches = (FrameBatch(batch.times, batch.frames.pin_memory()) for batch in batches)
     return prefetch(batches, ahead) if ahead else batches
 
 

@@ -1,6 +1,7 @@
 """Graphs over a backend that runs the recorded work again: the logic of a GPU's, without one."""
 
 import functools
+from copy import copy
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from mmduet.kernels.graphs import SIZES, Graphs
 from mmduet.performance import EveryNth
 from mmduet.policy import make_policy
 from mmduet.protocol import PROTOCOLS
-from mmduet.session import DuetSession
+from mmduet.session import DuetSession, Interrupted
 from mmduet.trace import Query
 
 tiny = functools.cache(build_tiny)
@@ -174,6 +175,30 @@ def test_what_attends_otherwise_is_not_recorded(config, recorded):
     assert can_be_recorded(model) is recorded
     model.language_model.config._attn_implementation = "eager"
     assert can_be_recorded(model) is False
+
+
+@pytest.mark.parametrize("length", [1, 2, 9, 40])
+def test_a_response_is_continued_by_the_device(frames, length):
+    """And the stream goes on as if no step had been launched in vain."""
+    fields = {"policy": EveryNth(5), "max_new_tokens": length, "look_ahead": 1}
+    wanted = DuetSession(*tiny(), **fields).run(frames)
+    recordings = Recordings()
+    session = session_with(recordings, **fields)
+    launched, _next = [], session.kernels.graphs._next
+    session.kernels.graphs._next = lambda cache: launched.append(cache.length) or _next(cache)
+    assert_same(session.run(frames), wanted)
+    assert bool(launched) == (length > 1)
+    assert session.state.cache.length == len(session.state.context)
+
+
+def test_an_interrupted_response_is_not_continued(frames):
+    session = session_with(Recordings(), policy=EveryNth(1), max_new_tokens=200)
+    session.processor = copy(session.processor)
+    session.processor.end_id = -2
+    graphs, _next = session.kernels.graphs, session.kernels.graphs._next
+    graphs._next = lambda cache: session.interrupt() or _next(cache)
+    with pytest.raises(Interrupted):
+        session.run(frames)
 
 
 def test_many_tokens_go_without_a_graph(frames):
