@@ -8,7 +8,7 @@ from mmduet.plots.distribution import distribution_figure
 from mmduet.plots.labels import label_figure
 from mmduet.plots.learning import auc_figure, training_figure
 from mmduet.plots.pages import paged_figure
-from mmduet.plots.performance import stages_figure
+from mmduet.plots.performance import latency_figure, stages_figure
 from mmduet.plots.scores import responses_table, score_changes, score_figure
 from mmduet.plots.strip import film_strip
 from mmduet.plots.thresholds import ReplayedExample, threshold_changes, threshold_figure
@@ -22,6 +22,7 @@ __all__ = [
     "distribution_figure",
     "film_strip",
     "label_figure",
+    "latency_figure",
     "paged_figure",
     "responses_table",
     "score_changes",

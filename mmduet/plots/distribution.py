@@ -19,7 +19,7 @@ def distribution_figure(values: Iterable[float], title: str, unit: str) -> go.Fi
     numbers = numbers[np.isfinite(numbers)]
     fig = go.Figure()
     if len(numbers):
-        counts, edges = np.histogram(numbers, bins=_bins(numbers))
+        counts, edges = np.histogram(numbers, bins=bins(numbers))
         fig.add_bar(**bar_shape(counts, edges), marker_color=HEAD_COLORS["informative"], name=plain(title))
         _add_median(fig, numbers)
     else:
@@ -29,8 +29,8 @@ def distribution_figure(values: Iterable[float], title: str, unit: str) -> go.Fi
     return finished(fig, f"{title} (n = {len(numbers):,})", height=250, showlegend=False)
 
 
-def _bins(numbers: np.ndarray) -> np.ndarray | int:
-    """One bin a whole number while there are at most 40, else by the square root of how many."""
+def bins(numbers: np.ndarray) -> np.ndarray | int:
+    """For np.histogram: one bin a whole number while there are at most 40, else by the square root of how many."""
     low, high = numbers.min(), numbers.max()
     if high - low <= 40 and (numbers == np.round(numbers)).all():
         return np.arange(low - 0.5, high + 1)

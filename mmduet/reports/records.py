@@ -18,6 +18,7 @@ import nbformat
 import yaml
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
+from mmduet.devices import choose_device
 from mmduet.packages import package_versions
 from mmduet.reports.metrics import Metric
 from mmduet.reports.thumbnails import Thumbnail
@@ -120,15 +121,28 @@ def git_commit(folder: Path) -> str:
 
 
 @cache
-def device() -> str:
-    """The accelerator that torch sees, else the processor, with the number of CPU cores to use."""
+def accelerator(used: Any = None) -> str:
+    """What computes: a GPU with its memory, else the processor with the number of CPU cores to use.
+
+    used: the torch device; None: the one that "auto" stands for.
+    """
     try:
         import torch  # heavy, and only a run that executes needs it
     except ImportError:
         return _processor()
-    if torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda}); {_processor()}"
-    return f"no GPU; {_processor()}"
+    used = choose_device(used)
+    if used.type == "cpu":
+        return _processor()
+    if used.type != "cuda":
+        return f"GPU ({used.type})"
+    memory = torch.cuda.get_device_properties(used).total_memory / 2**30
+    return f"{torch.cuda.get_device_name(used)}, {memory:.0f} GiB (CUDA {torch.version.cuda})"
+
+
+def device(used: Any = None) -> str:
+    """The whole machine: `accelerator`, and beside a GPU the processor."""
+    computes, processor = accelerator(used), _processor()
+    return f"{'no GPU used' if computes == processor else computes}; {processor}"
 
 
 def papermill_command(notebook: str, parameters: Mapping[str, Any]) -> str:
