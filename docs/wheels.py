@@ -11,6 +11,7 @@ packages that an installation gets, all of them wheels, or "no wheel" with the r
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
@@ -24,6 +25,8 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 
 def main() -> int:
+    if find_spec("uv") is None:
+        sys.exit("uv is not installed here: it comes with the dev extra, pip install --editable '.[dev]'.")
     reasons = []
     print("| system | " + " | ".join(f"Python {python}" for python in PYTHONS) + " |")
     print("| --- " * (len(PYTHONS) + 1) + "|")
