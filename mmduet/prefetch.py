@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, Queue
-from threading import Event, Thread
+from threading import Event
 from typing import Any, TypeVar
 
 from mmduet.stages import stage
+from mmduet.threads import start_thread
 
 T = TypeVar("T")
 
@@ -30,8 +31,12 @@ def prefetch(items: Iterable[T], size: int) -> Iterator[T]:
         except BaseException as error:
             waiting.put((end, error))
 
-    thread = Thread(target=work, daemon=True)
-    thread.start()
+    def stop() -> None:
+        over.set()
+        with suppress(Empty):  # it may stand before a full queue
+            waiting.get(timeout=0.01)
+
+    thread = start_thread(work, stop)
     try:
         while True:
             with stage("wait"):
@@ -42,7 +47,5 @@ def prefetch(items: Iterable[T], size: int) -> Iterator[T]:
                 return
             yield item
     finally:
-        over.set()
-        while thread.is_alive():  # it may stand before a full queue
-            with suppress(Empty):
-                waiting.get(timeout=0.01)
+        while thread.is_alive():
+            stop()

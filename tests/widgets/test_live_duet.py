@@ -268,12 +268,12 @@ def test_it_begins_with_a_trace(session: DuetSession, clips: list[Path]) -> None
 
 def test_what_fails_is_in_the_message(player: LiveDuet, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self, *_):
-        raise RuntimeError("out of memory")
+        raise RuntimeError("no such kernel")
 
     monkeypatch.setattr(DuetSession, "_encode", fail)
     player.start()
     player.wait(PATIENCE)
-    assert (player.state, player.message) == ("error", "RuntimeError: out of memory")
+    assert (player.state, player.message) == ("error", "RuntimeError: no such kernel")
     monkeypatch.undo()
     player.start()
     player.wait(PATIENCE)

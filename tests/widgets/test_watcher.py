@@ -159,12 +159,12 @@ def test_a_paused_one_stops(watch) -> None:
 
 def test_an_error_of_the_model_is_told(watch, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self, *_):
-        raise RuntimeError("out of memory")
+        raise RuntimeError("no such kernel")
 
     watcher = watch()
     monkeypatch.setattr(DuetSession, "_encode", fail)
     run(watcher)
-    assert (watcher.state, watcher.error) == ("error", "RuntimeError: out of memory")
+    assert (watcher.state, watcher.error) == ("error", "RuntimeError: no such kernel")
     assert watcher.session.state.context == []
 
 
