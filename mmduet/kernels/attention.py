@@ -63,7 +63,7 @@ def split_attention(
     _check_plain(kwargs)
     old = all_ - new
     if query.is_cuda:
-        first = old // STEP * STEP if new >= FULL and _has_cudnn(query.device) else 0
+        first = old // STEP * STEP if new >= FULL and _suits_cudnn(query) else 0
         if not first:
             mask: Any = causal_lower_right(new, all_)
             found = F.scaled_dot_product_attention(query, key, value, mask, scale=scaling, enable_gqa=True)
@@ -112,10 +112,15 @@ def _attend_by_cudnn(
     return found.reshape(query.shape), sums.reshape(query.shape[:-1])
 
 
+def _suits_cudnn(query: torch.Tensor) -> bool:
+    """Whether cuDNN's attention takes it, and is the faster one, as on Hopper and later."""
+    size = query.shape[-1]
+    return size <= 128 and size % 8 == 0 and _capability(query.device) >= 9 and torch.backends.cudnn.is_available()
+
+
 @cache
-def _has_cudnn(device: torch.device) -> bool:
-    """Whether cuDNN's attention is the faster one: on Hopper and later."""
-    return torch.backends.cudnn.is_available() and torch.cuda.get_device_capability(device)[0] >= 9
+def _capability(device: torch.device) -> int:
+    return torch.cuda.get_device_capability(device)[0]
 
 
 def _mask(**kwargs: Any) -> torch.Tensor | None:
@@ -123,9 +128,9 @@ def _mask(**kwargs: Any) -> torch.Tensor | None:
     new, seen = kwargs["q_length"], kwargs["kv_length"]
     plain = kwargs.get("attention_mask") is None and kwargs.get("mask_function") is causal_mask_function
     last = kwargs.get("q_offset", 0) + new == kwargs.get("kv_offset", 0) + seen
-    on_gpu = torch.device(kwargs["device"]).type == "cuda" and kwargs["dtype"] in FLASH_DTYPES
-    fewest = 1 if on_gpu else FEWEST
-    if plain and last and fewest <= new < seen and not torch.is_grad_enabled():
+    device = torch.device(kwargs["device"]).type
+    covered = new >= FEWEST if device == "cpu" else device == "cuda" and kwargs["dtype"] in FLASH_DTYPES
+    if plain and last and covered and new < seen and not torch.is_grad_enabled():
         return None
     return sdpa_mask(**kwargs)
 

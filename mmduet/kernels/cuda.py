@@ -1,13 +1,14 @@
 """Kernels of a CUDA device: the flash kernel on keys that are not repeated, and graphs for what is small."""
 
-from collections.abc import Callable, Iterator
-from typing import cast
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 
 from mmduet.cache import StreamCache
 from mmduet.kernels.attention import NAME, use_split_attention
-from mmduet.kernels.graphs import Graphs, Recorder, Replay, Work, record_cuda, replay_of
+from mmduet.kernels.graphs import Graphs, Recorder, Replay, Work, on, record_cuda, replay_of
 from mmduet.kernels.norms import fused, rms_norms
 from mmduet.kernels.plain import Kernels
 from mmduet.model import DuetForConditionalGeneration
@@ -34,9 +35,9 @@ class CudaKernels(Kernels):
         super().__init__(model, processor)
         use_split_attention(model)
         self.norms = rms_norms(model.language_model.base_model)
-        self.record = record
+        self.record = partial(_with_norms, self.norms, record) if record is not None and is_whole(model) else None
         self.kept = super().cache()
-        self.graphs = Graphs(model, self._recorded) if record is not None and can_be_recorded(model) else None
+        self.graphs = Graphs(model, self.record) if self.record and can_be_recorded(model) else None
         self.live: Replay | None = None
         self.weights: list[int] = []
 
@@ -55,12 +56,13 @@ class CudaKernels(Kernels):
         size = self.processor.frame.size
         if self.record is None or frames.shape != (1, 3, size, size):
             return super().encode(frames)
-        frame = frames.to(self.model.device, non_blocking=True)
-        if self.live is None:
-            self.live = replay_of(self._encode, frame, self.record)
-        self.live.inputs.copy_(frame)
-        self.live.launch()
-        return self.live.result.clone()
+        with on(self.model.device):
+            frame = frames.to(self.model.device, non_blocking=True)
+            if self.live is None:
+                self.live = replay_of(self._encode, frame, self.record)
+            self.live.inputs.copy_(frame)
+            self.live.launch()
+            return self.live.result.clone()
 
     def hidden(self, embeds: torch.Tensor, cache: StreamCache) -> torch.Tensor:
         """As `Kernels.hidden`."""
@@ -75,9 +77,15 @@ class CudaKernels(Kernels):
             return self.graphs.continuation(token, cache)
         return super().continuation(token, cache)
 
-    def _recorded(self, work: Work) -> tuple[Callable[[], None], torch.Tensor]:
-        with fused(self.norms):
-            return cast(Recorder, self.record)(work)
+
+def _with_norms(norms: Sequence[Any], record: Recorder, work: Work) -> tuple[Callable[[], None], torch.Tensor]:
+    with fused(norms):
+        return record(work)
+
+
+def is_whole(model: DuetForConditionalGeneration) -> bool:
+    """Whether the model is on one device: a graph is."""
+    return len({weight.device for weight in model.parameters()}) == 1
 
 
 def can_be_recorded(model: DuetForConditionalGeneration) -> bool:

@@ -4,6 +4,7 @@ A graph reads and writes memory at the addresses it was recorded with, so it hol
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache as kept
 from functools import partial
@@ -41,6 +42,11 @@ def record_cuda(work: Work) -> tuple[Callable[[], None], torch.Tensor]:
 def _stream(device: int) -> torch.cuda.Stream:
     """The one that is recorded on: cuBLAS keeps memory for each stream that it has met."""
     return torch.cuda.Stream(device)
+
+
+def on(device: torch.device) -> AbstractContextManager:
+    """Within, graphs are recorded and launched on this CUDA device, of several."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 @dataclass
@@ -93,17 +99,21 @@ class Graphs:
         """Input embeddings [n, H] of tokens behind those in the cache, which they enter -> hidden states [n, H]."""
         new = len(embeds)
         size = next(size for size in SIZES if size >= new)
+        with on(self.length.device):
+            replay = self._replay(size, embeds, cache)
+            replay.inputs[:new] = embeds
+            if new < size:
+                replay.inputs[new:] = 0
+            replay.launch()
+            cache.advance(new)
+            return replay.result[:new].clone()
+
+    def _replay(self, size: int, embeds: torch.Tensor, cache: StreamCache) -> Replay:
         self._prepare(cache, size)
         if size not in self.replays:
             forward = partial(self._forward, cache=cache)
             self.replays[size] = replay_of(forward, embeds.new_zeros(size, embeds.shape[1]), self.record)
-        replay = self.replays[size]
-        replay.inputs[:new] = embeds
-        if new < size:
-            replay.inputs[new:] = 0
-        replay.launch()
-        cache.advance(new)
-        return replay.result[:new].clone()
+        return self.replays[size]
 
     def continuation(self, token: int, cache: StreamCache) -> Iterator[int]:
         """The likeliest tokens after `token`, each entering the cache.
@@ -120,14 +130,15 @@ class Graphs:
 
     def _next(self, cache: StreamCache) -> Sent:
         """Launch one step; its token stays in `self.token`."""
-        self._prepare(cache, 1)
-        if self.step is None:
-            token = self.token.clone()
-            self.step, _ = self.record(partial(self._step, cache=cache))  # runs it, too
-            self.token.copy_(token)
-        self.step()
-        cache.advance(1)
-        return Sent(self.token)
+        with on(self.length.device):
+            self._prepare(cache, 1)
+            if self.step is None:
+                token = self.token.clone()
+                self.step, _ = self.record(partial(self._step, cache=cache))  # runs it, too
+                self.token.copy_(token)
+            self.step()
+            cache.advance(1)
+            return Sent(self.token)
 
     def _step(self, cache: StreamCache) -> torch.Tensor:
         hidden = self._forward(self.model.get_input_embeddings()(self.token), cache)

@@ -126,3 +126,16 @@ def test_a_session_sees_and_says_the_same_with_it(frames, calls, monkeypatch):
     assert trace.responses == wanted.responses
     assert abs(trace.informative - wanted.informative).max() < 1e-5
     assert abs(trace.relevance - wanted.relevance).max() < 1e-5
+
+
+@pytest.mark.parametrize(("device", "dtype", "new", "seen", "with_mask"), [
+    ("cpu", torch.float32, FEWEST, 200, False), ("cpu", torch.float32, FEWEST - 1, 200, True),
+    ("cuda", torch.bfloat16, 2, 200, False), ("cuda", torch.float32, 100, 200, True),
+    ("mps", torch.bfloat16, 100, 200, True),
+])  # fmt: skip
+def test_a_mask_is_made_where_no_kernel_does_without(monkeypatch, device, dtype, new, seen, with_mask):
+    monkeypatch.setattr(attention, "sdpa_mask", lambda **kwargs: "mask")
+    fields = {"q_length": new, "kv_length": seen, "q_offset": seen - new, "kv_offset": 0, "attention_mask": None}
+    with torch.no_grad():
+        found = attention._mask(**fields, mask_function=attention.causal_mask_function, device=device, dtype=dtype)
+    assert found == ("mask" if with_mask else None)

@@ -18,6 +18,8 @@ from mmduet.performance import EveryNth
 from mmduet.policy import ScoreThreshold
 from mmduet.session import DuetSession
 from mmduet.trace import Query
+from mmduet.video import iter_frames
+from tests.clips import write_clip
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -93,6 +95,23 @@ def test_many_tokens_attend_as_exactly_as_bfloat16(old):
     with torch.inference_mode():
         found, _ = split_attention(torch.nn.Module(), query, keys, values, None)
     assert (found.transpose(1, 2).float() - wanted).norm() / wanted.norm() < 1e-2
+
+
+def test_many_frames_at_once_over_a_long_context(tiny, gpu):
+    """In float32, which no flash kernel takes."""
+    frames = pictures(1400)
+    found, wanted = (DuetSession(*pair, policy=EveryNth(0)).run(frames) for pair in (gpu, tiny))
+    assert abs(found.informative - wanted.informative).max() < 1e-5
+
+
+def test_frames_are_decoded_and_pinned_beside_the_model(gpu, tiny, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", frames=100)
+    session = DuetSession(*gpu, policy=EveryNth(0))
+    reading = iter_frames(
+        clip, fps=4, size=32, batch_size=3, ahead=session.kernels.decode_ahead, pin=session.kernels.pin
+    )
+    wanted = DuetSession(*tiny, policy=EveryNth(0)).run(iter_frames(clip, fps=4, size=32))
+    assert abs(session.run(reading).informative - wanted.informative).max() < 1e-5
 
 
 def test_a_long_stream_takes_no_more_memory(gpu):

@@ -201,6 +201,15 @@ def test_an_interrupted_response_is_not_continued(frames):
         session.run(frames)
 
 
+def test_a_model_on_several_devices_is_not_recorded():
+    model, processor = build_tiny()
+    assert CudaKernels(model, processor, record=Recordings()).graphs
+    model.informative_head.to("meta")
+    kernels = CudaKernels(model, processor, record=Recordings())
+    assert kernels.graphs is None
+    assert kernels.record is None
+
+
 def test_many_tokens_go_without_a_graph(frames):
     recordings = Recordings()
     model, processor = tiny()
