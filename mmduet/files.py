@@ -208,6 +208,7 @@ def check_target(path: str | Path, *, ours: Callable[[Path], bool], inputs: Iter
         if os.path.exists(path) and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         _try_to_write(path)
+        _forget_lock(path)
 
 
 def check_folder(folder: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:
@@ -443,11 +444,22 @@ def locked(path: str | Path, *, patience: float = math.inf) -> Iterator[None]:
         lock.release()
 
 
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f".{path.name[:200]}.lock")
+
+
+def _forget_lock(path: Path) -> None:
+    """Remove the lock of a killed process, also where nothing is left to write."""
+    if _lock_of(path).exists():
+        with suppress(FileError):  # its process is at work
+            _acquire(path, patience=0).release()
+
+
 def _acquire(path: Path, patience: float) -> Any:
     """The lock of a file, as `locked`."""
     from filelock import SoftFileLock, Timeout
 
-    lock = SoftFileLock(path.with_name(f".{path.name[:200]}.lock"))
+    lock = SoftFileLock(_lock_of(path))
     until = time.monotonic() + patience
     while True:
         _forget_unstated(Path(lock.lock_file))

@@ -349,3 +349,20 @@ def test_the_lock_of_a_killed_process_counts_for_nothing(tmp_path):
     assert (tmp_path / ".run.lock").exists()
     with locked(tmp_path / "run", patience=0):
         pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")
+def test_a_target_that_a_killed_process_was_writing_has_no_lock_any_more(tmp_path):
+    """Also where the next run has nothing to write. The lock of a process at work stays."""
+    target = tmp_path / "a.jsonl"
+    if not (child := os.fork()):
+        file = LineFile(target)
+        file.add({"a": 1})
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (tmp_path / ".a.jsonl.lock").exists()
+    check_target(target, ours=lambda _: True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+    with LineFile(target):
+        check_target(target, ours=lambda _: True)
+        assert (tmp_path / ".a.jsonl.lock").exists()
