@@ -5,13 +5,39 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mmduet.errors import DuetError
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+@contextmanager
+def _resumable(kept: Callable[[], str]) -> Iterator[None]:
+    """End the block with one sentence and status 130 on Ctrl-C, 143 on SIGTERM. kept: says what stays."""
+    from mmduet.interrupts import Terminated, terminable
+
+    try:
+        with terminable():
+            yield
+    except KeyboardInterrupt as stop:
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks for all
+            typer.secho(f"mmduet: stopped; {kept()}", fg="yellow", err=True)
+        raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
+
+
+class _Commands(TyperGroup):
+    """Commands that say in one sentence that they were stopped; those that keep something say what."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with _resumable(lambda: "it was not done: run the same command again."):
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, cls=_Commands
+)
 evaluate_app = typer.Typer(help="Measure a model on a data set.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
 export_app = typer.Typer(
@@ -27,20 +53,6 @@ def main() -> None:
     except DuetError as error:
         typer.secho(f"mmduet: {error}", fg="red", err=True)
         raise SystemExit(1) from None
-
-
-@contextmanager
-def _resumable(kept: Callable[[], str]) -> Iterator[None]:
-    """End the block with one sentence and status 130 on Ctrl-C, 143 on SIGTERM. kept: says what stays."""
-    from mmduet.interrupts import Terminated, terminable
-
-    try:
-        with terminable():
-            yield
-    except KeyboardInterrupt as stop:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks for all
-            typer.secho(f"mmduet: stopped; {kept()}", fg="yellow", err=True)
-        raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
 
 def check_figures(output: Path | None, *inputs: Path | None) -> None:
@@ -68,11 +80,12 @@ def report(
 ) -> None:
     """Run a suite's notebooks with papermill and write an HTML report of each, and an index."""
     from mmduet.reports import check_suite, run_suite
+    from mmduet.reports.credentials import without_credentials
 
     if check:
         _, folder, runs = check_suite(suite, output=output)
         for run in runs:
-            typer.echo(f"{run.name}: {run.notebook} {json.dumps(dict(run.parameters))}")
+            typer.echo(f"{run.name}: {run.notebook} {json.dumps(without_credentials(dict(run.parameters)))}")
         typer.echo(f"{len(runs)} runs, all parameters known; reports would go to {folder}")
         return
     with _resumable(lambda: "the reports made so far are kept, and the same command makes the others."):
@@ -248,18 +261,26 @@ def evaluate_magqa(
     if read_batch is not None:
         ratings = judges.read_batch(read_batch, pairs)
     else:
-        asked = (
-            judges.LocalJudge(judge, device=device, dtype=dtype)
-            if url is None
-            else judges.EndpointJudge(judge, base_url=url)
-        )
-        typer.echo(judges.estimate(pairs, asked, cache=cache, prices=prices))
-        if url is not None and not yes:
-            typer.confirm("Ask it?", abort=True)
-        ratings = judges.rate(pairs, asked, cache=cache)
+        with _resumable(lambda: _kept_answers(cache)):
+            asked = (
+                judges.LocalJudge(judge, device=device, dtype=dtype)
+                if url is None
+                else judges.EndpointJudge(judge, base_url=url)
+            )
+            typer.echo(judges.estimate(pairs, asked, cache=cache, prices=prices))
+            if url is not None and not yes:
+                typer.confirm("Ask it?", abort=True)
+            ratings = judges.rate(pairs, asked, cache=cache)
     scores = magqa.score(found, gold, ratings, over=over)  # type: ignore[arg-type]
     typer.echo(f"{len(scores)} questions, {scores['errors'].sum():.0f} of {len(pairs)} pairs without a rating")
     _show(estimate_means(scores[list(magqa.METRICS)]), output, magqa.UNITS)
+
+
+def _kept_answers(cache: Path | None) -> str:
+    """What a stopped judge leaves, in words."""
+    if cache is None:
+        return "no answer was kept: with --cache FILE the same command can be resumed."
+    return f"the judge's answers so far are in {cache}, and the same command asks for the others."
 
 
 def _check_judge_files(cache: Path | None, batch: Path | None, inputs: Iterable[Path]) -> None:

@@ -155,6 +155,38 @@ def test_a_command_that_is_stopped_says_what_is_kept(tmp_path, monkeypatch, comm
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        (["--cache", "judged.jsonl"], "the judge's answers so far are in judged.jsonl, and the same command asks for"),
+        ([], "no answer was kept: with --cache FILE the same command can be resumed"),
+    ],
+)
+def test_a_judge_that_is_stopped_says_what_is_kept(tmp_path, monkeypatch, more, kept, number, status):
+    turn = {"role": "user", "content": "What?", "time": 0}
+    said = [turn, {"role": "assistant", "content": "A cat.", "time": 3.0}]
+    frames = [{"time": 3.0, "informative_score": 0.5, "relevance_score": 0.5}]
+    watched = {"question_id": 1, "video_duration": 9.0, "model_response_list": said, "debug_data": frames}
+    answer = [{"role": "assistant", "content": "a cat", "time": [2, 6]}]
+    (tmp_path / "p.jsonl").write_text(json.dumps(watched))
+    gold = [{"question_id": 1, "video": "v.mp4", "conversation": [turn], "answer": answer}]
+    (tmp_path / "gold.json").write_text(json.dumps(gold))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mmduet.evaluation.judge.rate", lambda *_, **__: os.kill(os.getpid(), number) or signal.pause())
+    command = ["evaluate", "magqa", "--predictions", "p.jsonl", "--references", "gold.json", "--judge", "j"]
+    result = runner.invoke(app, [*command, "--url", "http://localhost:1/v1", "--yes", *more])
+    assert result.exit_code == status, result.output
+    assert f"mmduet: stopped; {kept}" in result.output
+
+
+def test_every_command_that_is_stopped_says_so(monkeypatch):
+    monkeypatch.setattr("mmduet.doctor.examine", lambda **_: os.kill(os.getpid(), signal.SIGINT) or signal.pause())
+    result = runner.invoke(app, ["doctor"])
+    assert result.exit_code == 130
+    assert result.output == "mmduet: stopped; it was not done: run the same command again.\n"
+
+
 def test_responses_can_be_kept_or_removed(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr("mmduet.checkpoints.load_duet", lambda *_, **__: (SimpleNamespace(dtype="torch.float32"), None))
