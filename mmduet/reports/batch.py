@@ -8,6 +8,7 @@ import nbformat
 
 from mmduet.errors import SuiteError
 from mmduet.files import make_folder, scratch_folder, write_files
+from mmduet.reports.credentials import without_credentials
 from mmduet.reports.execution import Execution, execute
 from mmduet.reports.export import export_html, page_hash, template_folder
 from mmduet.reports.files import Slot, check_reports
@@ -101,7 +102,7 @@ def _outcome(run: Run, suite: Suite, folder: Path, force: bool) -> Outcome:
         _refresh(good, record, suite)
         failed.remove()
         return Outcome(run.name, "unchanged", record.seconds, "", good.page)
-    execution = _execute(run, suite, folder)
+    run, execution = _without_credentials(run, _execute(run, suite, folder))
     record = _record(run, suite, execution, take_title(source), decisive)
     slot = failed if execution.error else good
     if slot is good:
@@ -125,6 +126,14 @@ def _execute(run: Run, suite: Suite, folder: Path) -> Execution:
             )
     finally:
         _remove_empty(folder / run.name)
+
+
+def _without_credentials(run: Run, execution: Execution) -> tuple[Run, Execution]:
+    """Both as they are kept and shown."""
+    given = [dict(run.defaults), dict(run.parameters)]
+    defaults, parameters = without_credentials(given)
+    notebook, error = (without_credentials(value, given) for value in (execution.notebook, execution.error))
+    return replace(run, defaults=defaults, parameters=parameters), replace(execution, notebook=notebook, error=error)
 
 
 def _record(run: Run, suite: Suite, execution: Execution, title: str, decisive: str) -> RunRecord:
@@ -156,13 +165,14 @@ def _refresh(slot: Slot, record: RunRecord, suite: Suite) -> None:
 
 def _write(slot: Slot, record: RunRecord, notebook: nbformat.NotebookNode) -> None:
     notebook.metadata["mmduet"] = record.model_dump(mode="json")
-    write_files(
-        {
-            slot.notebook: nbformat.writes(notebook),
-            slot.page: export_html(notebook),
-            slot.json: record.model_dump_json(indent=1),
-        }
-    )
+    contents = {
+        slot.notebook: nbformat.writes(notebook),
+        slot.page: export_html(notebook),
+        slot.json: record.model_dump_json(indent=1),
+    }
+    # a process killed between two renames leaves a new report without a page, or an old one that was kept before
+    order = (slot.notebook, slot.page, slot.json) if slot.page.exists() else (slot.json, slot.notebook, slot.page)
+    write_files({path: contents[path] for path in order})
 
 
 def _remove_empty(folder: Path) -> None:

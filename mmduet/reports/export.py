@@ -18,6 +18,7 @@ from traitlets import default
 
 from mmduet.errors import SuiteError
 from mmduet.reports import outputs, thumbnails
+from mmduet.reports.credentials import without_credentials
 from mmduet.reports.metrics import recorded_metrics
 from mmduet.reports.notebooks import check_notebook
 from mmduet.reports.parameters import declared_parameters
@@ -88,6 +89,8 @@ class ReportExporter(TemplateExporter):
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
         check_notebook(nb, "the notebook")
+        defaults = [parameter.default for parameter in declared_parameters(nb, "the notebook").values()]
+        nb = without_credentials(nb, [defaults, _given(nb)])
         shown = copy.deepcopy(nb)
         shown.cells = [cell for cell in shown.cells if not TOLD_ABOVE.intersection(cell.metadata.get("tags", []))]
         report = {**_report(nb), "title": take_title(shown) or "Notebook"}

@@ -62,7 +62,10 @@ class Slot:
             remove(path)
 
     def keep(self) -> None:
-        """Copy what stands here, if anything does, into the history; FileError if it cannot be written."""
+        """Copy what stands here, if anything does, into the history; FileError if it cannot be written.
+
+        What is there already stays: a run that kept it was killed while it replaced what stands here.
+        """
         if not self.page.is_file():
             return
         record = self.record()
@@ -70,7 +73,7 @@ class Slot:
         folder = self.folder / HISTORY
         kept = Slot(folder, f"{self.name}.{made.astimezone(UTC):%Y%m%d-%H%M%S-%f}")
         pairs = [(kept.notebook, self.notebook), (kept.page, self.page), (kept.json, self.json)]
-        write_files({path: source.read_bytes() for path, source in pairs if source.is_file()})
+        write_files({path: source.read_bytes() for path, source in pairs if source.is_file() and not path.exists()})
 
 
 def reports_in(folder: Path) -> list[Slot]:

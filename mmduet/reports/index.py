@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from mmduet.files import write_files
+from mmduet.reports.credentials import without_credentials
 from mmduet.reports.files import HISTORY, Slot, reports_in
 from mmduet.reports.metrics import Metric, format_number, usual_decimals
 from mmduet.reports.prose import Prose
@@ -170,7 +171,8 @@ def _title(notebook: str, rows: Iterable[Row]) -> str:
 
 def _row(run: Run, folder: Path, history: Mapping[str, list[Row]]) -> Row:
     good, failed = Slot(folder, run.name), Slot(folder, f"{run.name}.failed")
-    record, attempt, parameters = good.record(), failed.record(), {**run.defaults, **run.parameters}
+    record, attempt = good.record(), failed.record()
+    parameters = without_credentials({**run.defaults, **run.parameters})
     earlier = len(history.get(run.name, []))
     if attempt:
         page, good_page = quote(failed.page.name), quote(good.page.name)

@@ -1,6 +1,8 @@
 """Notebooks: read and checked here, before anything else looks into them. Nothing in them is run."""
 
+import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ from mmduet.files import read_text
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 MAX_DEPTH = 100  # of lists and objects within each other
 
 
@@ -20,7 +23,7 @@ def read_notebook(path: Path | str) -> "NotebookNode":
     if not os.path.exists(path):
         raise SuiteError(f"{path} is not there: give a notebook's path, from the project's root")
     try:
-        notebook = nbformat.convert(nbformat.reader.reads(read_text(path)), 4)
+        notebook = nbformat.convert(nbformat.reader.reads(_without_surrogates(read_text(path))), 4)
     except AnnotationError as error:
         raise SuiteError(str(error)) from error
     except Exception as error:  # of JSON, and of nbformat's conversions, which look at nothing before they use it
@@ -39,6 +42,13 @@ def check_notebook(notebook: Any, name: Path | str) -> None:
         nbformat.validate(notebook)
     except Exception as error:  # nbformat itself trips over some of what it is to find
         raise SuiteError(_is_none(name, error)) from error
+
+
+def _without_surrogates(text: str) -> str:
+    """A JSON text with a question mark for each half of a surrogate pair, which no UTF-8 file can hold."""
+    if not SURROGATE.search(text):
+        return text
+    return json.dumps(json.loads(text), ensure_ascii=False).encode(errors="replace").decode()
 
 
 def _is_deep(value: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Union
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from mmduet.errors import SuiteError
+from mmduet.reports.credentials import without_credentials
 from mmduet.reports.notebooks import read_notebook
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _check(declared: Mapping[str, Parameter], given: Mapping[str, Any], notebook
             raise SuiteError(_unknown(name, list(declared), notebook))
         if not declared[name].accepts(value):
             raise SuiteError(
-                f"{notebook} takes {name} as {declared[name].annotation}, not {value!r} "
+                f"{notebook} takes {name} as {declared[name].annotation}, not {without_credentials(value)!r} "
                 f"({type(value).__name__}): write it like its default, {declared[name].default!r}"
             )
 

@@ -123,6 +123,11 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError(f"it stands for more than {MAX_NODES} values")
         return node
 
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        if any("\ud800" <= character <= "\udfff" for character in node.value):
+            raise yaml.MarkedYAMLError(problem="half of a surrogate pair is no character", problem_mark=node.start_mark)
+        return super().construct_scalar(node)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         plain = [key for key, _ in node.value if not key.tag.endswith(":merge")]
         keys = [self.construct_object(key, deep=True) for key in plain]

@@ -5,11 +5,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import nbformat
 import pytest
 
 from mmduet.reports import batch
 from mmduet.reports.execution import Execution
+from mmduet.reports.notebooks import read_notebook
 from tests.reports.samples import write_notebook, write_suite
 
 
@@ -26,7 +26,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     def made_up(notebook: Path, output: Path, parameters: dict[str, Any], **_: Any) -> Execution:
         state.ran.append(parameters)
-        return Execution(nbformat.read(notebook, as_version=4), state.error, datetime.now(UTC), 1.0)
+        return Execution(read_notebook(notebook), state.error, datetime.now(UTC), 1.0)
 
     monkeypatch.setattr(batch, "execute", made_up)
     monkeypatch.setattr("mmduet.reports.records.source_hash", lambda: state.source)

@@ -1,6 +1,8 @@
 """Batches: what runs, what is skipped, what stays when something goes wrong."""
 
+import contextlib
 import errno
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +113,45 @@ def test_a_report_whose_record_is_lost_is_kept_too(project: SimpleNamespace) -> 
     history = BeautifulSoup((project.folder / "history" / "index.html").read_text(), "html.parser")
     assert kept.name in [link["href"] for link in history.select("main a")]
     assert "1 earlier report" in index.read_text()
+
+
+@pytest.mark.parametrize("renamed", range(8))
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_run_killed_while_it_renames_files_leaves_no_trace(
+    project: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, before: int, renamed: int
+) -> None:
+    """before: reports that were made earlier and are to be kept, each once and as it was."""
+    for source in range(before):
+        project.source = str(source)
+        run_suite(project.suite)
+    old = contents(project.folder)
+    project.source, calls, replace = "new", iter(range(100)), os.replace
+
+    def killed(*paths: Path) -> None:
+        if next(calls) == renamed:
+            raise KeyboardInterrupt
+        replace(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "replace", killed)
+        with contextlib.suppress(KeyboardInterrupt):
+            run_suite(project.suite)
+    run_suite(project.suite)
+    names = {path.name for path in project.folder.iterdir()}
+    assert names == {"a.html", "a.ipynb", "a.json", "index.html"} | ({"history"} if before else set())
+    kept = [content for name, content in contents(project.folder).items() if name.startswith("history/a.")]
+    assert sorted(kept) == sorted(content for name, content in old.items() if name.startswith("a."))
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\udfff and a pair \ud83d\ude00"])
+def test_half_a_surrogate_pair_is_a_question_mark_in_a_report(project: SimpleNamespace, text: str) -> None:
+    notebook = nbformat.read(project.notebook, as_version=4)
+    notebook.cells[0].source += json.loads(f'"{text}"')
+    project.notebook.write_text(json.dumps(notebook))
+    assert run_suite(project.suite).outcomes[0].status == "done"
+    for path in (project.folder / "a.html", project.folder / "a.ipynb", project.folder / "a.json"):
+        path.read_bytes().decode()
+    assert "Part?" in (project.folder / "a.ipynb").read_text()
 
 
 @pytest.mark.parametrize("written", range(11))

@@ -1,0 +1,49 @@
+"""Credentials: passwords and keys in the URLs of a run's parameters, which no page and no file of a report shows."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mmduet.evaluation.endpoint import masked_url
+
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+
+
+def without_credentials(value: Any, parameters: Any = None) -> Any:
+    """`value`, a JSON value or notebook, with *** for each password and key.
+
+    parameters: whose URLs are masked, wherever they stand in the texts of `value`; None: those of `value` itself.
+    """
+    masks: dict[str, str] = {}
+    for text in _texts(value if parameters is None else parameters):
+        for url in URL.findall(text):
+            if (masked := masked_url(url)) != url:
+                in_a_cell = url.encode("unicode_escape").decode().replace('"', r"\"")  # as papermill writes it
+                masks |= {url: masked, in_a_cell: masked}
+    return _replaced(value, masks) if masks else value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a JSON value."""
+    match value:
+        case str():
+            yield value
+        case list() | tuple() | set():
+            for item in value:
+                yield from _texts(item)
+        case dict():
+            for item in value.values():
+                yield from _texts(item)
+
+
+def _replaced(value: Any, masks: dict[str, str]) -> Any:
+    match value:
+        case str():
+            for url in sorted(masks, key=len, reverse=True):  # one may be the beginning of another
+                value = value.replace(url, masks[url])
+            return value
+        case list() | tuple() | set():
+            return type(value)(_replaced(item, masks) for item in value)
+        case dict():
+            return type(value)({key: _replaced(item, masks) for key, item in value.items()})
+    return value
