@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -39,6 +40,7 @@ from mmduet.prediction import Question, Settings, predict
 from mmduet.trace import Query
 
 VIDEOS = 4
+CHANGING = re.compile(r"(?<=nonce[-=])[\w\"-]+|\d{4}-\d\d-\d\d \d\d:\d\d UTC|\d+\.\d s\b|\d+ min \d+ s\b")  # in a page
 
 
 @dataclass(frozen=True)
@@ -141,10 +143,11 @@ def report(suite: Path, folder: Path) -> None:
 
 
 def report_result(folder: Path) -> object:
-    """The files, and what the runs gave: times differ from run to run."""
+    """The files, and the pages but for what differs from run to run: times and a page's nonce."""
     records = [json.loads(path.read_text()) for path in sorted((folder / "reports").glob("*.json"))]
     shown = [(record["run"], record["status"], record["metrics"]) for record in records]
-    return sorted(path.name for path in folder.rglob("*")), shown
+    pages = [CHANGING.sub("", path.read_text()) for path in sorted((folder / "reports").glob("*.html"))]
+    return sorted(path.name for path in folder.rglob("*")), shown, pages
 
 
 def write_suite(folder: Path) -> Path:
@@ -242,6 +245,14 @@ def result_of(job: Job, folder: Path) -> object:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def difference(found: object, expected: object) -> str:
+    """The first place in which two results differ, in words."""
+    one, other = str(found), str(expected)
+    same = next((n for n, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
+    start = max(0, same - 500)
+    return f"...{one[start:][:1500]}\ninstead of\n...{other[start:][:1500]}"
+
+
 def try_job(job: Job, root: Path, kills: int, rng: random.Random) -> Tally:
     """Kill a job's runs, finish them, compare."""
     whole, tally = root / f"{job.name}-whole", Tally()
@@ -259,7 +270,7 @@ def try_job(job: Job, root: Path, kills: int, rng: random.Random) -> Tally:
         finish(start(job, folder))
         if (found := result_of(job, folder)) != expected:
             tally.different += 1
-            print(f"{job.name}: {str(found)[:2000]}\ninstead of {str(expected)[:2000]}", file=sys.stderr)
+            print(f"{job.name}: {difference(found, expected)}", file=sys.stderr)
         tally.files += sum(path.name.startswith(".") for path in folder.rglob("*"))
     return tally
 
