@@ -16,7 +16,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -139,7 +139,8 @@ def report(suite: Path, folder: Path) -> None:
     """A suite of two notebooks."""
     from mmduet.reports import run_suite
 
-    run_suite(suite, output=folder / "reports")
+    if failed := run_suite(suite, output=folder / "reports").failed:
+        raise SystemExit(f"{failed} failed")
 
 
 def report_result(folder: Path) -> object:
@@ -211,6 +212,7 @@ def start(job: Job, folder: Path) -> psutil.Process:
     sys.stdout.flush()
     child = os.fork()
     if not child:
+        os.setsid()
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 1)
         end_with(partial(job.run, folder))
@@ -223,15 +225,22 @@ def finish(process: psutil.Process) -> None:
         raise SystemExit("a run that was not killed failed")
 
 
+def members(session: int) -> Iterator[psutil.Process]:
+    """Processes of a session."""
+    for process in psutil.process_iter():
+        with suppress(OSError, psutil.NoSuchProcess):
+            if os.getsid(process.pid) == session:
+                yield process
+
+
 def kill(process: psutil.Process, after: float, *, together: bool) -> tuple[bool, int]:
     """Kill a run after so many seconds: whether it was still at work, and how many of its processes outlive it."""
     time.sleep(after)
-    family = process.children(recursive=True)
-    process.kill()
-    for member in family if together else ():
-        with suppress(psutil.NoSuchProcess):
-            member.kill()
+    family = set(process.children(recursive=True))
+    own_session = os.getsid(process.pid) == process.pid  # else the moment came before it had one
+    (os.killpg if together and own_session else os.kill)(process.pid, signal.SIGKILL)
     killed = os.WIFSIGNALED(os.waitpid(process.pid, 0)[1])
+    family |= set(members(process.pid))  # those that were started meanwhile
     _, alive = psutil.wait_procs(family, timeout=20)
     for orphan in alive:
         orphan.kill()

@@ -384,7 +384,9 @@ def predict(
     from mmduet.checkpoints import load_duet
     from mmduet.prediction import predict, read_questions, this_process, with_overrides
     from mmduet.prediction_file import check_output
+    from mmduet.workers import end_with_launcher
 
+    end_with_launcher()
     settings = with_overrides(
         benchmark, max_frames=max_frames, mode=mode, threshold=threshold, protocol=protocol,
         frame_fps=frame_fps, heads=tuple(heads.split(",")) if heads else None, max_new_tokens=max_new_tokens,

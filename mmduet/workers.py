@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from mmduet.errors import DuetError
 
+CHECK_EVERY = 1.0  # s
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -62,6 +63,23 @@ def without_script() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+def end_with_launcher() -> None:
+    """To be called before several processes meet: each ends when the launcher that started it is gone. A process that
+    is alone stays.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return
+    launcher = os.getppid()
+
+    def watch() -> None:
+        gone = threading.Event()
+        while os.getppid() == launcher:
+            gone.wait(CHECK_EVERY)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _follow_parent() -> None:

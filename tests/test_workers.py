@@ -1,14 +1,16 @@
 """Worker processes: they end with their parent, and run no script."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 
 import psutil
 import pytest
 
 from mmduet.errors import DuetError
-from mmduet.workers import map_in_processes
+from mmduet.workers import end_with_launcher, map_in_processes
 
 
 def test_results_come_in_order():
@@ -54,3 +56,25 @@ def children(process):
         return [child for child in process.children() if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     except psutil.NoSuchProcess:
         return []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")
+def test_processes_end_with_their_launcher(monkeypatch):
+    """The launcher is killed while they wait for each other; a process that is alone goes on."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    reader, writer = os.pipe()
+    begun, begin = os.pipe()
+    if not (launcher := os.fork()):
+        if not os.fork():
+            end_with_launcher()
+            os.write(begin, b"1")
+            signal.pause()
+        os.read(begun, 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.close(writer)
+    assert os.read(reader, 1) == b"", "the pipe ends with the last process that has it"
+    os.waitpid(launcher, 0)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    threads = threading.active_count()
+    end_with_launcher()
+    assert threading.active_count() == threads

@@ -15,9 +15,9 @@ from mmduet.data.mixture import MixtureDataset
 from mmduet.data.templates import read_templates
 from mmduet.errors import DuetError
 from mmduet.files import read_yaml
-from mmduet.training.loading import end_with_launcher
 from mmduet.training.recipe import Count, Recipe, explain
 from mmduet.training.run import TrainingResult, train
+from mmduet.workers import end_with_launcher
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 _NAME = TypeAdapter(Name)
@@ -102,11 +102,10 @@ def run_config(config: TrainingConfig) -> TrainingResult:
     """The run, gone on with from its newest sound checkpoint if it was begun. Raises DuetError as its parts do."""
     import torch
 
+    end_with_launcher()
     # without an accelerator, processes that were launched are processes on the CPU
     state, data = PartialState(cpu=not torch.accelerator.is_available()), config.data
     broken = BrokenVideos(data.broken_videos, limit=data.broken_limit, report=config.output / "broken_videos.json")
-    if state.num_processes > 1:
-        end_with_launcher()
     with state.main_process_first():  # it makes the metadata that is missing
         train_set = _dataset(config, data.train, data.train_videos, broken)
         val_set = _dataset(config, data.validation, data.validation_videos, broken) if data.validation else None

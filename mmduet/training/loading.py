@@ -46,19 +46,6 @@ def loading() -> Iterator[None]:
         ) from error
 
 
-def end_with_launcher() -> None:
-    """To be called in one of several processes that a launcher started: it ends when the launcher is gone."""
-    launcher = os.getppid()
-
-    def watch() -> None:
-        gone = threading.Event()
-        while os.getppid() == launcher:
-            gone.wait(CHECK_EVERY)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _start_worker(_: int) -> None:
     """The worker ends when its parent is gone, and leaves no shared memory. An interrupt, or a SIGTERM that the whole
     process group gets, is the parent's to handle: it finishes a step first, for which it needs the worker.
