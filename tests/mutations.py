@@ -54,7 +54,7 @@ def _exchanged(value: Any, draw: Random) -> Any:
                 for _ in range(draw.choice([1, 3, 150])):
                     holder[key] = [holder[key]]
             case _:
-                holder[key] = draw.choice(ODD)
+                holder[key] = deepcopy(draw.choice(ODD))  # a later exchange may change it
     return changed[0] if changed else None
 
 
