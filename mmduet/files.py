@@ -27,7 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mmduet.errors import AnnotationError, DuetError, FileError
 
-YAML_LIMIT = 1_000_000  # characters: a second's reading
+YAML_LIMIT, YAML_DEPTH = 100_000, 50  # characters, at most some seconds' reading; levels
 MANIFEST = "files.json"  # of a folder that this package wrote: {file: bytes}
 _PREFIX = ".mmduet-"
 
@@ -112,12 +112,21 @@ def read_yaml(path: str | Path) -> Any:
 
 
 class _Yaml(yaml.SafeLoader):
-    """Refuses aliases, of which a few lines can stand for billions of values, and keys given twice."""
+    """Refuses aliases, of which a few lines can stand for billions of values, keys given twice, and deep nesting, which
+    takes long to read.
+    """
+
+    depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.constructor.ConstructorError(None, None, "aliases are not read", self.peek_event().start_mark)
-        return super().compose_node(parent, index)
+        self.depth += 1
+        if self.depth > YAML_DEPTH:
+            raise RecursionError
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()

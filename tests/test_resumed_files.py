@@ -92,10 +92,11 @@ def resume_data(folder: Path) -> None:
     make_scenes(folder, train=0, val=0, test=0)
 
 
+OF_A_CHECKPOINT = (WINDOW, PROGRESS, MANIFEST)
 KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], None], list[str]]] = {
     "prediction": (make_prediction, resume_prediction, ["p.jsonl", "p.jsonl.settings.json", "p.jsonl.part-1"]),
     "scan": (make_scan, resume_scan, ["m.json", "m.broken.json", ".m.json.journal"]),
-    "training": (make_training, resume_training, ["run.json", *(f"checkpoint-2/{n}" for n in (WINDOW, PROGRESS, MANIFEST))]),
+    "training": (make_training, resume_training, ["run.json", *(f"checkpoint-2/{name}" for name in OF_A_CHECKPOINT)]),
     "scenes": (make_data, resume_data, ["scenes/scenes.json"]),
 }  # fmt: skip
 FILES = [(kind, name) for kind, (_, _, names) in KINDS.items() for name in names]

@@ -24,6 +24,8 @@ BOMB = f"{{a: &a [1, 1], {LISTS}}}"
         ("  - {name: index, notebook: n.ipynb}", "a run is named index, but that name is taken"),
         ("  - {name: a, notebook: n, parameters: {x: 1}, matrix: {x: [2]}}", "runs[0] gives x in parameters and in"),
         ("  - {name: a, notebook: n, matrix: {x: []}}", "runs[0].matrix.x is []"),
+        ("# " + "x" * 100_000, "characters: give a suite below 100000"),
+        ('  - {name: a, notebook: "\\ud800"}', "line 4: half of a surrogate pair is no character"),
         ("  - {name: a, notebook: n, parameters: {x: 1, x: 2}}", "line 4: key 'x' stands twice"),
         ("  - {name: a, notebook: n", "line 5: expected"),
         ("  - a", "runs[0] is 'a', not keys and values"),
