@@ -1,7 +1,10 @@
 """Seeded mutants of files: cut, flipped, spliced bytes, and JSON whose values, keys and types are exchanged."""
 
 import json
+import time
+import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from random import Random
 from typing import Any
@@ -24,6 +27,20 @@ BYTES = (
     b"\xe2\x80\xa8",
     b"&a [*a, *a]",
 )
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """A block that may take 5 s of computing and 500 MB of Python's memory."""
+    tracemalloc.start()
+    began = time.process_time()
+    try:
+        yield
+    finally:
+        seconds, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert seconds < 5
+        assert peak < 500e6
 
 
 def mutants(content: bytes, count: int, seed: int) -> Iterator[bytes]:

@@ -19,6 +19,7 @@ from mmduet.reports.files import Slot
 from mmduet.reports.metrics import recorded_metrics
 from mmduet.reports.notebooks import read_notebook
 from mmduet.reports.thumbnails import recorded_thumbnail
+from tests.mutations import bounded
 from tests.reports.samples import HOSTILE, leave_report, write_notebook, write_suite
 
 CASES = 60  # of each kind; `python -m tests.reports.test_damage 3000 SEED` tries more
@@ -161,7 +162,8 @@ def campaign(folder: Path, kind: str, cases: int, seed: int) -> list[str]:
     for case in range(cases):
         path.write_bytes(damaged(value, text, random.Random(f"{kind} {seed} {case}")))
         try:
-            read(path)
+            with bounded():
+                read(path)
         except DuetError as error:
             failures += [f"{case}: {error}"] if "\n" in str(error) else []
         except Exception as error:
