@@ -157,6 +157,8 @@ class StreamSource:
             if stamps is not None and packet is not None:
                 stamps.add(packet)
             for frame in self._frames_of(stream, packet, count):
+                if stamps is not None and not count:
+                    stamps.begin(frame.pts)
                 time = seconds(frame.pts if stamps is None else stamps.next(), stream.time_base)
                 yield count / rate if time is None else time, frame
                 count += 1
@@ -215,6 +217,11 @@ class _Stamps:
             self._last = packet.dts
         if packet.pts is not None and not packet.is_discard:
             heappush(self._heap, (self._part, packet.pts))
+
+    def begin(self, first: int | None) -> None:
+        """Forget what is before the first shown frame: packets that lack what they are predicted from give none."""
+        if first is not None:
+            self._heap = sorted(stamp for stamp in self._heap if stamp >= (0, first))
 
     def next(self) -> int | None:
         return heappop(self._heap)[1] if self._heap else None

@@ -1,5 +1,7 @@
+import itertools
 import threading
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from mmduet.policy import ScoreThreshold
 from mmduet.session import DuetSession
 from mmduet.source import StreamSource
 from mmduet.video import iter_frames, read_frames
-from tests.clips import write_clip, write_sound
+from tests.clips import WIDTH, numbers_of, write_clip, write_coded, write_sound
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +80,22 @@ def test_what_is_no_video_is_named(make, tmp_path):
 def test_settings_are_checked(setting):
     with pytest.raises(VideoError, match=f"{setting}=0"):
         StreamSource("x.mkv", **{"fps": 2, "size": 32, setting: 0})
+
+
+@pytest.mark.parametrize("left_out", [1, 4, 7, 11])
+@pytest.mark.parametrize(
+    ("suffix", "encoder"), [(".mpg", "MPEG-2"), (".avi", "MPEG-4"), (".mkv", "H.264"), (".ts", "H.264 open GOP")]
+)
+def test_a_clip_that_begins_between_key_frames_gives_the_frames_of_iter_frames(tmp_path, suffix, encoder, left_out):
+    """Its first packets give no picture, and so no time."""
+    whole = write_coded(tmp_path / f"whole{suffix}", encoder, frames=120)
+    cut = tmp_path / f"cut{suffix}"
+    with av.open(str(whole)) as reader, av.open(str(cut), "w") as writer:
+        copy = writer.add_stream_from_template(reader.streams.video[0])
+        for packet in itertools.islice(reader.demux(video=0), left_out, None):
+            if packet.dts is not None or packet.pts is not None:
+                packet.stream = copy
+                writer.mux(packet)
+    wanted = read_frames(cut, fps=5, size=WIDTH).frames
+    found = torch.cat([batch.frames for batch in StreamSource(cut, fps=5, size=WIDTH, patience=1.0)])
+    assert numbers_of(found[: len(wanted)]) == numbers_of(wanted)
