@@ -5,6 +5,7 @@ import os
 # before any test imports transformers: nothing may look for a hub
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import settings
 
 from mmduet.checkpoints import build_tiny
 
+# a program that a shell started in the background ignores Ctrl-C, and so would what is tested
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # tiny tensors: threads only get in each other's way
 settings.register_profile("untimed", deadline=None)  # how fast something is, is a benchmark's question
 settings.load_profile("untimed")
