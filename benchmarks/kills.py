@@ -226,10 +226,10 @@ def finish(process: psutil.Process) -> None:
 
 
 def members(session: int) -> Iterator[psutil.Process]:
-    """Processes of a session."""
+    """Processes of a session that have not ended."""
     for process in psutil.process_iter():
         with suppress(OSError, psutil.NoSuchProcess):
-            if os.getsid(process.pid) == session:
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
                 yield process
 
 

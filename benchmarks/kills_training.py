@@ -22,6 +22,7 @@ import psutil
 import torch
 import typer
 import yaml
+from kills import members  # sets the environment, too
 from safetensors.torch import load_file
 
 from mmduet.data.scenes import make_scenes
@@ -99,18 +100,6 @@ def kill_after(process: int, seconds: float, *, group: bool) -> bool:
         return True
 
 
-def members(session: int) -> list[int]:
-    """Processes of a session."""
-    found = []
-    for process in psutil.pids():
-        try:
-            if os.getsid(process) == session and psutil.Process(process).status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (OSError, psutil.NoSuchProcess):
-            continue
-    return found
-
-
 def left_over(sessions: list[int], output: Path, temporary: Path) -> list[str]:
     """Processes of killed runs, and files in a finished run's folders that should not be there, after some time."""
     deadline = time.monotonic() + PATIENCE
@@ -120,7 +109,7 @@ def left_over(sessions: list[int], output: Path, temporary: Path) -> list[str]:
 
 
 def _processes(sessions: list[int]) -> list[str]:
-    return [f"process {process}" for session in sessions for process in members(session)]
+    return [f"process {process.pid}" for session in sessions for process in members(session)]
 
 
 def _files(output: Path, temporary: Path) -> list[str]:

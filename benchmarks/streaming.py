@@ -157,9 +157,7 @@ def compare(duet: Any, processor: DuetProcessor, frames: torch.Tensor, *, every:
         "published": lambda: published.run(frames),
         "ours": lambda: session.run(frames),
     }
-    published.run(
-        frames[: 2 * every or 20]
-    )  # it makes nothing once but what torch makes; a whole run may take a minute
+    published.run(frames[: 2 * every or 20])  # a few make all that is made once; a whole run may take it a minute
     session.run(frames)
     seconds, traces = take_turns(sides, rounds, warm_up=False)
     check_agreement(traces["published"], traces["ours"], exact=duet.dtype == torch.float32)

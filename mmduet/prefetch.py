@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, Queue
-from threading import Event
+from threading import Event, Thread
 from typing import Any, TypeVar
 
+from mmduet import threads
 from mmduet.stages import stage
-from mmduet.threads import start_thread
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def prefetch(items: Iterable[T], size: int) -> Iterator[T]:
         with suppress(Empty):  # it may stand before a full queue
             waiting.get(timeout=0.01)
 
-    thread = start_thread(work, stop)
+    thread = threads.start(Thread(target=work, daemon=True), stop)
     try:
         while True:
             with stage("wait"):

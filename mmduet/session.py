@@ -257,14 +257,15 @@ class DuetSession:
             state.crop(start + len(said) - 1)  # what was guessed wrong
             if self.repetition_penalty is None:
                 self._continue(said)
-                state.crop(start + len(said) - 1)  # steps that were launched in vain
             if self._is_complete(said):
                 state.said_before = said
                 return said
             entering = said[-1:]
 
     def _continue(self, said: list[int]) -> None:
-        """Speak as far as the device does by itself, and nothing can be guessed."""
+        """Speak as far as the device does by itself, and nothing can be guessed. The cache may then hold more than the
+        context, as after looking ahead.
+        """
         if self._is_complete(said) or draft(self.state.said_before, said):
             return
         for token in self.kernels.continuation(said[-1], self.state.cache):

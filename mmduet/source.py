@@ -9,15 +9,15 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from heapq import heappop, heappush
 from pathlib import Path
-from threading import Condition
+from threading import Condition, Thread
 from time import monotonic
 from typing import Any
 
 import numpy as np
 import torch
 
+from mmduet import threads
 from mmduet.errors import VideoError
-from mmduet.threads import start_thread
 from mmduet.video import TOLERANCE, FrameBatch, check_positive, fit_frames
 from mmduet.video.container import picture_stream, pixel_aspect, reason, set_up, upright_turns
 from mmduet.video.decoders import picture
@@ -25,7 +25,6 @@ from mmduet.video.table import frame_rate, is_closed, is_untimed
 from mmduet.video.timeline import RESTART, Timeline, seconds
 
 STALL = 20.0  # s beyond twice the patience after which a reader that gives no sign is left
-
 LEAVE = 0.5  # s that the reading thread may take to end; one that waits for an address is not waited for
 
 
@@ -67,7 +66,7 @@ class StreamSource:
         self._error: VideoError | None = None
         self._heard = monotonic()  # when the reading thread gave its last sign
         self.dropped = self.restarts = 0
-        thread = start_thread(self._read, self._end)
+        thread = threads.start(Thread(target=self._read, daemon=True), self._end)
         try:
             while frames := self._take():
                 yield from self._batches(frames)

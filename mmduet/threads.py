@@ -3,24 +3,30 @@
 import atexit
 from collections.abc import Callable
 from threading import Thread
-from weakref import WeakKeyDictionary
 
-PATIENCE = 5.0  # s that a thread may take for what it is at when the program ends
+PATIENCE = 10.0  # s that a thread may take for what it is at when the program ends
 
-_running: WeakKeyDictionary[Thread, Callable[[], None]] = WeakKeyDictionary()
+_running: dict[Thread, Callable[[], None]] = {}
 
 
-def start_thread(work: Callable[[], None], stop: Callable[[], None], *, name: str | None = None) -> Thread:
-    """Let a thread of its own do some work. stop: tells it to end soon; called when the program ends."""
-    thread = Thread(target=work, name=name, daemon=True)
-    _running[thread] = stop
+def start(thread: Thread, stop: Callable[[], None]) -> Thread:
+    """Start a daemon thread. stop: tells it to end soon; called when the program ends."""
+    run = thread.run
+
+    def work() -> None:
+        try:
+            run()
+        finally:
+            del _running[thread]
+
+    thread.run, _running[thread] = work, stop  # type: ignore[method-assign]
     thread.start()
     return thread
 
 
 @atexit.register
 def _end_all() -> None:
-    left = [(thread, stop) for thread, stop in _running.items() if thread.is_alive()]
+    left = list(_running.items())
     for _, stop in left:
         stop()
     for thread, _ in left:

@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from threading import Thread
 
+from mmduet import threads
 from tests.clips import write_clip
 
 WORK = """
-from threading import Event
+from threading import Event, Thread
 import torch
-from mmduet.threads import start_thread
+from mmduet import threads
 
 begun, over = Event(), Event()
 
@@ -18,7 +20,7 @@ def work():
         begun.set()
     print("ended")
 
-start_thread(work, over.set)
+threads.start(Thread(target=work, daemon=True), over.set)
 begun.wait()
 """
 FRAMES = """
@@ -48,3 +50,9 @@ def test_readers_that_are_left_in_the_middle_end_too(tmp_path):
     for _ in range(3):
         done = run(FRAMES, clip)
         assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+
+
+def test_a_thread_that_has_ended_is_forgotten():
+    thread = threads.start(Thread(target=lambda: None, daemon=True), lambda: None)
+    thread.join()
+    assert thread not in threads._running

@@ -18,7 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import causal_mask_function, sdpa_mask
 
 from mmduet.errors import CheckpointError
-from mmduet.kernels.fixed import FLASH_DTYPES, FixedContext
+from mmduet.kernels.fixed import FLASH_DTYPES, FixedContext, attend_by_flash
 from mmduet.model import DuetForConditionalGeneration
 
 NAME = "duet_sdpa"
@@ -69,7 +69,7 @@ def split_attention(
             found = F.scaled_dot_product_attention(query, key, value, mask, scale=scaling, enable_gqa=True)
             return found.transpose(1, 2), None
         before = _attend_by_cudnn(query, key[:, :, :first], value[:, :, :first], scaling)
-        among = _attend_by_flash(query, key[:, :, first:], value[:, :, first:], scaling)
+        among = attend_by_flash(query, key[:, :, first:], value[:, :, first:], scaling)
     else:
         before = _attend(query, key[:, :, :old], value[:, :, :old], scaling, causal=False)
         among = _attend(query, key[:, :, old:], value[:, :, old:], scaling, causal=True)
@@ -93,14 +93,6 @@ def _attend(
     return attend(query, key, value, 0.0, causal, scale=scale)
 
 
-def _attend_by_flash(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """As `_attend`, the queries being the last of the keys."""
-    found, sums, *_ = torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, True, scale=scale)
-    return found, sums
-
-
 def _attend_by_cudnn(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -113,14 +105,15 @@ def _attend_by_cudnn(
 
 
 def _suits_cudnn(query: torch.Tensor) -> bool:
-    """Whether cuDNN's attention takes it, and is the faster one, as on Hopper and later."""
+    """Whether cuDNN's attention takes it, and is the faster one."""
     size = query.shape[-1]
-    return size <= 128 and size % 8 == 0 and _capability(query.device) >= 9 and torch.backends.cudnn.is_available()
+    return size <= 128 and size % 8 == 0 and _has_fast_cudnn(query.device)
 
 
 @cache
-def _capability(device: torch.device) -> int:
-    return torch.cuda.get_device_capability(device)[0]
+def _has_fast_cudnn(device: torch.device) -> bool:
+    """On Hopper and later."""
+    return torch.backends.cudnn.is_available() and torch.cuda.get_device_capability(device)[0] >= 9
 
 
 def _mask(**kwargs: Any) -> torch.Tensor | None:

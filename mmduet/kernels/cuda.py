@@ -66,14 +66,14 @@ class CudaKernels(Kernels):
 
     def hidden(self, embeds: torch.Tensor, cache: StreamCache) -> torch.Tensor:
         """As `Kernels.hidden`."""
-        if self.graphs and cache is self.kept and self.graphs.covers(len(embeds), cache):
+        if self.graphs and self.graphs.covers(len(embeds), cache):
             return self.graphs.hidden(embeds, cache)
         with fused(self.norms):
             return super().hidden(embeds, cache)
 
     def continuation(self, token: int, cache: StreamCache) -> Iterator[int]:
         """As `Kernels.continuation`, without end where there are graphs."""
-        if self.graphs and cache is self.kept and self.graphs.covers(1, cache):
+        if self.graphs and self.graphs.covers(1, cache):
             return self.graphs.continuation(token, cache)
         return super().continuation(token, cache)
 

@@ -24,11 +24,12 @@ MOST_PIECES = 32
 
 class FixedContext(Cache):
     """The cache that a graph's forward of `new` tokens sees. length: int64 [1] on the device, the tokens before them.
+    heads: of the queries.
 
     New keys and values are written behind these; what stands further behind is never read.
     """
 
-    def __init__(self, cache: StreamCache, length: torch.Tensor, new: int, *, pieces: int = 1):
+    def __init__(self, cache: StreamCache, length: torch.Tensor, new: int, *, heads: int, pieces: int = 1):
         super().__init__(layers=cache.layers)
         self.positions = length + torch.arange(new, device=length.device)
         self.pieces = pieces
@@ -36,6 +37,8 @@ class FixedContext(Cache):
             seen = length + 1 if new == 1 else length  # one query sees itself, so it needs no causal part
             steps = torch.arange(pieces + 1, device=length.device)
             self.starts = (seen * steps // pieces).int()
+            self.rows = new * heads // cache.buffers(0)[0].shape[1]  # queries of a piece
+            self.ends = (steps * self.rows).int()
         else:
             self.mask = torch.arange(cache.capacity, device=length.device) <= self.positions[:, None]
 
@@ -56,8 +59,8 @@ class FixedContext(Cache):
         before = self._attend_before(query[0], keys[0], values[0], scale)
         if query.shape[2] == 1:
             return combine(*before).unsqueeze(0)
-        both = zip(before, _attend_among(query, key, value, scale), strict=True)
-        return combine(*(torch.cat(some, 2) for some in both)).unsqueeze(0)
+        among = (part[0].transpose(0, 1).unsqueeze(2) for part in attend_by_flash(query, key, value, scale))
+        return combine(*(torch.cat(some, 2) for some in zip(before, among, strict=True))).unsqueeze(0)
 
     def _attend_before(
         self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float | None
@@ -68,11 +71,9 @@ class FixedContext(Cache):
         """
         (heads, new, size), shared = query.shape, len(keys)
         rows = query.view(shared, -1, new, size).permute(2, 1, 0, 3)  # [n, group, key heads, D]
-        count = new * heads // shared
         queries = rows.expand(self.pieces, *rows.shape).reshape(-1, shared, size)
-        ends = torch.arange(self.pieces + 1, device=query.device, dtype=torch.int32) * count
         found, sums = varlen_attn(
-            queries, keys.transpose(0, 1), values.transpose(0, 1), ends, self.starts, count, keys.shape[1],
+            queries, keys.transpose(0, 1), values.transpose(0, 1), self.ends, self.starts, self.rows, keys.shape[1],
             return_aux=AuxRequest(lse=True), scale=scale,
         )  # fmt: skip
         found = found.view(self.pieces, new, -1, shared, size).permute(1, 3, 2, 0, 4)
@@ -80,13 +81,15 @@ class FixedContext(Cache):
         return found.reshape(new, heads, self.pieces, size), sums.reshape(new, heads, self.pieces)
 
 
-def _attend_among(
+def attend_by_flash(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The new tokens among each other, as `_attend_before` gives it for one piece."""
+    """Causal attention of the last n tokens, [B, heads, n, D], and the log of each query's sum of exponentials,
+    [B, heads, n].
+    """
     # what scaled_dot_product_attention calls on a GPU; it alone gives the sums, too
     found, sums, *_ = torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, True, scale=scale)
-    return found[0].transpose(0, 1).unsqueeze(2), sums[0].transpose(0, 1).unsqueeze(2)
+    return found, sums
 
 
 def combine(parts: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:

@@ -157,7 +157,7 @@ class Graphs:
         keys, new = cache.buffers(0)[0], len(embeds)
         heads = self.model.config.text_config.num_attention_heads
         pieces = pieces_for(keys.device, keys.dtype, heads=heads, shared=keys.shape[1], size=keys.shape[-1], new=new)
-        context = FixedContext(cache, self.length, new, pieces=pieces)
+        context = FixedContext(cache, self.length, new, heads=heads, pieces=pieces)
         return self.model.hidden_states(
             embeds[None],
             position_ids=context.positions[None],

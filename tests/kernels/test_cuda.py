@@ -73,7 +73,7 @@ def test_attention_in_pieces_is_as_exact_as_bfloat16(new, old):
     cache.reserve(16384)
     pieces = pieces_for(query.device, query.dtype, heads=28, shared=4, size=128, new=new)
     assert pieces > 1
-    context = FixedContext(cache, torch.tensor([old], device="cuda"), new, pieces=pieces)
+    context = FixedContext(cache, torch.tensor([old], device="cuda"), new, heads=28, pieces=pieces)
     found = context.attend(0, query, keys[:, :, old:], values[:, :, old:], None)
     module = torch.nn.Module()
     module.num_key_value_groups = 7

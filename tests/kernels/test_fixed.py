@@ -55,7 +55,7 @@ def test_pieces_put_together_are_causal_attention(new, old, shared, pieces):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fixed, "varlen_attn", varlen)
         patch.setattr(torch.ops.aten, "_scaled_dot_product_flash_attention", among)
-        context = FixedContext(cache, torch.tensor([old]), new, pieces=pieces)
+        context = FixedContext(cache, torch.tensor([old]), new, heads=6, pieces=pieces)
         found = context.attend(0, query, keys[:, :, old:], values[:, :, old:], scale)
     torch.testing.assert_close(found, wanted, atol=2e-5, rtol=0)
     assert torch.equal(cache.buffers(0)[0][:, :, : old + new], keys)

@@ -1,6 +1,5 @@
 """Watcher: a session on its way through a clip, in a thread of its own. It knows no widgets."""
 
-import atexit
 import logging
 import time
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Literal, cast
 
+from mmduet import threads
 from mmduet.conversation import TextTurn
 from mmduet.errors import DuetError
 from mmduet.policy import ScoreSum, ScoreThreshold
@@ -15,7 +15,6 @@ from mmduet.session import DuetSession, Event, Interrupted
 from mmduet.trace import DuetTrace, Query
 from mmduet.video import iter_frames
 
-QUIT_PATIENCE = 10  # s that the end of Python waits for the model's step
 WatcherState = Literal["running", "paused", "ended", "stopped", "error"]
 
 
@@ -69,8 +68,7 @@ class Watcher:
     # commands, from any thread; none of them waits for the model
 
     def start(self) -> None:
-        atexit.register(self._quit)
-        self._thread.start()
+        threads.start(self._thread, self.stop)
 
     def pause(self) -> None:
         """After the frame it is at, with its response."""
@@ -114,14 +112,8 @@ class Watcher:
         except Exception as error:
             end, self.error = "error", _told(error)
         self.session.reset()
-        atexit.unregister(self._quit)
         self._end = end
         self.changed(self)
-
-    def _quit(self) -> None:
-        """With Python: torch would abort the process if the thread were cut off within it."""
-        self.stop()
-        self.join(QUIT_PATIENCE)
 
     def _watch(self) -> None:
         session, given, due = self.session, 0, 0.0
