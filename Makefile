@@ -29,7 +29,7 @@ test: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
-	$(BIN)/python -m pytest -p tests.no_decord tests/test_video.py tests/test_containers.py tests/test_source.py tests/test_doctor.py
+	$(BIN)/python -m pytest -p tests.no_decord tests/video/test_reader.py tests/video/test_containers.py tests/video/test_stream.py tests/test_doctor.py
 
 lab: setup
 	$(BIN)/jupyter lab --ServerApp.root_dir=. $(ROOT) $(LAB) notebooks/03_duet_inference.ipynb $(ARGS)

@@ -7,34 +7,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmduet.checkpoints import load_duet, load_processor
+    from mmduet.checkpoints.loading import load_duet, load_processor
     from mmduet.errors import DuetError
-    from mmduet.model import DuetConfig, DuetForConditionalGeneration
+    from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
+    from mmduet.model.processing import DuetProcessor
     from mmduet.policy import FrameScores, ScoreSum, ScoreThreshold
-    from mmduet.processing import DuetProcessor
-    from mmduet.session import DuetSession
-    from mmduet.source import StreamSource
+    from mmduet.streaming.session import DuetSession
     from mmduet.trace import DuetTrace, Query, Response
     from mmduet.video import iter_frames, read_frames, read_metadata
+    from mmduet.video.stream import StreamSource
 
 __version__ = "0.1.0"
 
 _MODULES = {
-    "DuetConfig": "model",
+    "DuetConfig": "model.duet",
     "DuetError": "errors",
-    "DuetForConditionalGeneration": "model",
-    "DuetProcessor": "processing",
-    "DuetSession": "session",
+    "DuetForConditionalGeneration": "model.duet",
+    "DuetProcessor": "model.processing",
+    "DuetSession": "streaming.session",
     "DuetTrace": "trace",
     "FrameScores": "policy",
     "Query": "trace",
     "Response": "trace",
     "ScoreSum": "policy",
     "ScoreThreshold": "policy",
-    "StreamSource": "source",
+    "StreamSource": "video.stream",
     "iter_frames": "video",
-    "load_duet": "checkpoints",
-    "load_processor": "checkpoints",
+    "load_duet": "checkpoints.loading",
+    "load_processor": "checkpoints.loading",
     "read_frames": "video",
     "read_metadata": "video",
 }

@@ -16,7 +16,7 @@ from mmduet.errors import DuetError
 @contextmanager
 def _resumable(kept: Callable[[], str]) -> Iterator[None]:
     """End the block with one sentence and status 130 on Ctrl-C, 143 on SIGTERM. kept: says what stays."""
-    from mmduet.interrupts import Terminated, terminable
+    from mmduet.system.interrupts import Terminated, terminable
 
     try:
         with terminable():
@@ -102,7 +102,7 @@ def scenes(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same files.")] = 0,
 ) -> None:
     """Make the `scenes` data set: mp4 files and their annotations in all the published formats."""
-    from mmduet.data.scenes import make_scenes
+    from mmduet.data.scenes.generate import make_scenes
 
     with _resumable(lambda: f"the clips made so far are in {root / 'scenes'}, and the same command makes the others."):
         typer.echo(make_scenes(root, seed=seed, train=train, val=val, test=test))
@@ -121,11 +121,11 @@ def evaluate_scenes(
     output: Annotated[Path | None, typer.Option(help="Write the figures here too (JSON).")] = None,
 ) -> None:
     """Head AUC, and whether each scene is named, once, in time; 95 % bootstrap intervals over clips."""
-    from mmduet.checkpoints import load_duet
-    from mmduet.data.scenes import make_scenes
-    from mmduet.devices import choose_device
-    from mmduet.evaluation.scenes import UNITS, check_clips, quality
+    from mmduet.checkpoints.loading import load_duet
+    from mmduet.data.scenes.generate import make_scenes
+    from mmduet.evaluation.benchmarks.scenes import UNITS, check_clips, quality
     from mmduet.policy import ScoreThreshold
+    from mmduet.system.devices import choose_device
 
     check_figures(output)
     check_clips(split, clips)
@@ -155,8 +155,8 @@ def evaluate_charades_sta(
     output: OUTPUT = None,
 ) -> None:
     """Charades-STA: mIoU and R@IoU of the frames that relevance chooses."""
-    from mmduet.evaluation import charades_sta
-    from mmduet.evaluation.bootstrap import estimate_means
+    from mmduet.evaluation.benchmarks import charades_sta
+    from mmduet.evaluation.metrics.bootstrap import estimate_means
 
     check_figures(output, predictions, references)
     found, gold = _matched(predictions, references, "charades_sta")
@@ -188,8 +188,8 @@ def evaluate_qvhighlights(
     output: OUTPUT = None,
 ) -> None:
     """QVHighlights: the official highlight and moment-retrieval metrics."""
-    from mmduet.evaluation import qvhighlights
-    from mmduet.evaluation.bootstrap import estimate_means
+    from mmduet.evaluation.benchmarks import qvhighlights
+    from mmduet.evaluation.metrics.bootstrap import estimate_means
     from mmduet.evaluation.references import read_references
 
     check_figures(output, predictions, references)
@@ -218,8 +218,8 @@ def evaluate_youcook2(
     output: OUTPUT = None,
 ) -> None:
     """YouCook2: SODA_c, CIDEr, METEOR, precision and recall of dense captions."""
-    from mmduet.evaluation import youcook2
-    from mmduet.evaluation.bootstrap import estimate_means
+    from mmduet.evaluation.benchmarks import youcook2
+    from mmduet.evaluation.metrics.bootstrap import estimate_means
 
     check_figures(output, predictions, references)
     found, gold = _matched(predictions, references, "youcook2")
@@ -244,9 +244,9 @@ def evaluate_magqa(
     output: OUTPUT = None,
 ) -> None:
     """MAGQA: in-span score by a judge, and turns."""
-    from mmduet.evaluation import judge as judges
-    from mmduet.evaluation import magqa
-    from mmduet.evaluation.bootstrap import estimate_means
+    from mmduet.evaluation.benchmarks import magqa
+    from mmduet.evaluation.judges import judge as judges
+    from mmduet.evaluation.metrics.bootstrap import estimate_means
 
     check_figures(output, predictions, references, cache, write_batch, read_batch)
     _check_judge_files(cache, write_batch, [predictions, references])
@@ -285,7 +285,7 @@ def _kept_answers(cache: Path | None) -> str:
 
 def _check_judge_files(cache: Path | None, batch: Path | None, inputs: Iterable[Path]) -> None:
     """Refuse a cache or batch file that is something else, before a judge is loaded or asked."""
-    from mmduet.evaluation.judge import AnswerCache, check_batch
+    from mmduet.evaluation.judges.judge import AnswerCache, check_batch
 
     if batch is not None:
         check_batch(batch, inputs)
@@ -328,9 +328,9 @@ def export_qvhighlights(
     With --references each line has the query and vid of the release, and as
     many saliency scores as its clips.
     """
+    from mmduet.evaluation.benchmarks.submission import is_submission, submission_lines, write_submission
     from mmduet.evaluation.predictions import coverage, read_predictions
     from mmduet.evaluation.references import read_queries
-    from mmduet.evaluation.submission import is_submission, submission_lines, write_submission
     from mmduet.files import check_target
 
     check_target(output, ours=is_submission, inputs=[predictions, *([references] if references else [])])
@@ -381,10 +381,10 @@ def predict(
     that failed: each of these has a line with its error, and the status is 1. A question that was asked after the
     last frame fails, too. For several processes: accelerate launch -m mmduet predict …
     """
-    from mmduet.checkpoints import load_duet
-    from mmduet.prediction import predict, read_questions, this_process, with_overrides
-    from mmduet.prediction_file import check_output
-    from mmduet.workers import end_with_launcher
+    from mmduet.checkpoints.loading import load_duet
+    from mmduet.evaluation.prediction import predict, read_questions, this_process, with_overrides
+    from mmduet.evaluation.prediction_file import check_output
+    from mmduet.system.workers import end_with_launcher
 
     end_with_launcher()
     settings = with_overrides(
@@ -490,7 +490,7 @@ def convert(
     device: DEVICE = "auto",
 ) -> None:
     """Write a published checkpoint, its adapter merged, as one folder that `load_duet` and transformers read."""
-    from mmduet.checkpoints import load_duet, save_checkpoint
+    from mmduet.checkpoints.loading import load_duet, save_checkpoint
     from mmduet.files import check_folder
 
     check_folder(output, inputs=[base, *([adapter] if adapter else [])])

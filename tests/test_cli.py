@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from mmduet.cli import app
 from mmduet.doctor import DECORD_STALE_TAG
 from mmduet.errors import FileError
-from mmduet.prediction import Outcome
+from mmduet.evaluation.prediction import Outcome
 
 runner = CliRunner()
 ASKED = '[{"question_id": 1, "video": "a.mp4", "conversation": [{"role": "user", "content": "What?", "time": 0}]}]'
@@ -41,7 +41,7 @@ def test_a_mistake_is_one_sentence(tmp_path):
 
 
 def test_convert_writes_what_load_duet_reads(tmp_path, monkeypatch):
-    from mmduet.checkpoints import load_duet
+    from mmduet.checkpoints.loading import load_duet
 
     monkeypatch.setenv("MMDUET_CACHE", str(tmp_path / "cache"))
     result = runner.invoke(app, ["convert", "tiny", str(tmp_path / "out"), "--dtype", "float32"])
@@ -107,7 +107,7 @@ def test_evaluate_writes_over_figures_alone(tmp_path, name):
 @pytest.fixture
 def unloaded(monkeypatch):
     """No model can be loaded: what is refused is refused before."""
-    monkeypatch.setattr("mmduet.checkpoints.load_duet", lambda *_, **__: pytest.fail("a model is loaded"))
+    monkeypatch.setattr("mmduet.checkpoints.loading.load_duet", lambda *_, **__: pytest.fail("a model is loaded"))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_command_that_is_stopped_says_what_is_kept(tmp_path, monkeypatch, comm
         signal.pause()
 
     monkeypatch.setattr("mmduet.data.metadata.scan_videos", stop)
-    monkeypatch.setattr("mmduet.data.scenes.make_scenes", stop)
+    monkeypatch.setattr("mmduet.data.scenes.generate.make_scenes", stop)
     before = signal.getsignal(signal.SIGTERM)
     given = {"scan": [str(tmp_path)], "scenes": ["--root", str(tmp_path)]}[command]
     result = runner.invoke(app, [command, *given])
@@ -173,7 +173,9 @@ def test_a_judge_that_is_stopped_says_what_is_kept(tmp_path, monkeypatch, more, 
     gold = [{"question_id": 1, "video": "v.mp4", "conversation": [turn], "answer": answer}]
     (tmp_path / "gold.json").write_text(json.dumps(gold))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mmduet.evaluation.judge.rate", lambda *_, **__: os.kill(os.getpid(), number) or signal.pause())
+    monkeypatch.setattr(
+        "mmduet.evaluation.judges.judge.rate", lambda *_, **__: os.kill(os.getpid(), number) or signal.pause()
+    )
     command = ["evaluate", "magqa", "--predictions", "p.jsonl", "--references", "gold.json", "--judge", "j"]
     result = runner.invoke(app, [*command, "--url", "http://localhost:1/v1", "--yes", *more])
     assert result.exit_code == status, result.output
@@ -189,9 +191,12 @@ def test_every_command_that_is_stopped_says_so(monkeypatch):
 
 def test_responses_can_be_kept_or_removed(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("mmduet.checkpoints.load_duet", lambda *_, **__: (SimpleNamespace(dtype="torch.float32"), None))
     monkeypatch.setattr(
-        "mmduet.prediction.predict", lambda *_, settings, **__: seen.append(settings) or Outcome(tmp_path, 0, 0, {})
+        "mmduet.checkpoints.loading.load_duet", lambda *_, **__: (SimpleNamespace(dtype="torch.float32"), None)
+    )
+    monkeypatch.setattr(
+        "mmduet.evaluation.prediction.predict",
+        lambda *_, settings, **__: seen.append(settings) or Outcome(tmp_path, 0, 0, {}),
     )
     (tmp_path / "gold.json").write_text(ASKED)
     command = ["predict", "youcook2", "--references", str(tmp_path / "gold.json"), "--videos", str(tmp_path)]

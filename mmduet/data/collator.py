@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from mmduet.data.features import FeatureStore
+from mmduet.data.feature_cache import FeatureStore
 from mmduet.data.mixture import Example
 from mmduet.errors import DuetError
-from mmduet.model import IGNORE
-from mmduet.processing import DuetProcessor
+from mmduet.model.duet import IGNORE
+from mmduet.model.processing import DuetProcessor
 from mmduet.video import read_frames
 
 

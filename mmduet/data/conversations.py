@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from mmduet.conversation import StreamTurn, TextTurn, Turn
 from mmduet.data.annotations import GroundingItem, MagqaItem, Narration
+from mmduet.model.prompt import StreamTurn, TextTurn, Turn
 
 NARRATION_INSTRUCTIONS = (
     "Please concisely narrate the video in real time.",

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from mmduet.data.annotations import Name, NameInside, Number, Seconds, Whole
 from mmduet.errors import AnnotationError, VideoError
 from mmduet.files import LineFile, check_target, is_temporary, read_json, remove, validated, write_json
+from mmduet.system.workers import map_in_processes
 from mmduet.video import read_metadata
-from mmduet.workers import map_in_processes
 
 SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".flv",

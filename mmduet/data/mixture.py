@@ -23,7 +23,6 @@ from mmduet.data.annotations import (
     check_times,
     read_annotations,
 )
-from mmduet.data.broken import BrokenVideos
 from mmduet.data.conversations import (
     Clock,
     Conversation,
@@ -33,6 +32,7 @@ from mmduet.data.conversations import (
 )
 from mmduet.data.metadata import Metadata, load_metadata
 from mmduet.data.templates import Templates
+from mmduet.data.unreadable import BrokenVideos
 from mmduet.errors import AnnotationError, DuetError
 from mmduet.files import inside, place_of, read_json, validated
 

@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from mmduet.conversation import StreamTurn
 from mmduet.data.mixture import Example, MixtureDataset
-from mmduet.model import IGNORE
+from mmduet.model.duet import IGNORE
+from mmduet.model.prompt import StreamTurn
 from mmduet.trace import Query, Response
 
 

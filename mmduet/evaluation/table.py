@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from mmduet.evaluation.bootstrap import Estimate
+from mmduet.evaluation.metrics.bootstrap import Estimate
 
 PAPER = "arXiv 2411.17991v2"
 

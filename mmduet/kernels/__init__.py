@@ -1,8 +1,8 @@
 """Kernels: what differs by device. A session asks for the strategy that suits its model, and knows no device itself."""
 
 from mmduet.kernels.plain import Kernels as Kernels
-from mmduet.model import DuetForConditionalGeneration
-from mmduet.processing import DuetProcessor
+from mmduet.model.duet import DuetForConditionalGeneration
+from mmduet.model.processing import DuetProcessor
 
 
 def kernels_for(model: DuetForConditionalGeneration, processor: DuetProcessor) -> Kernels:

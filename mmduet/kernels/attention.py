@@ -19,7 +19,7 @@ from transformers.masking_utils import causal_mask_function, sdpa_mask
 
 from mmduet.errors import CheckpointError
 from mmduet.kernels.fixed import FLASH_DTYPES, FixedContext, attend_by_flash
-from mmduet.model import DuetForConditionalGeneration
+from mmduet.model.duet import DuetForConditionalGeneration
 
 NAME = "duet_sdpa"
 FEWEST = 64  # new tokens on a CPU: below, two calls cost more than one with a mask

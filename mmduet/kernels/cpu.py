@@ -2,12 +2,12 @@
 
 import torch
 
-from mmduet.cache import StreamCache
 from mmduet.kernels.attention import use_split_attention
 from mmduet.kernels.onednn import onednn_linear
 from mmduet.kernels.plain import Kernels
-from mmduet.model import DuetForConditionalGeneration
-from mmduet.processing import DuetProcessor
+from mmduet.model.duet import DuetForConditionalGeneration
+from mmduet.model.kv_cache import StreamCache
+from mmduet.model.processing import DuetProcessor
 
 
 class CpuKernels(Kernels):

@@ -6,19 +6,19 @@ from typing import Any
 
 import torch
 
-from mmduet.cache import StreamCache
 from mmduet.kernels.attention import NAME, use_split_attention
 from mmduet.kernels.graphs import Graphs, Recorder, Replay, Work, on, record_cuda, replay_of
 from mmduet.kernels.norms import fused, rms_norms
 from mmduet.kernels.plain import Kernels
-from mmduet.model import DuetForConditionalGeneration
-from mmduet.processing import DuetProcessor
+from mmduet.model.duet import DuetForConditionalGeneration
+from mmduet.model.kv_cache import StreamCache
+from mmduet.model.processing import DuetProcessor
 
 LENGTHS_MATTER = {"dynamic", "longrope"}  # rotary positions whose frequencies the host chooses by the length
 
 
 class CudaKernels(Kernels):
-    """Sizes: measured on an H100 with a 7B-shaped model in bfloat16 (`benchmarks/streaming.py gpu`).
+    """Sizes: measured on an H100 with a 7B-shaped model in bfloat16 (`perf/streaming.py gpu`).
 
     record: how graphs are recorded; None: none are.
     """

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch.nn.attention.varlen import AuxRequest, varlen_attn
 from transformers import Cache
 
-from mmduet.cache import StreamCache
+from mmduet.model.kv_cache import StreamCache
 
 FLASH_DTYPES = (torch.bfloat16, torch.float16)
 LARGEST_HEAD = 256  # numbers of a head that the flash kernel takes

@@ -11,9 +11,9 @@ from functools import partial
 
 import torch
 
-from mmduet.cache import StreamCache
 from mmduet.kernels.fixed import MOST_PIECES, FixedContext, pieces_for
-from mmduet.model import DuetForConditionalGeneration
+from mmduet.model.duet import DuetForConditionalGeneration
+from mmduet.model.kv_cache import StreamCache
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # new tokens of a graph: fewer are filled up; more are worth launches
 FIRST_ROOM = 4096  # tokens that the buffers hold at least, so that graphs seldom have to be recorded anew

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import torch
 
-from mmduet.cache import StreamCache
-from mmduet.model import ENCODE_AT_ONCE, DuetForConditionalGeneration
-from mmduet.processing import DuetProcessor
+from mmduet.model.duet import ENCODE_AT_ONCE, DuetForConditionalGeneration
+from mmduet.model.kv_cache import StreamCache
+from mmduet.model.processing import DuetProcessor
 
 FEED_AT_ONCE = 4096  # tokens: of a kept context that is read again; bounds the memory that takes
 

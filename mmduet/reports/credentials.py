@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mmduet.evaluation.endpoint import masked_url
+from mmduet.evaluation.judges.endpoint import masked_url
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 

@@ -25,7 +25,7 @@ from mmduet.reports.parameters import declared_parameters
 from mmduet.reports.prose import Prose, take_title
 from mmduet.reports.records import RunRecord, files_hash
 
-TEMPLATES = Path(__file__).resolve().parents[2] / "reports" / "template"
+TEMPLATES = Path(__file__).resolve().parent / "templates"
 PLOT = "application/vnd.plotly.v1+json"
 PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
 ORDER = (PLOT, "text/html", "text/markdown", *PICTURES, "text/latex", "text/plain")

@@ -18,10 +18,10 @@ import nbformat
 import yaml
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
-from mmduet.devices import choose_device
-from mmduet.packages import package_versions
 from mmduet.reports.metrics import Metric
 from mmduet.reports.thumbnails import Thumbnail
+from mmduet.system.devices import choose_device
+from mmduet.system.packages import package_versions
 
 SOURCES = {".py", ".js", ".css", ".safetensors"}  # and the weights that ship
 

@@ -1,6 +1,6 @@
 """Training: projector alignment, then LoRA, projector and heads through transformers' Trainer.
 
-The losses live in `mmduet.model`; the conversations in `mmduet.data`.
+The losses live in `mmduet.model.duet`; the conversations in `mmduet.data`.
 """
 
 from mmduet.training.alignment import AlignmentPairs, align_projector, alignment_pairs

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from mmduet.data.conversations import Clock
 from mmduet.data.mixture import MixtureDataset, Source
 from mmduet.errors import AnnotationError
-from mmduet.model import DuetForConditionalGeneration
-from mmduet.processing import DuetProcessor
+from mmduet.model.duet import DuetForConditionalGeneration
+from mmduet.model.processing import DuetProcessor
 
 PAIRS_A_SPAN = 8  # frames of a span that the alignment sees, at most
 ReadFeatures = Callable[[Path, float, int, int], torch.Tensor]

@@ -9,8 +9,8 @@ import torch.distributed as dist
 from tqdm import tqdm
 from transformers import TrainerCallback
 
-from mmduet.interrupts import handling
-from mmduet.memory import return_memory
+from mmduet.system.interrupts import handling
+from mmduet.system.memory import return_memory
 
 TRIM_EVERY = 16  # steps
 SHOWN = ("lm_loss", "video_loss", "eval_informative_auc", "eval_relevance_auc")

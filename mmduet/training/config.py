@@ -7,17 +7,17 @@ from typing import Annotated, Any, Literal
 from accelerate import PartialState
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from mmduet.checkpoints import load_duet
+from mmduet.checkpoints.loading import load_duet
 from mmduet.data.annotations import Name, Number, Whole
-from mmduet.data.broken import BrokenVideos
-from mmduet.data.features import FeatureStore
+from mmduet.data.feature_cache import FeatureStore
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.templates import read_templates
+from mmduet.data.unreadable import BrokenVideos
 from mmduet.errors import DuetError
 from mmduet.files import read_yaml
+from mmduet.system.workers import end_with_launcher
 from mmduet.training.recipe import Count, Recipe, explain
 from mmduet.training.run import TrainingResult, train
-from mmduet.workers import end_with_launcher
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 _NAME = TypeAdapter(Name)

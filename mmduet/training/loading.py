@@ -12,7 +12,7 @@ import torch.multiprocessing
 from torch.utils.data import DataLoader
 
 from mmduet.errors import DuetError
-from mmduet.workers import without_script
+from mmduet.system.workers import without_script
 
 CHECK_EVERY = 1.0  # s
 

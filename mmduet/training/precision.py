@@ -16,7 +16,7 @@ from peft.helpers import disable_input_dtype_casting
 from peft.tuners.lora.layer import LoraLayer, LoraVariant
 from torch import nn
 
-from mmduet.model import DuetForConditionalGeneration
+from mmduet.model.duet import DuetForConditionalGeneration
 from mmduet.training.packing import packed
 
 BLOCKS = ("self_attn", "mlp")  # of a layer; what enters them is read by linear layers alone

@@ -16,16 +16,16 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import TrainerCallback, TrainerState, TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
-from mmduet.data.broken import BrokenVideos
 from mmduet.data.collator import Collator
-from mmduet.data.features import FeatureStore, tower_features
+from mmduet.data.feature_cache import FeatureStore, tower_features
 from mmduet.data.mixture import MixtureDataset
-from mmduet.devices import enough_memory
+from mmduet.data.unreadable import BrokenVideos
 from mmduet.errors import DuetError
 from mmduet.files import locked
-from mmduet.memory import peak_memory
-from mmduet.model import HEAD_NAMES, DuetForConditionalGeneration
-from mmduet.processing import DuetProcessor
+from mmduet.model.duet import HEAD_NAMES, DuetForConditionalGeneration
+from mmduet.model.processing import DuetProcessor
+from mmduet.system.devices import enough_memory
+from mmduet.system.memory import peak_memory
 from mmduet.training.alignment import align_projector, alignment_pairs
 from mmduet.training.callbacks import LastLook, Progress, ReturnMemory, StopWhenAsked
 from mmduet.training.checkpointing import find_start, read_run, state_run, step_of

@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from mmduet.data.collator import model_inputs
-from mmduet.model import IGNORE
+from mmduet.model.duet import IGNORE
 from mmduet.policy import HEADS
 
 LOSSES = ("lm_loss", "video_loss")

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from mmduet.errors import VideoError
-from mmduet.prefetch import prefetch
-from mmduet.stages import stage
+from mmduet.system.stages import stage
 from mmduet.video.decoders import Decoder, open_decoder
 from mmduet.video.fitting import fit_frames
+from mmduet.video.prefetch import prefetch
 from mmduet.video.sampling import Rounding, check_positive, sample_indices
 from mmduet.video.table import FrameTable, read_table
 

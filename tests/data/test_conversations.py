@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmduet.conversation import StreamTurn, TextTurn
 from mmduet.data.annotations import GroundingItem, MagqaItem, MagqaTurn, Narration
 from mmduet.data.conversations import (
     Clock,
@@ -16,6 +15,7 @@ from mmduet.data.conversations import (
     narration_conversation,
     truncate,
 )
+from mmduet.model.prompt import StreamTurn, TextTurn
 
 CLOCK = Clock(fps=2.0, duration=8.0)
 

@@ -3,11 +3,11 @@ import json
 import pytest
 from torch.utils.data import DataLoader
 
-from mmduet.data.broken import BrokenVideos
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.sampler import GroupedSampler
 from mmduet.data.statistics import example_times, mixture_frame, silences
 from mmduet.data.templates import Templates
+from mmduet.data.unreadable import BrokenVideos
 from mmduet.errors import AnnotationError
 from mmduet.trace import Query, Response
 from tests.clips import write_clip

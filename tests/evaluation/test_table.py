@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from mmduet.evaluation.bootstrap import Estimate
+from mmduet.evaluation.metrics.bootstrap import Estimate
 from mmduet.evaluation.table import PAPER, beside_published, best_and_worst
 
 

@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, DynamicCache, LlamaConfig, MistralConfig
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from mmduet.baseline import PublishedLoop
-from mmduet.cache import StreamCache
-from mmduet.checkpoints import build_tiny
+from mmduet.checkpoints.loading import build_tiny
 from mmduet.errors import CheckpointError
 from mmduet.kernels import attention
 from mmduet.kernels.attention import FEWEST, NAME, split_attention, use_split_attention
-from mmduet.performance import EveryNth
-from mmduet.session import DuetSession
+from mmduet.model.kv_cache import StreamCache
+from mmduet.profiling.performance import EveryNth
+from mmduet.profiling.published_loop import PublishedLoop
+from mmduet.streaming.session import DuetSession
 
 SIZES = {
     "vocab_size": 32, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,

@@ -8,15 +8,15 @@ import torch
 import torch.nn.functional as F
 from transformers import LlamaConfig
 
-from mmduet.cache import StreamCache
-from mmduet.checkpoints import build_tiny
+from mmduet.checkpoints.loading import build_tiny
 from mmduet.kernels import cuda
 from mmduet.kernels.attention import FULL, split_attention
 from mmduet.kernels.fixed import FixedContext, pieces_for
 from mmduet.kernels.graphs import SIZES
-from mmduet.performance import EveryNth
+from mmduet.model.kv_cache import StreamCache
 from mmduet.policy import ScoreThreshold
-from mmduet.session import DuetSession
+from mmduet.profiling.performance import EveryNth
+from mmduet.streaming.session import DuetSession
 from mmduet.trace import Query
 from mmduet.video import iter_frames
 from tests.clips import write_clip

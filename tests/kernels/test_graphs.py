@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig, MistralConfig, Qwen2Config
 
-from mmduet import session as session_module
-from mmduet.checkpoints import build_tiny
+from mmduet.checkpoints.loading import build_tiny
 from mmduet.kernels import cuda, graphs
 from mmduet.kernels.cuda import CudaKernels, can_be_recorded
 from mmduet.kernels.graphs import SIZES, Graphs
-from mmduet.performance import EveryNth
 from mmduet.policy import make_policy
-from mmduet.protocol import PROTOCOLS
-from mmduet.session import DuetSession, Interrupted
+from mmduet.profiling.performance import EveryNth
+from mmduet.streaming import session as session_module
+from mmduet.streaming.protocol import PROTOCOLS
+from mmduet.streaming.session import DuetSession, Interrupted
 from mmduet.trace import Query
 
 tiny = functools.cache(build_tiny)

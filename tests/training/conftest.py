@@ -7,10 +7,10 @@ import pytest
 import yaml
 from transformers import TrainerCallback
 
-from mmduet.checkpoints import build_tiny
-from mmduet.data.features import FeatureStore
+from mmduet.checkpoints.loading import build_tiny
+from mmduet.data.feature_cache import FeatureStore
 from mmduet.data.mixture import MixtureDataset
-from mmduet.data.scenes import make_scenes
+from mmduet.data.scenes.generate import make_scenes
 from mmduet.training import train
 
 SHORT = {

@@ -11,10 +11,10 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from mmduet.checkpoints import build_tiny, load_adapter
-from mmduet.data.broken import BrokenVideos
+from mmduet.checkpoints.loading import build_tiny, load_adapter
 from mmduet.data.collator import Collator, model_inputs
-from mmduet.data.features import FeatureStore
+from mmduet.data.feature_cache import FeatureStore
+from mmduet.data.unreadable import BrokenVideos
 from mmduet.errors import AnnotationError, DuetError, VideoError
 from mmduet.training import add_lora, teacher_force, train
 from tests.training.conftest import SHORT, Terminate, losses

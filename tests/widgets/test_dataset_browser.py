@@ -10,7 +10,7 @@ from mmduet_widgets import DatasetBrowser, dataset_browser
 
 from mmduet.data.annotations import GroundingItem
 from mmduet.data.mixture import MixtureDataset
-from mmduet.data.scenes import make_scenes
+from mmduet.data.scenes.generate import make_scenes
 from mmduet.data.statistics import example_times
 from mmduet.errors import DuetError
 from mmduet.plots.style import plain

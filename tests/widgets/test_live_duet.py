@@ -16,7 +16,7 @@ from mmduet_widgets import LiveDuet
 
 from mmduet.errors import DuetError, VideoError
 from mmduet.policy import ScoreSum, ScoreThreshold
-from mmduet.session import DuetSession
+from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace, Query, Response
 from tests.clips import write_clip, write_sound
 from tests.widgets.players import inner

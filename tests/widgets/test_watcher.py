@@ -15,7 +15,7 @@ from mmduet_widgets.watcher import Watcher
 
 from mmduet.errors import DuetError
 from mmduet.policy import FrameScores, ScoreThreshold
-from mmduet.session import DuetSession
+from mmduet.streaming.session import DuetSession
 from mmduet.trace import Query
 from mmduet.video import iter_frames, read_frames
 from tests.clips import write_clip
@@ -208,7 +208,7 @@ def test_python_can_end_while_it_watches(clip: Path) -> None:
     script = f"""
 import threading
 from mmduet import DuetSession, ScoreThreshold
-from mmduet.checkpoints import build_tiny
+from mmduet.checkpoints.loading import build_tiny
 from mmduet_widgets.watcher import Watcher
 
 begun = threading.Event()

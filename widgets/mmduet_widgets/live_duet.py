@@ -11,10 +11,10 @@ from weakref import WeakSet
 
 import traitlets as t
 
-from mmduet.conversation import TextTurn
 from mmduet.errors import DuetError
+from mmduet.model.prompt import TextTurn
 from mmduet.policy import ScoreSum, ScoreThreshold, make_policy
-from mmduet.session import DuetSession
+from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
 from mmduet.video import read_metadata
 from mmduet_widgets.duet_player import DuetPlayer, SettingError, json_number, policy_data, read_clip

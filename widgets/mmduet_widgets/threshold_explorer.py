@@ -10,8 +10,9 @@ import torch
 import traitlets as t
 
 from mmduet.errors import DuetError, VideoError
+from mmduet.evaluation.metrics.timing import Metric, sweep
+from mmduet.evaluation.prediction import frames_of
 from mmduet.evaluation.predictions import Prediction
-from mmduet.evaluation.timing import Metric, sweep
 from mmduet.files import inside
 from mmduet.plots import (
     ReplayedExample,
@@ -24,7 +25,6 @@ from mmduet.plots import (
 )
 from mmduet.plots.thresholds import EXAMPLES
 from mmduet.policy import ScoreSum, ScoreThreshold
-from mmduet.prediction import frames_of
 from mmduet.replay import threshold_grid, with_threshold
 from mmduet.trace import DuetTrace, Response
 from mmduet_widgets.figure_view import FigureView, framed
@@ -41,7 +41,7 @@ class ThresholdExplorer(w.VBox):
     predictions: question -> prediction, as of `read_predictions`; one without scores is left out. policy: the one
     they were made with. references: question -> item, as of `read_references`, whose spans say where something is
     due. videos: the folder of the references' videos, for pictures. metrics: more figures, as of
-    `mmduet.evaluation.timing.sweep`, which says what all of them are.
+    `mmduet.evaluation.metrics.timing.sweep`, which says what all of them are.
 
     Traits, in both directions: `threshold`, and `question`, of the example in view. table: a row a threshold, a
     column a figure. Raises DuetError when no prediction has scores, for a question that has none, or a threshold of

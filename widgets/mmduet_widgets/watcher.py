@@ -7,11 +7,11 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Literal, cast
 
-from mmduet import threads
-from mmduet.conversation import TextTurn
 from mmduet.errors import DuetError
+from mmduet.model.prompt import TextTurn
 from mmduet.policy import ScoreSum, ScoreThreshold
-from mmduet.session import DuetSession, Event, Interrupted
+from mmduet.streaming.session import DuetSession, Event, Interrupted
+from mmduet.system import threads
 from mmduet.trace import DuetTrace, Query
 from mmduet.video import iter_frames
 

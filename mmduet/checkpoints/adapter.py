@@ -1,0 +1,251 @@
+"""PEFT adapters, this project's, the published one's and LLaVA's: read, checked against a model, put on it."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import torch
+from peft import LoraConfig, PeftModel, set_peft_model_state_dict
+from pydantic import BaseModel, Field, StrictBool
+
+from mmduet.checkpoints.published import EMBEDDINGS, find_folder, our_name
+from mmduet.checkpoints.settings import checked, read_settings
+from mmduet.checkpoints.weights import FLOATS, check_finite, read_headers, read_tensors
+from mmduet.errors import CheckpointError
+from mmduet.model.duet import HEAD_NAMES, DuetForConditionalGeneration
+
+PREFIX = "base_model.model."
+BESIDE = "non_lora_trainables"  # LLaVA's trainers keep in it what is trained in full
+# fields of an adapter's config that change the scores in a way that is not read here
+UNREAD = (
+    "layer_replication", "alora_invocation_tokens", "target_parameters", "trainable_token_indices", "use_qalora",
+    "use_bdlora", "arrow_config", "monteclora_config", "velora_config",
+)  # fmt: skip
+Rank = Annotated[int, Field(ge=1, le=2**16, strict=True)]
+Alpha = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Module = Annotated[str, Field(pattern=r"^[\w.]+$")]  # the end of a module's name, not a regular expression
+
+
+class LoraSettings(BaseModel):
+    """What is read of an adapter_config.json; which modules it is for is read off the tensors instead.
+
+    init_lora_weights: others than these change the base model's weights before training.
+    """
+
+    peft_type: Literal["LORA"]
+    r: Rank
+    lora_alpha: Alpha
+    lora_dropout: Annotated[float, Field(ge=0, le=1)] = 0.0
+    use_rslora: StrictBool = False
+    use_dora: StrictBool = False
+    lora_bias: StrictBool = False
+    rank_pattern: dict[Module, Rank] | None = None
+    alpha_pattern: dict[Module, Alpha] | None = None
+    init_lora_weights: StrictBool | Literal["gaussian", "eva", "orthogonal"] | None = True
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter's files. lora, full: this project's name of a tensor -> the tensor; full replaces the base's own.
+
+    targets: module with LoRA -> the name it has in the files.
+    """
+
+    folder: Path
+    settings: LoraSettings
+    lora: dict[str, torch.Tensor]
+    full: dict[str, torch.Tensor]
+    targets: dict[str, str]
+
+
+def read_adapter(name: str | Path) -> Adapter:
+    """An adapter's settings and tensors. name: its folder or hub id.
+
+    Raises CheckpointError when the folder holds none, its files are damaged or pickled, it has no heads, or it is of a
+    kind that is not read.
+    """
+    folder = find_folder(name)
+    tensors, settings = _read_adapter_tensors(folder), _read_settings(folder)
+    names = {name: _our_name(name) for name in tensors}
+    ours = {names[name]: value for name, value in tensors.items()}
+    if len(ours) < len(tensors):
+        raise CheckpointError(f"adapter {folder} has two tensors for one parameter: download it again.")
+    lora = {name: value for name, value in ours.items() if ".lora_" in name}
+    full = {name: value for name, value in ours.items() if name not in lora}
+    targets = {
+        ours.split(".lora_")[0]: theirs.removeprefix(PREFIX).split(".lora_")[0]
+        for theirs, ours in names.items()
+        if ours in lora
+    }
+    lacking = [head for head in HEAD_NAMES if f"{head}.weight" not in full]
+    if lacking:
+        raise CheckpointError(
+            f"adapter {folder} has no {' and no '.join(lacking)}, so its scores would be at random: give one that was "
+            "saved with both heads, as modules_to_save makes PEFT do where it names them."
+        )
+    adapter = Adapter(folder, settings, lora, full, targets)
+    _check_ranks(adapter)
+    return adapter
+
+
+def put_adapter(model: DuetForConditionalGeneration, adapter: Adapter, *, merge: bool) -> DuetForConditionalGeneration:
+    """The model with an adapter on it; merge: LoRA is folded into the weights.
+
+    Raises CheckpointError, before anything is changed, when the adapter does not fit.
+    """
+    _fit_vocabulary(model, adapter.full)
+    _compare(adapter, adapter.lora, _lora_shapes(adapter, model))
+    _put_full(model, adapter)
+    if not adapter.targets:
+        return model
+    with warnings.catch_warnings():  # PEFT asks transformers for a name that it gives up
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        wrapped = PeftModel(model, _lora_config(adapter))
+    set_peft_model_state_dict(wrapped, {PREFIX + name: value for name, value in adapter.lora.items()})
+    return cast(DuetForConditionalGeneration, wrapped.merge_and_unload() if merge else wrapped.get_base_model())
+
+
+# reading
+
+
+def _read_settings(folder: Path) -> LoraSettings:
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder} has no {path.name}: give the folder that training wrote its adapter to.")
+    raw = read_settings(path)
+    unread = [name for name in UNREAD if raw.get(name)]
+    if unread:
+        raise CheckpointError(f"{path}: {unread[0]} is not read here; merge the adapter into its base with PEFT first.")
+    return checked(path, LoraSettings, raw)
+
+
+def _read_adapter_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors of an adapter by their names in the files."""
+    headers = read_headers(folder, "adapter_model")
+    if (folder / f"{BESIDE}.safetensors").is_file():
+        headers |= read_headers(folder, BESIDE)
+    elif (folder / f"{BESIDE}.bin").is_file():
+        raise CheckpointError(
+            f"{folder} keeps what was trained in full in {BESIDE}.bin, a pickle, which can run code when read: where "
+            f'you trust it, convert once with `safetensors.torch.save_file(torch.load("{BESIDE}.bin", '
+            f'weights_only=True), "{BESIDE}.safetensors")`.'
+        )
+    for name, header in headers.items():
+        if header.dtype not in FLOATS:
+            raise CheckpointError(f"{header.file}: {name} is {header.dtype}; quantised adapters are not read.")
+    tensors = read_tensors(headers)
+    check_finite(tensors.items(), f"adapter {folder}")
+    return tensors
+
+
+def _our_name(name: str) -> str:
+    """A published adapter's tensor name as this project's model has it."""
+    return our_name(name.removeprefix(PREFIX).replace(".modules_to_save", "").replace(".default", ""))
+
+
+# LoRA
+
+
+def _rank(adapter: Adapter, target: str) -> int:
+    return _of_pattern(adapter.settings.rank_pattern, adapter.targets[target], adapter.settings.r)
+
+
+def _of_pattern(pattern: Mapping[str, Any] | None, module: str, default: Any) -> Any:
+    """What a rank or alpha pattern says of a module: its keys are ends of module names."""
+    return next((value for key, value in (pattern or {}).items() if f".{module}".endswith(f".{key}")), default)
+
+
+def _check_ranks(adapter: Adapter) -> None:
+    for name, value in adapter.lora.items():
+        target, _, kind = name.partition(".lora_")
+        rank = _rank(adapter, target)
+        if kind in ("A.weight", "embedding_A") and value.shape[:1] != (rank,):
+            raise CheckpointError(
+                f"{adapter.folder / 'adapter_config.json'} says rank {rank} for {target}, whose {name} is "
+                f"{tuple(value.shape)}: the two files are of different adapters."
+            )
+
+
+def _lora_shapes(adapter: Adapter, model: DuetForConditionalGeneration) -> dict[str, tuple[int, ...]]:
+    """Every tensor that LoRA on these modules has, and its shape."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    modules = dict(model.named_modules())
+    tied = {name.removesuffix(".weight") for name in EMBEDDINGS} & adapter.targets.keys() if _is_tied(model) else ()
+    for target in adapter.targets:
+        if target in tied:
+            raise CheckpointError(f"adapter {adapter.folder} has LoRA on embeddings that the base ties: not read here.")
+        module, r = modules.get(target), _rank(adapter, target)
+        if isinstance(module, torch.nn.Embedding):
+            shapes[f"{target}.lora_embedding_A"] = (r, module.num_embeddings)
+            shapes[f"{target}.lora_embedding_B"] = (module.embedding_dim, r)
+        elif isinstance(module, torch.nn.Linear):
+            shapes[f"{target}.lora_A.weight"] = (r, module.in_features)
+            shapes[f"{target}.lora_B.weight"] = (module.out_features, r)
+            if adapter.settings.lora_bias:
+                shapes[f"{target}.lora_B.bias"] = (module.out_features,)
+            if adapter.settings.use_dora:
+                shapes[f"{target}.lora_magnitude_vector"] = (module.out_features,)
+    return shapes
+
+
+def _lora_config(adapter: Adapter) -> LoraConfig:
+    settings, targets = adapter.settings, adapter.targets
+    alphas = {
+        target: _of_pattern(settings.alpha_pattern, name, settings.lora_alpha) for target, name in targets.items()
+    }
+    return LoraConfig(
+        r=settings.r, lora_alpha=settings.lora_alpha, lora_dropout=settings.lora_dropout,  # type: ignore[arg-type]
+        use_rslora=settings.use_rslora, use_dora=settings.use_dora, lora_bias=settings.lora_bias,
+        target_modules=sorted(targets), inference_mode=True, alpha_pattern=alphas,
+        rank_pattern={target: _rank(adapter, target) for target in targets},
+    )  # fmt: skip
+
+
+# what is trained in full
+
+
+def _put_full(model: DuetForConditionalGeneration, adapter: Adapter) -> None:
+    """Replace the base's own tensors: projector and heads, and whatever else the adapter has in full."""
+    full, state = adapter.full, model.state_dict()
+    wanted = {name: tuple(value.shape) for name, value in state.items() if name in full}
+    if any(name.startswith("projector.") for name in full):
+        wanted |= {name: tuple(value.shape) for name, value in state.items() if name.startswith("projector.")}
+    _compare(adapter, full, wanted)
+    if _is_tied(model) and not all(torch.equal(full[EMBEDDINGS[0]], full[name]) for name in EMBEDDINGS if name in full):
+        raise CheckpointError(f"adapter {adapter.folder} unties the base's embeddings, which is not read here.")
+    with torch.no_grad():
+        for name, value in full.items():
+            state[name].copy_(value)
+
+
+def _fit_vocabulary(model: DuetForConditionalGeneration, full: Mapping[str, torch.Tensor]) -> None:
+    """Give the model as many embeddings as the adapter brings, where it brings all of them."""
+    now = _embeddings(model).shape
+    shapes = {full[name].shape for name in EMBEDDINGS if name in full}
+    complete = EMBEDDINGS[0] in full and (EMBEDDINGS[1] in full or _is_tied(model))
+    if complete and len(shapes) == 1 and shapes != {now}:
+        rows, *width = shapes.pop()
+        if rows > now[0] and width == [now[1]]:
+            with torch.random.fork_rng(devices=[]):
+                model.language_model.resize_token_embeddings(rows, mean_resizing=False)
+
+
+def _embeddings(model: DuetForConditionalGeneration) -> torch.Tensor:
+    return cast(torch.Tensor, model.get_input_embeddings().weight)
+
+
+def _is_tied(model: DuetForConditionalGeneration) -> bool:
+    return model.get_input_embeddings().weight is model.get_output_embeddings().weight
+
+
+def _compare(adapter: Adapter, found: Mapping[str, torch.Tensor], wanted: Mapping[str, tuple[int, ...]]) -> None:
+    for name in sorted(found.keys() | wanted.keys()):
+        shape = tuple(found[name].shape) if name in found else "missing"
+        expected = wanted.get(name, "unknown")
+        if shape != expected:
+            raise CheckpointError(
+                f"adapter {adapter.folder} does not fit this base: {name} is {shape} in the adapter and {expected} in "
+                "the model; use the base it was trained on."
+            )

@@ -1,0 +1,1 @@
+"""Judges: chat models that rate an answer, here or behind an endpoint."""

@@ -1,0 +1,1 @@
+"""Metrics that benchmarks share, and their uncertainty."""

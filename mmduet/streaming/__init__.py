@@ -1,0 +1,1 @@
+"""Streaming: a session feeds frames to a model, and yields scores, queries and responses."""

@@ -1,0 +1,226 @@
+"""StreamSource: frames of a video that is still being made, through PyAV: decord reads complete files only.
+
+A file that grows, a webcam, an RTSP or HTTP address: whatever FFmpeg opens.
+"""
+
+import itertools
+import logging
+from collections import deque
+from collections.abc import Iterator, Mapping
+from heapq import heappop, heappush
+from pathlib import Path
+from threading import Condition, Thread
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmduet.errors import VideoError
+from mmduet.system import threads
+from mmduet.video import TOLERANCE, FrameBatch, check_positive, fit_frames
+from mmduet.video.container import picture_stream, pixel_aspect, reason, set_up, upright_turns
+from mmduet.video.decoders import picture
+from mmduet.video.table import frame_rate, is_closed, is_untimed
+from mmduet.video.timeline import RESTART, Timeline, seconds
+
+STALL = 20.0  # s beyond twice the patience after which a reader that gives no sign is left
+LEAVE = 0.5  # s that the reading thread may take to end; one that waits for an address is not waited for
+
+
+class StreamSource:
+    """Iterates over FrameBatches: frame k is the first whose time is >= k / fps, counted from the first frame's time,
+    fitted to size x size, as `iter_frames` gives them; each batch is what waits, its times without a gap.
+
+    address: of a file, a device (``/dev/video0`` with format ``v4l2``) or a stream. A thread of its own reads, at most
+    `waiting` frames ahead. drop_late: when so many wait, the oldest gives way (`dropped` counts them), as a camera
+    needs; else reading waits. patience: s without an answer, or without a new frame, after which it counts as ended.
+    format, options: FFmpeg's, such as ``{"rtsp_transport": "tcp"}``. restarts: how often the times went back, as after
+    a camera's reboot or in a joined file; the frames then follow those before.
+
+    Raises VideoError while iterating when the address cannot be opened or decoded, or gives no sign. One iteration at a
+    time.
+    """
+
+    def __init__(
+        self,
+        address: str | Path,
+        *,
+        fps: float,
+        size: int,
+        waiting: int = 64,
+        drop_late: bool = False,
+        patience: float = 10.0,
+        format: str | None = None,
+        options: Mapping[str, str] | None = None,
+    ):
+        check_positive(fps=fps, size=size, waiting=waiting, patience=patience)
+        self.address, self.fps, self.size = str(address), fps, size
+        self.waiting, self.drop_late, self.patience = waiting, drop_late, patience
+        self.format, self.options = format, dict(options or {})
+        self.dropped = self.restarts = 0
+
+    def __iter__(self) -> Iterator[FrameBatch]:
+        self._frames: deque[tuple[int, torch.Tensor]] = deque()
+        self._changed, self._over = Condition(), False
+        self._error: VideoError | None = None
+        self._heard = monotonic()  # when the reading thread gave its last sign
+        self.dropped = self.restarts = 0
+        thread = threads.start(Thread(target=self._read, daemon=True), self._end)
+        try:
+            while frames := self._take():
+                yield from self._batches(frames)
+        finally:
+            self._end()
+            thread.join(LEAVE)
+        if self._error is not None:
+            raise self._error
+
+    def _take(self) -> list[tuple[int, torch.Tensor]]:
+        """All that waits; at least one frame, unless it is over."""
+        with self._changed:
+            self._heard = max(self._heard, monotonic())
+            while not self._changed.wait_for(lambda: self._frames or self._over, timeout=self.patience):
+                if monotonic() - self._heard > 2 * self.patience + STALL:
+                    self._over = True
+                    self._error = VideoError(
+                        f"{self.address} cannot be read: it gave nothing for {monotonic() - self._heard:.0f} s; check "
+                        "that something is sent there."
+                    )
+            frames = list(self._frames)
+            self._frames.clear()
+            self._changed.notify_all()
+        return frames
+
+    def _batches(self, frames: list[tuple[int, torch.Tensor]]) -> Iterator[FrameBatch]:
+        """A batch for each run of frames without a gap."""
+        for _, run in itertools.groupby(enumerate(frames), key=lambda pair: pair[1][0] - pair[0]):
+            ticks, pictures = zip(*(frame for _, frame in run), strict=True)
+            yield FrameBatch(np.array(ticks) / self.fps, torch.stack(pictures))
+
+    # the reading thread
+
+    def _read(self) -> None:
+        import av  # only who reads a stream pays for it
+
+        av.logging.set_level(None)
+        try:
+            with self._open() as container:
+                stream = picture_stream(container)
+                for tick, frame in self._sampled(container, stream):
+                    shown = torch.from_numpy(picture(frame, upright_turns(frame))).permute(2, 0, 1)[None]
+                    aspect = pixel_aspect(stream) ** (-1 if upright_turns(frame) % 2 else 1)
+                    if not self._offer(tick, fit_frames(shown, self.size, pixel_aspect=aspect)[0]):
+                        return
+        except VideoError as error:
+            self._error = VideoError(f"{self.address} cannot be read: it has {error}.")
+        except av.ExitError:
+            self._error = VideoError(
+                f"{self.address} cannot be read: no video came for {self.patience:g} s; check what is sent there."
+            )
+        except (av.FFmpegError, OSError, ValueError, MemoryError, IndexError) as error:
+            self._error = VideoError(
+                f"{self.address} cannot be read: {reason(error)}; check the address, or give its format."
+            )
+        finally:
+            self._end()
+
+    def _open(self) -> Any:
+        import av
+
+        address, options = self.address, self.options
+        if Path(address).is_file():
+            # at its end, wait for more; an mp4's fragments are read as they come; no part of the name is a protocol
+            address, options = str(Path(address).absolute()), {"follow": "1", "fflags": "+ignidx"} | options
+        return av.open(address, format=self.format, options=options, timeout=self.patience, metadata_errors="replace")
+
+    def _sampled(self, container: Any, stream: Any) -> Iterator[tuple[int, Any]]:
+        """(k, source frame) of the sample."""
+        rate = frame_rate(stream)
+        timeline, tick = Timeline(float(rate) if rate else None), 0
+        for stamp, frame in self._decoded(container, stream):
+            time = timeline.place(stamp)
+            if timeline.restarts > self.restarts:
+                self.restarts = timeline.restarts
+                logging.getLogger(__name__).warning("%s starts again at %.1f s of what was seen", self.address, time)
+            while time >= tick / self.fps - TOLERANCE:
+                yield tick, frame
+                tick += 1
+
+    def _decoded(self, container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
+        """(stamp, s, source frame), until nothing has come for as long as `patience`."""
+        stamps = _Stamps() if is_untimed(container) else None
+        count, rate = 0, float(frame_rate(stream) or 25)
+        for packet in self._packets(container, stream):
+            self._heard = monotonic()
+            if stamps is not None and packet is not None:
+                stamps.add(packet)
+            for frame in self._frames_of(stream, packet, count):
+                if stamps is not None and not count:
+                    stamps.begin(frame.pts)
+                time = seconds(frame.pts if stamps is None else stamps.next(), stream.time_base)
+                yield count / rate if time is None else time, frame
+                count += 1
+
+    def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
+        """Packets, and None at the end. The first says whether frames with errors are refused."""
+        import av
+
+        try:
+            for n, packet in enumerate(container.demux(stream)):
+                if n == 0:
+                    set_up(stream, strict=Path(self.address).is_file() and is_closed(packet), threads=True)
+                if packet.size:
+                    yield packet
+        except av.ExitError:
+            pass
+        yield None  # what the decoder still holds back
+
+    def _frames_of(self, stream: Any, packet: Any, count: int) -> list[Any]:
+        import av
+
+        try:
+            return stream.codec_context.decode(packet)
+        except av.FFmpegError:
+            if count or stream.codec_context.options.get("err_detect"):
+                raise
+            return []  # a stream may be entered between two key frames
+
+    def _offer(self, tick: int, frame: torch.Tensor) -> bool:
+        """Let a frame wait; whether anyone still listens."""
+        with self._changed:
+            if self.drop_late and len(self._frames) == self.waiting:
+                self._frames.popleft()
+                self.dropped += 1
+            self._changed.wait_for(lambda: len(self._frames) < self.waiting or self._over)
+            self._frames.append((tick, frame))
+            self._changed.notify_all()
+            return not self._over
+
+    def _end(self) -> None:
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+
+class _Stamps:
+    """The packets' stamps where a format stores them in decoding order: each shown frame takes the earliest."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int]] = []
+        self._part, self._last = 0, 0
+
+    def add(self, packet: Any) -> None:
+        if packet.dts is not None:
+            self._part += (packet.dts - self._last) * packet.time_base < -RESTART
+            self._last = packet.dts
+        if packet.pts is not None and not packet.is_discard:
+            heappush(self._heap, (self._part, packet.pts))
+
+    def begin(self, first: int | None) -> None:
+        """Forget what is before the first shown frame: packets that lack what they are predicted from give none."""
+        if first is not None:
+            self._heap = sorted(stamp for stamp in self._heap if stamp >= (0, first))
+
+    def next(self) -> int | None:
+        return heappop(self._heap)[1] if self._heap else None

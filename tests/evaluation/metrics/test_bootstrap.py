@@ -1,0 +1,38 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmduet.evaluation.metrics.bootstrap import bootstrap, estimate_means
+
+
+def test_means_and_their_intervals():
+    values = np.random.default_rng(0).normal(5, 1, 400)
+    estimate = estimate_means(pd.DataFrame({"a": values}))["a"]
+    assert estimate.value == pytest.approx(values.mean())
+    # the normal approximation: 1.96 standard errors to each side
+    assert estimate.high - estimate.value == pytest.approx(1.96 * values.std() / 20, rel=0.15)
+    assert estimate.value - estimate.low == pytest.approx(1.96 * values.std() / 20, rel=0.15)
+
+
+def test_missing_cells_do_not_count():
+    estimate = estimate_means(pd.DataFrame({"a": [1.0, np.nan, 3.0], "b": [7.0, 7.0, 7.0]}))
+    assert estimate["a"].value == 2.0
+    assert (estimate["b"].low, estimate["b"].high) == (7.0, 7.0)
+
+
+def test_one_seed_one_interval():
+    rows = pd.DataFrame({"a": np.arange(10.0)})
+    assert estimate_means(rows, seed=1) == estimate_means(rows, seed=1) != estimate_means(rows, seed=2)
+
+
+def test_of_any_statistic():
+    estimate = bootstrap([1, 2, 3, 4, 100], lambda values: float(np.median(values)), draws=200)
+    assert estimate.value == 3
+    assert 1 <= estimate.low <= 3 <= estimate.high <= 100
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_column_without_a_value_is_nan():
+    estimates = estimate_means(pd.DataFrame({"a": [np.nan, np.nan], "b": [1.0, 1.0]}))
+    assert np.isnan([estimates["a"].value, estimates["a"].low, estimates["a"].high]).all()
+    assert estimates["b"].value == 1.0

@@ -1,0 +1,97 @@
+"""Timing over thresholds, by hand and by law."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmduet.errors import DuetError
+from mmduet.evaluation.metrics.timing import RATES, SPEED, sweep
+from mmduet.evaluation.predictions import Prediction
+from mmduet.policy import ScoreSum, ScoreThreshold
+from mmduet.trace import DuetTrace
+
+
+def predicted(name, informative, *, duration=30.0):
+    """A frame a second."""
+    informative = np.asarray(informative, dtype=float)
+    trace = DuetTrace(np.arange(len(informative), dtype=float), informative, np.zeros(len(informative)))
+    return Prediction(name, duration, trace)
+
+
+TWO = {"a": predicted("a", [0.9, 0.1, 0.6, 0.1]), "b": predicted("b", [0.1, 0.7, 0.1, 0.7], duration=60.0)}
+SPANS = {"a": [(0.0, 1.0, "first"), (1.5, 2.0, "second")], "b": [(3.0, 3.0, "last")]}
+
+
+def test_figures_by_hand():
+    table = sweep(TWO, SPANS, ScoreThreshold(0.5), [0.5, 0.8, 1.0]).table()
+    assert list(table.columns) == [SPEED, *RATES]
+    np.testing.assert_allclose(table[SPEED], [4 / 1.5, 1 / 1.5, 0])
+    np.testing.assert_allclose(table["in-span rate"], [3 / 4, 1, math.nan])
+    np.testing.assert_allclose(table["spans answered"], [1, 1 / 3, 0])
+    np.testing.assert_allclose(table["timing F1"], [6 / 7, 0.5, math.nan])
+
+
+def test_an_overlap_is_one_response_inside_and_two_spans_answered():
+    spans = {"a": [(0.0, 2.0, "x"), (0.0, 0.5, "y")]}
+    swept = sweep({"a": TWO["a"]}, spans, ScoreThreshold(0.5), [0.5])
+    assert (swept.said.item(), swept.inside.item(), swept.answered.item()) == (2, 2, 2)
+
+
+def test_questions_without_spans_count_for_speed_alone():
+    table = sweep(TWO, {"a": SPANS["a"]}, ScoreThreshold(0.5), [0.5]).table()
+    assert table[SPEED].item() == pytest.approx(4 / 1.5)
+    assert table["in-span rate"].item() == 1.0
+    assert list(sweep(TWO, {}, ScoreThreshold(0.5), [0.5]).table().columns) == [SPEED]
+
+
+def test_a_metric_is_asked_once_for_each_different_set_of_responses():
+    asked = []
+
+    def latest(name, times):
+        asked.append((name, times.tolist()))
+        return float(times[-1]) / 10 if len(times) else math.nan
+
+    table = sweep(TWO, {}, ScoreThreshold(0.5), [0.5, 0.55, 0.8, 1.0], metrics={"latest": latest}).table()
+    assert asked == [("a", [0, 2]), ("a", [0]), ("a", []), ("b", [1, 3]), ("b", [])]
+    np.testing.assert_allclose(table["latest"], [0.25, 0.25, 0, math.nan])
+
+
+@given(
+    st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=8), min_size=1, max_size=4),
+    st.sampled_from([ScoreThreshold(0.5), ScoreSum(1.0)]),
+)
+def test_counts_are_those_of_a_replay_and_rates_are_shares(scores, policy):
+    predictions = {str(i): predicted(str(i), row) for i, row in enumerate(scores)}
+    spans = {name: [(1.0, 3.0, ""), (5.0, 6.0, "")] for name in predictions}
+    swept = sweep(predictions, spans, policy, [0.1, 0.7, 2.0])
+    for row, prediction in enumerate(predictions.values()):
+        for column, threshold in enumerate(swept.thresholds):
+            times = prediction.trace.times[prediction.trace.replay(type(policy)(threshold))]
+            assert swept.said[row, column] == len(times)
+            assert swept.inside[row, column] == sum(1 <= time <= 3 or 5 <= time <= 6 for time in times)
+    table, (low, high) = swept.table(), swept.intervals(draws=50)
+    assert not ((table[list(RATES)] < 0) | (table[list(RATES)] > 1)).any(axis=None)
+    assert not (low > high).any(axis=None)
+
+
+def test_intervals_hold_the_figure_and_vanish_for_one_question():
+    many = {str(i): predicted(str(i), np.random.default_rng(i).random(20)) for i in range(30)}
+    swept = sweep(many, {name: [(2.0, 9.0, "")] for name in many}, ScoreThreshold(0.5), [0.3, 0.6])
+    low, high = swept.intervals()
+    table = swept.table()
+    assert (low <= table).all(axis=None)
+    assert (table <= high).all(axis=None)
+    assert (low < high)[[SPEED, "in-span rate"]].all(axis=None)
+    one = sweep({"a": TWO["a"]}, SPANS, ScoreThreshold(0.5), [0.5])
+    for end in one.intervals():
+        np.testing.assert_allclose(end, one.table())
+
+
+def test_predictions_without_scores_are_left_out_and_all_of_them_are_an_error():
+    baseline = Prediction("c", 30.0, DuetTrace.from_events([]), segments=[])
+    assert sweep(TWO | {"c": baseline}, SPANS, ScoreThreshold(0.5), [0.5]).questions == ("a", "b")
+    with pytest.raises(DuetError, match="none of 1 predictions has frame scores"):
+        sweep({"c": baseline}, {}, ScoreThreshold(0.5), [0.5])
