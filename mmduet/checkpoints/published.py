@@ -19,16 +19,15 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import CONFIG_MAPPING, AutoConfig, SiglipVisionConfig
 from transformers.utils import logging as transformers_logging
 
-from mmduet.checkpoints.settings import read_config, understanding
 from mmduet.checkpoints.weights import FLOATS, Header, read_headers, read_tensors
 from mmduet.errors import CheckpointError
 from mmduet.files import inside
+from mmduet.model.config_files import read_config, understanding
 from mmduet.model.duet import HEAD_NAMES, DuetConfig, DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor, FrameSettings, load_tokenizer
 from mmduet.model.prompt import IM_END, IM_START, IMAGE
 
 LARGEST_BUFFERS = 2**28  # bytes of what a model computes for itself, such as rotary tables
-EMBEDDINGS = ("language_model.model.embed_tokens.weight", "language_model.lm_head.weight")
 LARGEST_SIDE = 80  # patches: tables grow with its fourth power
 POOL_STRIDE = 4  # the published model's, where a config does not say
 UNUSED = {
@@ -318,7 +317,7 @@ def _why_unused(name: str, layers: int) -> str:
 
 def _fit_vocabulary(folder: Path, config: DuetConfig, headers: Mapping[str, Header]) -> None:
     """The file's embeddings count: trainers add or pad rows, and some leave the config as it was."""
-    header, text = headers.get(EMBEDDINGS[0]), config.text_config
+    header, text = headers.get(DuetForConditionalGeneration.embedding_names[0]), config.text_config
     if header and header.shape and header.shape[0] != text.vocab_size:
         warnings.warn(
             f"{folder}: config.json has vocab_size {text.vocab_size}, the embeddings have {header.shape[0]} rows: all "

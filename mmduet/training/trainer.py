@@ -21,7 +21,7 @@ from mmduet.data.mixture import Example, MixtureDataset
 from mmduet.data.sampler import GroupedSampler
 from mmduet.errors import DuetError
 from mmduet.files import make_folder, publish_folder, remove, write_json, writing
-from mmduet.model.duet import IGNORE
+from mmduet.model.losses import IGNORE
 from mmduet.training.checkpointing import ASIDE, keep_newest
 from mmduet.training.loading import loading, make_loader
 from mmduet.training.recipe import Recipe

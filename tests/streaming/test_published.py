@@ -14,7 +14,7 @@ import torch
 from mmduet.checkpoints.loading import load_duet, save_checkpoint
 from mmduet.data.annotations import GroundingItem, MagqaItem, Narration
 from mmduet.data.conversations import Clock, grounding_conversation, magqa_conversation, narration_conversation
-from mmduet.model.duet import IGNORE
+from mmduet.model.losses import IGNORE
 from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import Query
