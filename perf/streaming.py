@@ -31,7 +31,7 @@ from tqdm import tqdm
 from transformers import LlamaConfig, Qwen2Config, SiglipVisionConfig
 
 from mmduet import DuetConfig, DuetForConditionalGeneration, DuetProcessor, DuetSession, FrameScores, Query, load_duet
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.kernels.graphs import SIZES
 from mmduet.model.processing import FrameSettings
 from mmduet.model.prompt import StreamTurn, TextTurn, Turn

@@ -10,7 +10,8 @@ import torch
 from peft import LoraConfig, PeftModel, set_peft_model_state_dict
 from pydantic import BaseModel, Field, StrictBool
 
-from mmduet.checkpoints.published import find_folder, our_name
+from mmduet.checkpoints.hub import find_folder
+from mmduet.checkpoints.published import our_name
 from mmduet.checkpoints.weights import FLOATS, check_finite, read_headers, read_tensors
 from mmduet.errors import CheckpointError
 from mmduet.model.config_files import checked, read_settings

@@ -64,8 +64,6 @@ class Backbone(Protocol):
             model counts them itself.
         config: A transformers config; its text_config is the language model's.
         language_model: The causal language model.
-        device: Where the model is.
-        dtype: The precision of its weights.
     """
 
     lora_targets: ClassVar[str]
@@ -76,14 +74,26 @@ class Backbone(Protocol):
     language_model: Any
 
     @property
-    def device(self) -> torch.device: ...  # noqa: D102
+    def device(self) -> torch.device:
+        """Where the model is."""
+        ...
 
     @property
-    def dtype(self) -> torch.dtype: ...  # noqa: D102
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights."""
+        ...
 
-    def eval(self) -> Any: ...  # noqa: D102
+    def eval(self) -> Any:
+        """Set evaluation mode."""
+        ...
 
-    def parameters(self) -> Iterator[nn.Parameter]: ...  # noqa: D102
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return the weights."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Return the weights and their names."""
+        ...
 
     def encode_frames(self, pixel_values: torch.Tensor) -> Sequence[torch.Tensor]:
         """Turn the processor's pixel values of N frames into N input embeddings, [T_i, H] each."""

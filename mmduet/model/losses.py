@@ -43,9 +43,7 @@ def video_loss(
         if labels is None:
             continue
         if bool((labels.ne(IGNORE) & ~ends).any()):
-            raise DuetError(
-                "a frame label is where no frame ends: put labels at each frame's last token."
-            )
+            raise DuetError("a frame label is where no frame ends: put labels at each frame's last token.")
         labelled = labels[ends] != IGNORE
         logits.append(head_logits[labelled])
         targets.append(labels[ends][labelled])

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 from transformers import PrinterCallback, Trainer
 
-from mmduet.checkpoints.loading import save_adapter
+from mmduet.checkpoints import save_adapter
 from mmduet.data.collator import model_inputs
 from mmduet.data.mixture import Example, MixtureDataset
 from mmduet.data.sampler import GroupedSampler

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig, MistralConfig, Qwen2Config
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.kernels import cuda, graphs
 from mmduet.kernels.cuda import CudaKernels, can_be_recorded
 from mmduet.kernels.graphs import SIZES, Graphs

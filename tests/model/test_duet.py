@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.errors import CheckpointError, DuetError
 from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
 from mmduet.model.losses import IGNORE

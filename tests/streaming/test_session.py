@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.errors import DuetError
 from mmduet.model.prompt import StreamTurn, TextTurn
 from mmduet.policy import FrameScores, ScoreSum, ScoreThreshold, make_policy
