@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache as kept
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -49,7 +50,7 @@ def _stream(device: int) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-def on(device: torch.device) -> AbstractContextManager:
+def on(device: torch.device) -> AbstractContextManager[Any]:
     """Make a CUDA device the current one, where there are several."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 

@@ -54,7 +54,7 @@ def without(*parts):
     ("removed", "named"),
     [
         (("informative_head", "relevance_head"), "no informative_head and no relevance_head"),
-        (("relevance_head",), "no relevance_head, so its scores would be at random"),
+        (("relevance_head",), "no relevance_head, so its scores would be random"),
     ],
 )
 def test_an_adapter_without_heads_is_refused(folder, removed, named):
