@@ -11,8 +11,7 @@ FORBIDDEN = {
     "eval or exec": r"(?<![\w.])(?:eval|exec)\(",
     "compile": r"(?<![\w.])compile\(",
     "remote code": r"trust_remote_code\s*=\s*(?!False\b)",
-    "unsafe YAML": r"yaml\.(?:load|load_all)\((?![^()]*(?:\([^()]*\)[^()]*)*, _Loader\))|yaml\.(?:unsafe|full)_load"
-    r"|yaml\.(?:Unsafe|Full)?Loader\b",
+    "unsafe YAML": r"yaml\.(?:unsafe_|full_)?load(?:_all)?\(|yaml\.(?:Unsafe|Full)?Loader\b",
     "pickle": r"\b(?:pickle|cPickle|dill|joblib|shelve|marshal)\.loads?\(|allow_pickle\s*=\s*True",
     "unsafe torch.load": r"torch\.load\((?![^()]*(?:\([^()]*\)[^()]*)*weights_only=True)|weights_only\s*=\s*False",
     "a shell": r"shell\s*=\s*True|os\.system\(|os\.popen\(",

@@ -3,21 +3,17 @@
 import difflib
 import itertools
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from mmduet.errors import AnnotationError, SuiteError
-from mmduet.files import read_text
+from mmduet.files import read_yaml, shown
 
-MAX_SIZE = 100_000  # characters of a suite, some seconds' reading …
-MAX_NODES = 100_000  # … and its keys and values, each alias counted as what it stands for
 MAX_RUNS = 1_000
 MAX_TIMEOUT = 31 * 24 * 3600  # s
 MAX_NAME = 180  # bytes: with its endings a file name
@@ -89,7 +85,10 @@ def load_suite(path: Path | str) -> Suite:
     Raises SuiteError that names the file, the entry, the value and the fix.
     """
     path = Path(path)
-    written = _validated(_read_yaml(path), path)
+    try:
+        written = _validated(read_yaml(path), path)
+    except AnnotationError as error:
+        raise SuiteError(str(error)) from error
     if sum(_count(entry) for entry in written.runs) > MAX_RUNS:
         raise SuiteError(f"{path} has more than {MAX_RUNS} runs: shorten its matrices, or make several suites of it")
     runs = tuple(run for entry in written.runs for run in _expand(entry))
@@ -111,73 +110,6 @@ def fill_output(value: Any, folder: str) -> Any:
     return value
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which 4e-4 is a number, a date is a text, and a key given twice is an error.
-
-    Nothing can be much larger than it is written, as aliases of aliases would be.
-    """
-
-    def get_single_node(self) -> yaml.Node | None:
-        node = super().get_single_node()
-        if node and _expanded(node, {}) > MAX_NODES:
-            raise yaml.YAMLError(f"it stands for more than {MAX_NODES} values")
-        return node
-
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
-        if any("\ud800" <= character <= "\udfff" for character in node.value):
-            raise yaml.MarkedYAMLError(problem="half of a surrogate pair is no character", problem_mark=node.start_mark)
-        return super().construct_scalar(node)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        plain = [key for key, _ in node.value if not key.tag.endswith(":merge")]
-        keys = [self.construct_object(key, deep=True) for key in plain]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep=deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
-def _expanded(node: yaml.Node, counts: dict[int, int]) -> int:
-    """How many nodes a node stands for."""
-    if id(node) not in counts:
-        counts[id(node)] = MAX_NODES + 1  # if it is within itself, it has no end
-        parts = [] if isinstance(node, yaml.ScalarNode) else node.value
-        inner = itertools.chain(*parts) if isinstance(node, yaml.MappingNode) else parts
-        counts[id(node)] = 1 + sum(_expanded(part, counts) for part in inner)
-    return counts[id(node)]
-
-
-def _read_yaml(path: Path) -> Any:
-    if not os.path.exists(path):
-        raise SuiteError(f"{path} is not there: give a suite's path, such as reports/suites/demo.yaml")
-    try:
-        text = read_text(path)
-    except AnnotationError as error:
-        raise SuiteError(str(error)) from error
-    if len(text) > MAX_SIZE:
-        raise SuiteError(f"{path} has {len(text)} characters: give a suite below {MAX_SIZE}")
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise SuiteError(f"{path}, line {line}: {error.problem}: correct the YAML") from error
-    except RecursionError:
-        raise SuiteError(f"{path} is nested too deeply: correct the YAML") from None
-    except (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
-        # an explicit tag, such as !!int, has PyYAML convert texts unchecked
-        reason = " ".join(str(error).split())[:200]
-        raise SuiteError(f"{path} is no YAML ({reason}): correct it") from error
-
-
 def _validated(document: Any, path: Path) -> SuiteFile:
     try:
         return SuiteFile.model_validate(document)
@@ -191,8 +123,7 @@ def _sentence(error: Any) -> str:
     """One pydantic error as entry, value, rule and fix."""
     *parents, key = error["loc"] or ("",)
     entry = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
-    found = repr(error["input"])
-    found = found if len(found) < 120 else found[:117] + "..."
+    found = shown(error["input"])
     match error["type"]:
         case "extra_forbidden":
             known = list((RunEntry if parents else SuiteFile).model_fields)

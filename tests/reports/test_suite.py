@@ -24,7 +24,7 @@ BOMB = f"{{a: &a [1, 1], {LISTS}}}"
         ("  - {name: index, notebook: n.ipynb}", "a run is named index, but that name is taken"),
         ("  - {name: a, notebook: n, parameters: {x: 1}, matrix: {x: [2]}}", "runs[0] gives x in parameters and in"),
         ("  - {name: a, notebook: n, matrix: {x: []}}", "runs[0].matrix.x is []"),
-        ("# " + "x" * 100_000, "characters: give a suite below 100000"),
+        ("# " + "x" * 100_000, "characters; a YAML file may have 100,000: shorten it"),
         ('  - {name: a, notebook: "\\ud800"}', "line 4: half of a surrogate pair is no character"),
         ("  - {name: a, notebook: n, parameters: {x: 1, x: 2}}", "line 4: key 'x' stands twice"),
         ("  - {name: a, notebook: n", "line 5: expected"),
@@ -32,8 +32,8 @@ BOMB = f"{{a: &a [1, 1], {LISTS}}}"
         ("  []", "runs is [], but"),
         ("  - {name: a, notebook: n, cell_timeout: 0}", "runs[0].cell_timeout is 0, but"),
         (f"  - {{name: {'a' * 200}, notebook: n}}", "too long for a file"),
-        ("  - {name: a, notebook: n, parameters: {x: !!int a}}", "is no YAML (invalid literal for int()"),
-        ("  - {name: a, notebook: n, parameters: {x: !!bool a}}", "is no YAML"),
+        ("  - {name: a, notebook: n, parameters: {x: !!int a}}", "is no readable YAML (invalid literal for int()"),
+        ("  - {name: a, notebook: n, parameters: {x: !!bool a}}", "is no readable YAML"),
         ("  - {name: a, notebook: n, parameters: {x: !!python/name:os.system a}}", "could not determine a constructor"),
         ("  - {name: a, notebook: n, parameters: {x: " + "[" * 900 + "]" * 900 + "}}", "is nested too deeply"),
         ("  - {name: a, notebook: n, parameters: &x {x: *x}}", "it stands for more than 100000 values"),
@@ -50,7 +50,7 @@ def test_a_wrong_suite_is_told_in_one_sentence(tmp_path: Path, runs: str, told: 
 
 
 def test_a_missing_suite_names_the_path(tmp_path: Path) -> None:
-    with pytest.raises(SuiteError, match=r"none\.yaml is not there"):
+    with pytest.raises(SuiteError, match=r"none\.yaml does not exist"):
         load_suite(tmp_path / "none.yaml")
 
 
