@@ -11,10 +11,10 @@ from peft import LoraConfig, PeftModel, set_peft_model_state_dict
 from pydantic import BaseModel, Field, StrictBool
 
 from mmduet.checkpoints.published import EMBEDDINGS, find_folder, our_name
-from mmduet.checkpoints.settings import checked, read_settings
 from mmduet.checkpoints.weights import FLOATS, check_finite, read_headers, read_tensors
 from mmduet.errors import CheckpointError
 from mmduet.model.duet import HEAD_NAMES, DuetForConditionalGeneration
+from mmduet.model.settings import checked, read_settings
 
 PREFIX = "base_model.model."
 BESIDE = "non_lora_trainables"  # LLaVA's trainers keep in it what is trained in full

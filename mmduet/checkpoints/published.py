@@ -19,13 +19,13 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import CONFIG_MAPPING, AutoConfig, SiglipVisionConfig
 from transformers.utils import logging as transformers_logging
 
-from mmduet.checkpoints.settings import read_config, understanding
 from mmduet.checkpoints.weights import FLOATS, Header, read_headers, read_tensors
 from mmduet.errors import CheckpointError
 from mmduet.files import inside
 from mmduet.model.duet import HEAD_NAMES, DuetConfig, DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor, FrameSettings, load_tokenizer
 from mmduet.model.prompt import IM_END, IM_START, IMAGE
+from mmduet.model.settings import read_config, understanding
 
 LARGEST_BUFFERS = 2**28  # bytes of what a model computes for itself, such as rotary tables
 EMBEDDINGS = ("language_model.model.embed_tokens.weight", "language_model.lm_head.weight")
@@ -265,7 +265,7 @@ def load_base(folder: Path, **loading: Any) -> tuple[DuetForConditionalGeneratio
         model = DuetForConditionalGeneration.from_pretrained(
             None, config=config, state_dict=state, trust_remote_code=False, **loading
         )
-    return cast(DuetForConditionalGeneration, model), processor, report
+    return model, processor, report
 
 
 @contextmanager

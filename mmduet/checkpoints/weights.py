@@ -9,9 +9,9 @@ import torch
 from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 
-from mmduet.checkpoints.settings import check_content, checked, read_settings
 from mmduet.errors import CheckpointError
 from mmduet.files import inside
+from mmduet.model.settings import check_content, checked, read_settings
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 PICKLES = ("*.bin", "*.pt", "*.pth")

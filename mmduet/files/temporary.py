@@ -64,7 +64,7 @@ def _is_abandoned(path: Path, process: int) -> bool:
     """Whether the process of a temporary file has ended, or is younger than the file."""
     try:
         owner = psutil.Process(process)
-        return owner.status() == psutil.STATUS_ZOMBIE or path.lstat().st_mtime < owner.create_time() - 60
+        return bool(owner.status() == psutil.STATUS_ZOMBIE or path.lstat().st_mtime < owner.create_time() - 60)
     except psutil.NoSuchProcess:
         return True
     except (psutil.AccessDenied, OSError):

@@ -39,7 +39,7 @@ def read_yaml(path: str | Path) -> Any:
     raise AnnotationError(f"{path} is no readable YAML ({' '.join(reason.split())[:200]}): correct it.")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     depth = 0
 
     def get_single_node(self) -> yaml.Node | None:

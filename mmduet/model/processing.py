@@ -10,10 +10,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from mmduet.checkpoints.settings import check_content, checked, read_settings, understanding
 from mmduet.errors import CheckpointError, DuetError
 from mmduet.model.duet import IGNORE
 from mmduet.model.prompt import IM_END, IMAGE, JOIN, SYSTEM_PROMPT, StreamTurn, TextTurn, Turn, render_turn
+from mmduet.model.settings import check_content, checked, read_settings, understanding
 from mmduet.video import fit_frames
 
 SETTINGS_FILE = "duet_processor.json"

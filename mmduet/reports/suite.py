@@ -22,9 +22,9 @@ Name = Annotated[str, Field(pattern=FILE_NAME)]
 
 
 class RunEntry(BaseModel):
-    """One entry of `runs`; a matrix stands for one run per combination of its values.
+    """One entry of `runs`. A matrix gives one run for each combination of its values.
 
-    cell_timeout: s after which a cell that still runs fails; None: no limit.
+    `cell_timeout` is the maximum time of a cell, s; None for no limit.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -43,7 +43,7 @@ class RunEntry(BaseModel):
 
 
 class SuiteFile(BaseModel):
-    """The YAML file as it is written."""
+    """The content of the YAML file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -55,9 +55,9 @@ class SuiteFile(BaseModel):
 
 @dataclass(frozen=True)
 class Run:
-    """One notebook with one set of parameters; `notebook` is as seen from the project's root.
+    """One notebook with one set of parameters. `notebook` is relative to the project's root.
 
-    `defaults` is what the notebook declares, once `check_suite` has looked into it. `cell_timeout`: s.
+    `defaults` are those that the notebook declares, after `check_suite` read it. `cell_timeout`: s.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Suite:
-    """A checked suite, its matrices expanded. Notebooks run in `root`; their paths are as seen from there."""
+    """A checked suite with expanded matrices. Notebooks run in `root`, and their paths are relative to it."""
 
     path: Path
     root: Path
@@ -80,9 +80,12 @@ class Suite:
 
 
 def load_suite(path: Path | str) -> Suite:
-    """Read and check a suite. The project's root is the nearest folder above it that holds `notebooks/`.
+    """Read and check a suite.
 
-    Raises SuiteError that names the file, the entry, the value and the fix.
+    The project's root is the nearest folder above the suite that contains `notebooks/`, else the suite's own folder.
+
+    Raises:
+        SuiteError: The message names the file, the entry, the value and the fix.
     """
     path = Path(path)
     try:
@@ -90,7 +93,7 @@ def load_suite(path: Path | str) -> Suite:
     except AnnotationError as error:
         raise SuiteError(str(error)) from error
     if sum(_count(entry) for entry in written.runs) > MAX_RUNS:
-        raise SuiteError(f"{path} has more than {MAX_RUNS} runs: shorten its matrices, or make several suites of it")
+        raise SuiteError(f"{path} has more than {MAX_RUNS} runs: shorten its matrices, or make several suites")
     runs = tuple(run for entry in written.runs for run in _expand(entry))
     _check_names(runs, path)
     folders = path.resolve().parents
@@ -99,7 +102,7 @@ def load_suite(path: Path | str) -> Suite:
 
 
 def fill_output(value: Any, folder: str) -> Any:
-    """`value` with every `{output}` in its texts replaced by the run's own folder."""
+    """Replace every `{output}` in the texts of `value` by the run's own folder."""
     match value:
         case str():
             return value.replace("{output}", folder)
@@ -120,7 +123,7 @@ def _validated(document: Any, path: Path) -> SuiteFile:
 
 
 def _sentence(error: Any) -> str:
-    """One pydantic error as entry, value, rule and fix."""
+    """One pydantic error as a sentence of entry, value, rule and fix."""
     *parents, key = error["loc"] or ("",)
     entry = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
     found = shown(error["input"])
@@ -128,7 +131,7 @@ def _sentence(error: Any) -> str:
         case "extra_forbidden":
             known = list((RunEntry if parents else SuiteFile).model_fields)
             near = difflib.get_close_matches(str(key), known) or known
-            return f"{entry} is no key of a suite: use {' or '.join(near)}"
+            return f"{entry} is not a key of a suite: use {' or '.join(near)}"
         case "missing":
             return f"{entry} is missing: add it"
         case "string_pattern_mismatch":
@@ -154,7 +157,7 @@ def _expand(entry: RunEntry) -> Iterator[Run]:
 
 
 def _labels(values: list[Any]) -> list[str]:
-    """Each value as a piece of a file name; their numbers from 1 where values are long or look alike."""
+    """Each value as a part of a file name; numbers from 1 where values are long or look alike."""
     labels = [re.sub(r"[^\w.+-]+", "-", str(value)).strip("-") for value in values]
     alike = len({label.lower() for label in labels}) < len(labels)
     if alike or not all(0 < len(label) <= 40 for label in labels):

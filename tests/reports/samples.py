@@ -10,8 +10,8 @@ import nbformat
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from mmduet.reports.files import Slot
 from mmduet.reports.records import Provenance, RunRecord
+from mmduet.reports.slots import Slot
 
 HOSTILE = "<img src=x onerror=boom()></script><!--<script>boom()</script>\u2028 & <b>"
 PARAMETERS = """\

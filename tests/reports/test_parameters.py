@@ -47,7 +47,7 @@ def test_what_is_no_notebook_is_told(tmp_path: Path, content: str | None) -> Non
     path = tmp_path / "n.ipynb"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(SuiteError, match=r"n\.ipynb is (not there|no Jupyter notebook)"):
+    with pytest.raises(SuiteError, match=r"n\.ipynb (does not exist|is not a Jupyter notebook)"):
         check_parameters(path, {})
 
 

@@ -17,7 +17,10 @@ BOMB = f"{{a: &a [1, 1], {LISTS}}}"
     ("runs", "told"),
     [
         ("  - {name: a, notebok: n.ipynb}", "runs[0].notebook is missing: add it (1 more after it)"),
-        ("  - {name: a, notebook: n.ipynb, paramters: {}}", "runs[0].paramters is no key of a suite: use parameters"),
+        (
+            "  - {name: a, notebook: n.ipynb, paramters: {}}",
+            "runs[0].paramters is not a key of a suite: use parameters",
+        ),
         ("  - {name: a/b, notebook: n.ipynb}", "runs[0].name is 'a/b', but it names files"),
         ("  - {name: a, notebook: 3}", "runs[0].notebook is 3, but input should be a valid string"),
         ("  - {name: a, notebook: n.ipynb}\n  - {name: A, notebook: n.ipynb}", "two runs are named a"),

@@ -96,7 +96,7 @@ def test_bad_files_are_told_apart(tmp_path, clip):
         "missing.mp4": (None, "does not exist"),
         "folder.mp4": ("folder", "is a folder"),
         "empty.mp4": (b"", "0 bytes"),
-        "text.mp4": (b"not a video", "no video that can be opened"),
+        "text.mp4": (b"not a video", "not a video that can be opened"),
         "cut.mp4": (whole[: len(whole) // 2], "cut off"),
         "head.mp4": (whole[:40], "cut off"),
     }
