@@ -1,6 +1,8 @@
-"""What stands nowhere in the package, since reading a file must never run code."""
+"""The code: it never runs what it reads, and importing it is cheap."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,10 @@ def test_nothing_in_the_package_runs_what_it_reads(kind: str) -> None:
     ]
     assert len(SOURCES) > 80
     assert found == []
+
+
+@pytest.mark.parametrize("module", ["mmduet", "mmduet.cli", "mmduet.doctor", "mmduet.files", "mmduet.reports"])
+def test_importing_loads_no_torch(module: str) -> None:
+    code = f"import {module}, sys; sys.exit(', '.join({{'torch', 'transformers', 'pandas'}} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")

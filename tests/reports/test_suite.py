@@ -19,7 +19,7 @@ BOMB = f"{{a: &a [1, 1], {LISTS}}}"
         ("  - {name: a, notebok: n.ipynb}", "runs[0].notebook is missing: add it (1 more after it)"),
         (
             "  - {name: a, notebook: n.ipynb, paramters: {}}",
-            "runs[0].paramters is not a key of a suite: use parameters",
+            "paramters is not a key of a suite: use parameters",
         ),
         ("  - {name: a/b, notebook: n.ipynb}", "runs[0].name is 'a/b', but it names files"),
         ("  - {name: a, notebook: 3}", "runs[0].notebook is 3, but input should be a valid string"),
