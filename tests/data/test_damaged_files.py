@@ -116,7 +116,7 @@ BOMB = f"a: &a [x, x]\n{LISTS}narration: [*f, *f]\n"
     ("text", "told"),
     [
         (BOMB, "stands for more than 100000 values"),
-        ("narration: [x]\nnarration: [y]\n", "'narration' stands twice"),
+        ("narration: [x]\nnarration: [y]\n", "'narration' is given twice"),
         ("narration: " + "[" * 60 + "]" * 60, "nested too deeply"),
         ("narration: " + "[" * 5000, "nested too deeply|no readable YAML"),
         ("narration: [x]\n" + "#" * 100_000, "shorten it"),

@@ -16,7 +16,7 @@ LISTS = "".join(f"{y}: &{y} [*{x}, *{x}, *{x}, *{x}]\n" for x, y in itertools.pa
     [
         (f"a: &a [1, 1]\n{LISTS}", "stands for more than 100000 values"),
         ("a: &a [*a]", "stands for more than 100000 values"),
-        ("a: {x: 1, x: 2}", r"line 1: key 'x' stands twice"),
+        ("a: {x: 1, x: 2}", r"line 1: key 'x' is given twice"),
         ("a: [", r"is no readable YAML \(line 1: "),
         ("a: " + "[" * 60 + "]" * 60, "is nested too deeply"),
         ("a: !!python/name:os.system a", "could not determine a constructor"),

@@ -29,7 +29,7 @@ BOMB = f"{{a: &a [1, 1], {LISTS}}}"
         ("  - {name: a, notebook: n, matrix: {x: []}}", "runs[0].matrix.x is []"),
         ("# " + "x" * 100_000, "characters; a YAML file may have 100,000: shorten it"),
         ('  - {name: a, notebook: "\\ud800"}', "line 4: half of a surrogate pair is no character"),
-        ("  - {name: a, notebook: n, parameters: {x: 1, x: 2}}", "line 4: key 'x' stands twice"),
+        ("  - {name: a, notebook: n, parameters: {x: 1, x: 2}}", "line 4: key 'x' is given twice"),
         ("  - {name: a, notebook: n", "line 5: expected"),
         ("  - a", "runs[0] is 'a', not keys and values"),
         ("  []", "runs is [], but"),
