@@ -29,8 +29,8 @@ def test_others_wait_for_a_lock(tmp_path):
 
 def test_one_process_at_a_time(tmp_path):
     target = tmp_path / "run"
-    told = rf"is being written by process {os.getpid()}: wait"
-    with locked(target), pytest.raises(FileError, match=told), locked(target, patience=0):
+    message = rf"is being written by process {os.getpid()}: wait"
+    with locked(target), pytest.raises(FileError, match=message), locked(target, patience=0):
         pass
     with locked(target, patience=0):
         pass

@@ -9,13 +9,13 @@ from mmduet.files import LineFile, check_target
 
 
 def test_targets_are_checked_before_work(tmp_path):
-    gold = tmp_path / "gold.json"
-    gold.write_text("[]")
+    reference = tmp_path / "reference.json"
+    reference.write_text("[]")
     never = lambda path: False  # noqa: E731
     with pytest.raises(FileError, match="an input of this command"):
-        check_target(tmp_path / "x" / ".." / "gold.json", ours=lambda path: True, inputs=[gold])
+        check_target(tmp_path / "x" / ".." / "reference.json", ours=lambda path: True, inputs=[reference])
     with pytest.raises(FileError, match="another kind"):
-        check_target(gold, ours=never)
+        check_target(reference, ours=never)
     with pytest.raises(FileError, match="a folder"):
         check_target(tmp_path, ours=never)
     check_target(tmp_path / "made" / "new.json", ours=never)
@@ -24,7 +24,7 @@ def test_targets_are_checked_before_work(tmp_path):
     with pytest.raises(FileError, match="no regular file"):
         check_target(tmp_path / "pipe", ours=never)
     (tmp_path / "loop").symlink_to("loop")
-    for path in (gold / "x.json", tmp_path / ("n" * 300), tmp_path / "a\0b", tmp_path / "loop" / "x"):
+    for path in (reference / "x.json", tmp_path / ("n" * 300), tmp_path / "a\0b", tmp_path / "loop" / "x"):
         with pytest.raises(FileError, match="cannot be written"):
             check_target(path, ours=never)
 

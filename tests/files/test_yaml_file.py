@@ -12,7 +12,7 @@ LISTS = "".join(f"{y}: &{y} [*{x}, *{x}, *{x}, *{x}]\n" for x, y in itertools.pa
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (f"a: &a [1, 1]\n{LISTS}", "stands for more than 100000 values"),
         ("a: &a [*a]", "stands for more than 100000 values"),
@@ -25,9 +25,9 @@ LISTS = "".join(f"{y}: &{y} [*{x}, *{x}, *{x}, *{x}]\n" for x, y in itertools.pa
         ("#" * 100_001, "100,001 characters"),
     ],
 )
-def test_dangerous_or_broken_yaml_is_one_sentence(tmp_path: Path, text: str, told: str) -> None:
+def test_dangerous_or_broken_yaml_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(AnnotationError, match=told) as error:
+    with pytest.raises(AnnotationError, match=message) as error:
         read_yaml(tmp_path / "a.yaml")
     assert str(error.value).startswith(str(tmp_path / "a.yaml"))
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Suites: what is wrong in one is told in a sentence; a matrix stands for its combinations."""
+"""Suites: an error is one sentence; a matrix gives one run for each combination."""
 
 import itertools
 from pathlib import Path
@@ -14,7 +14,7 @@ BOMB = f"{{a: &a [1, 1], {LISTS}}}"
 
 
 @pytest.mark.parametrize(
-    ("runs", "told"),
+    ("runs", "message"),
     [
         ("  - {name: a, notebok: n.ipynb}", "runs[0].notebook is missing: add it (1 more after it)"),
         (
@@ -44,11 +44,11 @@ BOMB = f"{{a: &a [1, 1], {LISTS}}}"
         ("  - {name: a, notebook: n, matrix: {x: &m [1,2,3,4,5,6,7,8,9,10,11], y: *m, z: *m}}", "more than 1000 runs"),
     ],
 )
-def test_a_wrong_suite_is_told_in_one_sentence(tmp_path: Path, runs: str, told: str) -> None:
+def test_a_wrong_suite_is_reported_in_one_sentence(tmp_path: Path, runs: str, message: str) -> None:
     path = write_suite(tmp_path, runs + "\n")
     with pytest.raises(SuiteError) as error:
         load_suite(path)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert str(error.value).startswith(str(path))
 
 

@@ -90,7 +90,7 @@ def test_fitted_frames_keep_their_aspect_on_black(height, width):
     assert lit == max(1, round(40 * height / max(height, width))) * max(1, round(40 * width / max(height, width)))
 
 
-def test_bad_files_are_told_apart(tmp_path, clip):
+def test_bad_files_are_reported_apart(tmp_path, clip):
     whole = clip.read_bytes()
     bad = {
         "missing.mp4": (None, "does not exist"),
