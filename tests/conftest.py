@@ -20,6 +20,7 @@ torch.set_num_threads(1)  # tiny tensors: threads only get in each other's way
 settings.register_profile("untimed", deadline=None)  # how fast something is, is a benchmark's question
 settings.load_profile("untimed")
 
+GOLDEN = Path(__file__).parent / "golden"
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 
 

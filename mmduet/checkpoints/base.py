@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from transformers.utils import logging as transformers_logging
@@ -120,7 +120,7 @@ def load_base(folder: Path, **loading: Any) -> tuple[DuetForConditionalGeneratio
         model = DuetForConditionalGeneration.from_pretrained(
             None, config=config, state_dict=state, trust_remote_code=False, **loading
         )
-    return cast(DuetForConditionalGeneration, model), processor, report
+    return model, processor, report
 
 
 @contextmanager
