@@ -12,12 +12,12 @@ from sklearn.metrics import auc, roc_curve
 
 from mmduet.errors import DuetError
 from mmduet.plots.distribution import bar_shape
-from mmduet.plots.style import HEAD_COLORS, INK, SAID_COLOR, UNLABELLED, add_note, checked_labels, faint, finished
+from mmduet.plots.style import HEAD_COLORS, INK, RESPONSE_COLOR, UNLABELLED, add_note, checked_labels, faint, finished
 from mmduet.policy import HEADS
 
 LOSSES = {  # a Trainer's key: its name and colour
     "loss": ("loss", INK),
-    "lm_loss": ("language loss", SAID_COLOR),
+    "lm_loss": ("language loss", RESPONSE_COLOR),
     "video_loss": ("video loss", "#CC79A7"),
 }
 

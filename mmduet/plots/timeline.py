@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from mmduet.errors import DuetError
-from mmduet.plots.style import ASKED_COLOR, INK, SAID_COLOR, SPAN_COLOR, faint, finished, shortened, wrapped_text
+from mmduet.plots.style import INK, QUERY_COLOR, RESPONSE_COLOR, SPAN_COLOR, faint, finished, shortened, wrapped_text
 from mmduet.trace import Query, Response
 
 PLOT_WIDTH = 800  # pixels the time axis usually gets on a page; decides what fits beside a mark
@@ -18,7 +18,7 @@ MARK = 19  # pixels of a numbered mark
 TEXT = 11  # size of the text beside marks and in bands, pixels
 LETTER = 6.0  # pixels of a letter of that text, on average
 GAP = 12  # pixels between panels
-MARKS = {"asked": ("diamond", 12, ASKED_COLOR), "said": ("circle", MARK, SAID_COLOR)}
+MARKS = {"asked": ("diamond", 12, QUERY_COLOR), "said": ("circle", MARK, RESPONSE_COLOR)}
 
 # The panels of a figure over time, each with its own y-axis under one x-axis.
 TIMELINE, SCORES, SUM, CELLS, STRIP = "y", "y2", "y3", "y4", "y5"
@@ -165,7 +165,7 @@ def add_turns(
             y0=0,
             y1=fig.layout.yaxis.domain[1],
             yref="paper",
-            line={"color": ASKED_COLOR, "width": 1.2, "dash": "dash"},
+            line={"color": QUERY_COLOR, "width": 1.2, "dash": "dash"},
             layer="below",
         )
     _add_marks(fig, rows, "asked", queries, clock)

@@ -1,11 +1,10 @@
-"""LiveDuet: the DuetPlayer of a clip that the model is watching right now."""
+"""LiveDuet: the DuetPlayer of a clip that the model is watching."""
 
 import copy
 import itertools
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from threading import RLock
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -13,11 +12,12 @@ import traitlets as t
 
 from mmduet.errors import DuetError
 from mmduet.model.prompt import TextTurn
-from mmduet.policy import ScoreSum, ScoreThreshold, make_policy
+from mmduet.policy import POLICIES, Policy, fresh_policy, has_threshold, make_policy, policy_mode
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
 from mmduet.video import read_metadata
-from mmduet_widgets.duet_player import DuetPlayer, SettingError, json_number, policy_data, read_clip
+from mmduet_widgets.duet_player import DuetPlayer, SettingError, read_clip
+from mmduet_widgets.player_state import json_number
 from mmduet_widgets.watcher import Watcher
 
 EXAMPLES = (
@@ -25,6 +25,7 @@ EXAMPLES = (
     "What can be seen right now?",
     "Let me know when something new appears.",
 )
+NEW_THRESHOLD = 0.5  # where the policy before had none
 COMMANDS = ("start", "pause", "resume", "stop", "ask", "forget")
 SETTINGS = ("mode", "heads", "frame_fps", "remove_assistant_turns", "repetition_penalty")  # of a run, from its start
 NOT_STARTED = {
@@ -59,6 +60,7 @@ class LiveDuet(DuetPlayer):
     clips: t.List = t.List(t.Unicode(), read_only=True).tag(sync=True)
     examples: t.List = t.List(t.Unicode(), read_only=True).tag(sync=True)
     clip = t.Unicode().tag(sync=True)
+    modes: t.List = t.List(read_only=True).tag(sync=True)
     mode = t.Unicode().tag(sync=True)
     heads: t.List = t.List(t.Unicode()).tag(sync=True)
     frame_fps = t.Float().tag(sync=True)
@@ -71,6 +73,7 @@ class LiveDuet(DuetPlayer):
     thresholds: t.List = t.List(read_only=True).tag(sync=True)
     stale = t.Bool(read_only=True).tag(sync=True)
 
+    _live: ClassVar = True
     _players: ClassVar["WeakSet[LiveDuet]"] = WeakSet()
     _numbers: ClassVar = itertools.count()
     _watcher: Watcher | None = None
@@ -94,21 +97,23 @@ class LiveDuet(DuetPlayer):
             player._release_clip()
         self._number = next(self._numbers)
         self._folders = {Path(path).resolve().parent for path in paths}  # that the page may choose from
-        self._lock = RLock()  # the watcher's thread and the kernel's both set traits
         self._session = session
         self._used: dict[str, Any] = {}  # the settings of the run that is shown; none before there is one
         self._opening = [query.text for query in trace.queries] if trace else []  # asked at the start of a run
         self._sent = 0.0
-        policy: Any = session.policy  # others than the two it knows are refused
+        policy = fresh_policy(session.policy)
         super().__init__(
             paths[0], trace or DuetTrace.from_events([]), policy=policy, spans=spans, title=Path(paths[0]).name
         )
+        self._own = policy
+        self._modes: dict[str, Any] = {**POLICIES, policy_mode(policy): type(policy)}
+        self.set_trait("modes", [_mode_data(mode, kind) for mode, kind in self._modes.items()])
         self.set_trait("clips", paths)
         self.set_trait("examples", list(examples))
         self.set_trait("waiting", list(self._opening))
         with self.hold_trait_notifications():
             self.clip = paths[0]
-            self.mode, self.heads = self.policy["mode"], self.policy["heads"]
+            self.mode, self.heads = self.policy["mode"], self.policy["heads"] or ["informative"]
             self.frame_fps, self.repetition_penalty = session.frame_fps, session.repetition_penalty or 1.0
             self.remove_assistant_turns = session.remove_assistant_turns
         self._used = self._settings() if trace else {}
@@ -127,8 +132,7 @@ class LiveDuet(DuetPlayer):
         for text in self._opening:
             watcher.ask(text)
         with self._lock:
-            self._watcher, self._used = watcher, self._settings()
-            self.set_trait("policy", policy_data(session.policy))
+            self._watcher, self._used, self._policy = watcher, self._settings(), fresh_policy(session.policy)
             self.set_trait("stale", False)
             self.set_trait("message", "")
             self._show(watcher)
@@ -192,8 +196,13 @@ class LiveDuet(DuetPlayer):
     def _settings(self) -> dict[str, Any]:
         return {name: copy.copy(getattr(self, name)) for name in SETTINGS}
 
-    def _new_policy(self) -> ScoreThreshold | ScoreSum:
-        return make_policy(self.mode, self.threshold, heads=self.heads)
+    def _new_policy(self) -> Policy:
+        """The policy of the next run: a built-in one, or the session's own."""
+        if self.mode in POLICIES:
+            return make_policy(self.mode, NEW_THRESHOLD if self.threshold is None else self.threshold, heads=self.heads)
+        if has_threshold(self._own) and self.threshold is not None:
+            return self._own.with_threshold(self.threshold)
+        return fresh_policy(self._own)
 
     def _new_session(self) -> DuetSession:
         session = self._session.fresh()
@@ -210,8 +219,10 @@ class LiveDuet(DuetPlayer):
             match name:
                 case "clip":
                     read_metadata(value)
+                case "mode" if value not in self._modes:  # a page may not name a module of its own
+                    raise DuetError(f"mode={value!r} is not known: use one of {sorted(self._modes)}.")
                 case "mode":
-                    make_policy(value, 0.0)
+                    pass
                 case "heads":
                     make_policy("threshold", 0.0, heads=value)
                 case _:
@@ -225,7 +236,7 @@ class LiveDuet(DuetPlayer):
         if self._used:
             self.set_trait("stale", self._settings() != self._used)
         elif self.mode:
-            self.set_trait("policy", policy_data(self._new_policy()))
+            self._show_policy(self._new_policy())
         if self._watcher and change["name"] == "threshold":
             self._watcher.threshold = change["new"]
 
@@ -243,9 +254,9 @@ class LiveDuet(DuetPlayer):
             self._load_clip()
             self._used = {}
             self.time = 0.0
-            shown = {"title": Path(change["new"]).name, "policy": policy_data(self._new_policy())}
-            for name, value in {**shown, **NOT_STARTED}.items():
+            for name, value in {"title": Path(change["new"]).name, **NOT_STARTED}.items():
                 self.set_trait(name, value)
+            self._show_policy(self._new_policy())
 
     def _load_clip(self) -> None:
         video, note = read_clip(self.clip)
@@ -300,8 +311,13 @@ class LiveDuet(DuetPlayer):
                 self._show(watcher)
 
     def _show(self, watcher: Watcher) -> None:
+        with self.hold_sync():  # one message, so that no page has the replays of another trace
+            self._show_run(watcher)
+
+    def _show_run(self, watcher: Watcher) -> None:
         trace, more = watcher.trace, len(self.trace)
         self.set_trait("trace", trace)
+        self._show_policy(self._policy, grid=watcher.state != "running")
         self.set_trait("waiting", watcher.waiting if self.watching else list(self._opening))
         self.set_trait("thresholds", [[at, json_number(value)] for at, value in list(watcher.thresholds.items())])
         if watcher.error:
@@ -310,6 +326,11 @@ class LiveDuet(DuetPlayer):
             self.time = float(trace.times[-1]) if len(trace) else 0.0
         self.set_trait("state", watcher.state)
         self._sent = time.monotonic()
+
+
+def _mode_data(mode: str, kind: Any) -> dict[str, Any]:
+    """A choice of policy: its name, its rule in words, and whether its heads can be chosen."""
+    return {"mode": mode, "rule": getattr(kind, "rule", kind.__name__), "heads": mode in POLICIES}
 
 
 def _folder(clip: str) -> Path | None:

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Condition, Thread
-from typing import Literal, cast
+from typing import Literal
 
 from mmduet.errors import DuetError
 from mmduet.model.prompt import TextTurn
-from mmduet.policy import ScoreSum, ScoreThreshold
+from mmduet.policy import has_threshold
 from mmduet.streaming.session import DuetSession, Event, Interrupted
 from mmduet.system import threads
 from mmduet.trace import DuetTrace, Query
@@ -39,9 +39,9 @@ class Watcher:
     ):
         session.reset()
         self.session, self.clip, self.real_time, self.changed = session, clip, real_time, changed
-        self._policy = cast(ScoreThreshold | ScoreSum, session.policy)
-        self.threshold = self._policy.threshold
-        self.thresholds = {0.0: self.threshold}  # by time, s: of the frames from then on
+        policy = session.policy
+        self.threshold = policy.threshold if has_threshold(policy) else None
+        self.thresholds = {} if self.threshold is None else {0.0: self.threshold}  # time, s -> threshold from then on
         self.error = ""
         self._events: list[Event] = []
         self._asked: list[str] = []
@@ -141,9 +141,10 @@ class Watcher:
         raise Interrupted
 
     def _use_threshold(self) -> None:
-        if self.threshold != self._policy.threshold:
-            self._policy.threshold = self.threshold
-            self.thresholds[self.session.time] = self.threshold
+        policy, threshold = self.session.policy, self.threshold
+        if threshold is not None and has_threshold(policy) and threshold != policy.threshold:
+            policy.threshold = threshold
+            self.thresholds[self.session.time] = threshold
 
 
 def _told(error: Exception) -> str:
