@@ -226,7 +226,7 @@ def make_policy(mode: str, threshold: float, *, heads: Sequence[str] = ("informa
     kind = find_object(mode, POLICIES, cast(Any, Callable), argument="mode")
     try:
         inspect.signature(kind).bind(threshold, heads=heads)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise DuetError(f"mode={mode!r} must take (threshold, heads=…): {error}.") from error
     return checked_policy(kind(threshold, heads=heads))
 

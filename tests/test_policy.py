@@ -29,6 +29,10 @@ from mmduet.trace import DuetTrace
 probability = st.floats(0, 1)
 
 
+def run_heads(threshold, *, heads):
+    return heads
+
+
 def run(policy, values):
     policy.reset()
     return [policy.need(FrameScores(i, value, 1 - value)) for i, value in enumerate(values)]
@@ -215,7 +219,8 @@ def test_a_policy_has_a_name_that_makes_it(mode):
         ("no.such.module:Loud", "cannot be imported"),
         ("math:pi", "mode='math:pi' is a float"),
         (f"{__name__}:EveryThird", r"must take \(threshold, heads=…\)"),
-        ("builtins:dict", "is not a policy"),
+        ("builtins:dict", r"must take \(threshold, heads=…\)"),
+        (f"{__name__}:run_heads", "is not a policy"),
     ],
 )
 def test_an_unknown_policy_is_refused(mode, message):

@@ -17,10 +17,10 @@ from mmduet_widgets.player_state import json_number
 
 from mmduet.errors import DuetError, VideoError
 from mmduet.plots.style import DECISION_COLOR
-from mmduet.policy import FrameScores, ScoreSum, ScoreThreshold, make_policy
+from mmduet.policy import ScoreSum, ScoreThreshold, make_policy
 from mmduet.trace import DuetTrace, Query, Response
 from tests.clips import write_clip
-from tests.widgets.players import ATTACK, WEBM, inner, make_player, make_trace
+from tests.widgets.players import ATTACK, WEBM, EveryThird, inner, make_player, make_trace
 
 
 def test_the_state_is_plain_json() -> None:
@@ -215,19 +215,6 @@ def test_long_traces_have_fewer_places_and_pages_stay_small() -> None:
         assert len(json.dumps(player.replay_grid)) < 2_000_000
     longest = DuetTrace(np.arange(30_000) / 2, *np.random.default_rng(0).random((2, 30_000)))
     assert make_player(trace=longest).replay_grid["count"] < 50
-
-
-class EveryThird:
-    """A policy of one's own, without a threshold."""
-
-    frames = 0
-
-    def need(self, scores: FrameScores) -> bool:
-        self.frames += 1
-        return self.frames % 3 == 0
-
-    def reset(self) -> None:
-        self.frames = 0
 
 
 def test_a_policy_without_a_threshold_shows_its_marks_alone() -> None:

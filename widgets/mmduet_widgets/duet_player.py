@@ -63,7 +63,7 @@ class DuetPlayer(anywidget.AnyWidget):
     _css = source("duet_player.css")
     _live: ClassVar = False  # whether the trace grows
 
-    threshold = t.Any().tag(  # float | None; of t.Float, None would not be checked
+    threshold: t.TraitType[Any, Any] = t.TraitType(0.0).tag(  # float | None; unlike t.Float it has None checked, too
         sync=True,
         to_json=lambda value, _: None if value is None else json_number(value),
         from_json=lambda value, _: None if value is None else float(value),

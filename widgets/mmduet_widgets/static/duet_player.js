@@ -150,7 +150,8 @@ class Player {
     });
     const on = (names, listener) => follow(this.model, names, listener, signal);
     on(["time"], () => this.publishing || this.seek(this.model.get("time"), { publish: false }));
-    on(["threshold", "replays"], () => this.moveThreshold());
+    on(["threshold"], () => this.moveThreshold());
+    on(["replays"], () => this.moveThreshold());
     on(["trace", "policy", "replay_grid", "spans", "title", "thresholds"], () => this.refreshSoon());
     on(["video", "note"], () => this.loadClip());
     on(["state"], () => this.watching && this.pause());
