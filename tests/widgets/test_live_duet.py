@@ -19,7 +19,7 @@ from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace, Query, Response
 from tests.clips import write_clip, write_sound
-from tests.widgets.players import inner
+from tests.widgets.players import EveryThird, inner
 
 PATIENCE = 30  # s
 
@@ -279,6 +279,44 @@ def test_what_fails_is_in_the_message(player: LiveDuet, monkeypatch: pytest.Monk
     player.start()
     player.wait(PATIENCE)
     assert (player.state, player.message) == ("ended", "")
+
+
+def test_a_policy_of_ones_own_is_a_choice_with_or_without_a_threshold(session: DuetSession, clips: list[Path]) -> None:
+    session.policy = EveryThird()
+    player = LiveDuet(session, clips)
+    player.real_time = False
+    own = f"{EveryThird.__module__}:EveryThird"
+    assert player.modes[-1] == {"mode": own, "rule": "EveryThird", "heads": False}
+    assert (player.mode, player.threshold, player.policy["decision"]) == (own, None, None)
+    player.start()
+    player.wait(PATIENCE)
+    assert (player.state, player.thresholds) == ("ended", [])
+    assert player.replays[0]["frames"] == [2, 5, 8, 11]
+    assert [r.time for r in player.trace.responses] == player.trace.times[[2, 5, 8, 11]].tolist()
+    sent(player, mode="sum")
+    player.start()
+    player.wait(PATIENCE)
+    assert (player.state, player.threshold, player.policy["mode"]) == ("ended", 0.5, "sum")
+    sent(player, mode=own)
+    player.start()
+    player.wait(PATIENCE)
+    assert (player.state, player.threshold, player.replay_grid) == ("ended", None, None)
+    player.close()
+
+
+def test_a_page_names_no_module(player: LiveDuet) -> None:
+    sent(player, mode="tests.widgets.players:EveryThird")
+    assert "is not known: use one of ['sum', 'threshold']" in player.message
+    assert player.mode == "threshold"
+
+
+def test_the_sliders_places_are_replayed_when_the_run_ends(player: LiveDuet) -> None:
+    player.start()
+    player.pause()
+    player.resume()
+    player.wait(PATIENCE)
+    assert player.replays[0]["frames"] == player.trace.replay(ScoreThreshold(0.5)).tolist()
+    assert player.replay_grid["count"] == 101
 
 
 def test_what_it_cannot_play_is_refused(session: DuetSession, tmp_path: Path) -> None:
