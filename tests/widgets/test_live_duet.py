@@ -170,7 +170,7 @@ def test_a_threshold_is_used_while_it_runs(player: LiveDuet) -> None:
         ({"threshold": "NaN"}, "threshold=nan"),
     ],
 )
-def test_what_cannot_be_is_told_and_not_taken(player: LiveDuet, state: dict[str, Any], message: str) -> None:
+def test_a_wrong_value_is_reported_and_not_taken(player: LiveDuet, state: dict[str, Any], message: str) -> None:
     before = player.get_state(list(state))
     sent(player, **state)
     assert message in player.message

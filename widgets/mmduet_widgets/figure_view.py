@@ -1,7 +1,7 @@
 """FigureView: a plotly figure in a widget, and figures on a page of their own.
 
-plotly's FigureWidget sends what changes as messages, which are lost on a browser that is still unpacking it. Here the
-figure is state: a browser that comes late draws the newest.
+plotly's FigureWidget sends changes as messages, which are lost while a browser still unpacks plotly.js. Here the
+figure is state, so a late browser draws the newest one.
 """
 
 import base64
@@ -25,7 +25,7 @@ UNMOVED = '{"traces": [], "changes": {}}'
 class FigureView(anywidget.AnyWidget):
     """Shows a figure.
 
-    Trait `clicked` is the last point clicked, {axis, x, y, at}: its y-axis, its values, and when, ms.
+    Trait `clicked` is the last point clicked, {axis, x, y, at}: its y-axis, its values, and the time of the click, ms.
     """
 
     _esm = source("figure_view.js")
@@ -38,13 +38,13 @@ class FigureView(anywidget.AnyWidget):
     def draw(self, figure: go.Figure) -> None:
         """Show another figure."""
         self.shown = figure
-        self._tell(figure=figure.to_json(), moved=UNMOVED)
+        self._send_traits(figure=figure.to_json(), moved=UNMOVED)
 
     def move(self, changes: Changes) -> None:
-        """Change the traces that move with the threshold, as a slider of `mmduet.plots.slider` does."""
-        self._tell(moved=to_json_plotly({"traces": moving(self.shown), "changes": changes}))
+        """Change the traces that move with the threshold, like a slider of `mmduet.plots.slider`."""
+        self._send_traits(moved=to_json_plotly({"traces": moving(self.shown), "changes": changes}))
 
-    def _tell(self, **state: str) -> None:
+    def _send_traits(self, **state: str) -> None:
         with self.hold_sync():
             for name, value in state.items():
                 self.set_trait(name, value)
@@ -56,14 +56,17 @@ class FigureView(anywidget.AnyWidget):
 
 @cache
 def packed_plotly() -> bytes:
-    """plotly.js, compressed: 1.5 MB instead of 5."""
+    """Compress plotly.js: 1.5 MB instead of 5."""
     return gzip.compress(get_plotlyjs().encode(), mtime=0)
 
 
 def framed(parts: Sequence[go.Figure | HTML], *, title: str, height: int) -> str:
-    """Figures and texts, one below the other, in an `<iframe>` that asks nothing of any network.
+    """Put figures and texts, one below the other, into an `<iframe>` that needs neither network nor kernel.
 
-    height: pixels of the frame. Texts are the HTML that they are: escape what is in them.
+    Args:
+        parts: Texts are inserted as HTML: escape their contents.
+        title: The frame's title.
+        height: Pixels of the frame.
     """
     data = {
         "esm": FigureView._esm,
