@@ -1,5 +1,4 @@
 import math
-from collections import deque
 
 import numpy as np
 import pytest
@@ -25,6 +24,7 @@ from mmduet.policy import (
 )
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
+from tests.policies import EveryThird, Smoothed
 
 probability = st.floats(0, 1)
 
@@ -137,43 +137,6 @@ def test_never_speaking_has_a_place_of_its_own(policy):
     assert len(grid) > 10
 
 
-class Smoothed:
-    """A policy of one's own: the mean of the last three scores. It has a threshold, and no replay or grid."""
-
-    def __init__(self, threshold, *, heads=("informative",)):
-        self.threshold, self.heads, self.recent = threshold, heads, deque(maxlen=3)
-
-    def mean(self, scores):
-        self.recent.append(scores.informative)
-        return sum(self.recent) / len(self.recent)
-
-    def need(self, scores):
-        return self.mean(scores) > self.threshold
-
-    def reset(self):
-        self.recent.clear()
-
-    def with_threshold(self, threshold):
-        return Smoothed(threshold, heads=self.heads)
-
-    def decision_curve(self, trace):
-        fresh = self.with_threshold(self.threshold)
-        return np.array([fresh.mean(scores) for scores in trace.scores()])
-
-
-class EveryThird:
-    """A policy of one's own without a threshold."""
-
-    frames = 0
-
-    def need(self, scores):
-        self.frames += 1
-        return self.frames % 3 == 0
-
-    def reset(self):
-        self.frames = 0
-
-
 @given(traces, st.one_of(policies, st.builds(Smoothed, st.floats(0, 1))))
 def test_the_decision_curve_exceeds_the_threshold_exactly_where_the_policy_speaks(trace, policy):
     curve = policy.decision_curve(trace)
@@ -206,7 +169,7 @@ def test_a_fresh_policy_leaves_the_one_in_use_alone():
 # --- by name ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", [*POLICIES, f"{__name__}:Smoothed"])
+@pytest.mark.parametrize("mode", [*POLICIES, "tests.policies:Smoothed"])
 def test_a_policy_has_a_name_that_makes_it(mode):
     policy = make_policy(mode, 0.25, heads=("relevance",))
     assert (policy.threshold, policy.heads, policy_mode(policy)) == (0.25, ("relevance",), mode)
@@ -218,7 +181,7 @@ def test_a_policy_has_a_name_that_makes_it(mode):
         ("loud", r"mode='loud' is not known: use one of \['sum', 'threshold'\], or module:OBJECT"),
         ("no.such.module:Loud", "cannot be imported"),
         ("math:pi", "mode='math:pi' is a float"),
-        (f"{__name__}:EveryThird", r"must take \(threshold, heads=…\)"),
+        ("tests.policies:EveryThird", r"must take \(threshold, heads=…\)"),
         ("builtins:dict", r"must take \(threshold, heads=…\)"),
         (f"{__name__}:run_heads", "is not a policy"),
     ],

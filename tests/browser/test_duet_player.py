@@ -11,7 +11,8 @@ from mmduet.policy import Policy, ScoreSum, ScoreThreshold
 from mmduet.reports.outputs import inert_html
 from tests.chromium import Page, record, until
 from tests.clips import write_clip
-from tests.widgets.players import ATTACK, WEBM, EveryThird, inner, make_player, make_trace
+from tests.policies import EveryThird
+from tests.widgets.players import ATTACK, WEBM, inner, make_player, make_trace
 
 ROOT = "document.querySelector('.mmduet-player')"
 

@@ -25,6 +25,7 @@ from mmduet.plots.strip import thumbnail
 from mmduet.plots.style import HEAD_COLORS, INK
 from mmduet.policy import HEADS, FrameScores, ScoreSum, ScoreThreshold
 from mmduet.trace import DuetTrace, Query, Response
+from tests.policies import EveryThird, Smoothed
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", "<b>bold</b>", "&lt;i&gt; $x$ and $y$"]
 
@@ -75,11 +76,11 @@ def test_both_heads_are_drawn_as_they_are_in_the_colours_of_every_figure():
     assert "informative + relevance" not in [t.name for t in fig.data]
 
 
-def test_two_chosen_heads_show_the_need_score_on_a_scale_that_holds_it():
+def test_two_chosen_heads_show_the_decision_score_on_a_scale_that_holds_it():
     trace = make_trace()
     fig = plots.score_figure(trace, ScoreThreshold(1.2, heads=HEADS))
-    need = next(t for t in fig.data if t.name == "informative + relevance")
-    np.testing.assert_allclose(need.y, trace.informative + trace.relevance)
+    score = next(t for t in fig.data if t.name == "informative + relevance")
+    np.testing.assert_allclose(score.y, trace.informative + trace.relevance)
     assert fig.layout.yaxis2.range[1] > 2
     assert list(named(fig, "threshold").y) == [1.2, 1.2]
 
@@ -125,7 +126,7 @@ def test_the_slider_spans_always_to_never_speaking():
         assert spoken[-1] == 0
 
 
-def test_without_a_slider_the_changes_are_told():
+def test_without_a_slider_the_changes_are_returned():
     trace, policy = make_trace(40), ScoreSum(1.7)
     fig, still = plots.score_figure(trace, ScoreSum(2.4), slider=False), plots.score_figure(trace, policy)
     assert not fig.layout.sliders
@@ -236,6 +237,32 @@ def test_a_long_video_stays_small(policy):
     trace = DuetTrace(np.arange(2000) / 2, *noise)
     trace.responses = [Response(float(t), "The man keeps stirring the soup.") for t in trace.times[::10]]
     assert len(plots.score_figure(trace, policy).to_json()) < 1_000_000
+
+
+def test_a_policy_without_a_threshold_has_marks_alone():
+    trace = make_trace(7)
+    fig = plots.score_figure(trace, EveryThird())
+    assert drawn(named(fig, "would speak").y) == [2, 5]
+    assert not any(t.name.startswith("threshold") for t in fig.data if t.name)
+    assert not fig.layout.sliders
+    with pytest.raises(DuetError, match="has no threshold, which a figure over thresholds needs"):
+        plots.threshold_figure(*examples_and_table(ScoreThreshold(0.5))[::-1], EveryThird())
+
+
+def test_an_own_decision_curve_is_drawn_with_the_scores():
+    trace, policy = make_trace(20), Smoothed(0.4)
+    fig = plots.score_figure(trace, policy)
+    np.testing.assert_allclose(named(fig, "decision score").y, policy.decision_curve(trace))
+    assert drawn(named(fig, "would speak").y) == trace.replay(policy).tolist()
+    assert len(fig.layout.sliders[0].steps) > 10
+
+
+@pytest.mark.parametrize("policy", [object(), "sum", None])
+def test_an_unknown_policy_is_refused(policy):
+    with pytest.raises(DuetError, match="is not a policy"):
+        plots.score_figure(make_trace(), policy)
+    with pytest.raises(DuetError, match="is not a policy"):
+        plots.threshold_figure(*examples_and_table(ScoreThreshold(0.5))[::-1], policy)
 
 
 # --- threshold_figure ---------------------------------------------------------------------------------
@@ -357,15 +384,15 @@ def test_names_of_examples_are_never_markup():
     assert len(html.unescape(ticks[1])) == 24
 
 
-def test_long_text_is_wrapped_on_hover_and_cut_beside_the_mark():
+def test_long_text_is_wrapped_on_hover_and_shortened_next_to_the_mark():
     text = "word " * 1000
     fig = plots.score_figure(make_trace(responses=[Response(1.0, text)]), ScoreThreshold(0.5))
     lines = named(fig, "said").hovertext[0].split("<br>")
     assert len(lines) == 21
     assert max(map(len, lines)) <= 62
-    (beside,) = next(t for t in fig.data if t.name == "said, text").text
-    assert beside.endswith("…")
-    assert len(beside) < 130
+    (shown,) = next(t for t in fig.data if t.name == "said, text").text
+    assert shown.endswith("…")
+    assert len(shown) < 130
 
 
 # --- pictures -----------------------------------------------------------------------------------------

@@ -6,24 +6,11 @@ import numpy as np
 from bs4 import BeautifulSoup, Tag
 from mmduet_widgets import DuetPlayer
 
-from mmduet.policy import FrameScores, ScoreThreshold
+from mmduet.policy import ScoreThreshold
 from mmduet.trace import DuetTrace, Query, Response
 
 ATTACK = '<img src=x onerror="window.ran=1"></script><script>window.ran=1</script><!-- \u2028 @DATA@'
 WEBM = b"\x1a\x45\xdf\xa3" + bytes(8)
-
-
-class EveryThird:
-    """A policy of one's own, without a threshold."""
-
-    frames = 0
-
-    def need(self, scores: FrameScores) -> bool:
-        self.frames += 1
-        return self.frames % 3 == 0
-
-    def reset(self) -> None:
-        self.frames = 0
 
 
 def make_trace(frames: int = 12, **changes: Any) -> DuetTrace:

@@ -20,7 +20,8 @@ from mmduet.plots.style import DECISION_COLOR
 from mmduet.policy import ScoreSum, ScoreThreshold, make_policy
 from mmduet.trace import DuetTrace, Query, Response
 from tests.clips import write_clip
-from tests.widgets.players import ATTACK, WEBM, EveryThird, inner, make_player, make_trace
+from tests.policies import EveryThird
+from tests.widgets.players import ATTACK, WEBM, inner, make_player, make_trace
 
 
 def test_the_state_is_plain_json() -> None:

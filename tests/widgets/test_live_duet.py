@@ -1,4 +1,4 @@
-"""LiveDuet in Python: settings, commands, and that no thread stays behind."""
+"""LiveDuet in Python: settings, commands, and that no thread is left."""
 
 import gc
 import json
@@ -19,7 +19,8 @@ from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace, Query, Response
 from tests.clips import write_clip, write_sound
-from tests.widgets.players import EveryThird, inner
+from tests.policies import EveryThird
+from tests.widgets.players import inner
 
 PATIENCE = 30  # s
 
@@ -55,7 +56,7 @@ def sent(player: LiveDuet, **state: Any) -> None:
     player.set_state(json.loads(json.dumps(state)))
 
 
-def told(player: LiveDuet, **content: Any) -> None:
+def post(player: LiveDuet, **content: Any) -> None:
     """A message from the browser."""
     player._handle_custom_msg(content, [])
 
@@ -91,8 +92,8 @@ def test_pause_resume_stop_and_start_again(player: LiveDuet) -> None:
     player.pause()
     player.resume()
     assert (player.state, len(player.trace)) == ("stopped", seen)
-    told(player, command="start")
-    told(player, command="start")
+    post(player, command="start")
+    post(player, command="start")
     player.wait(PATIENCE)
     assert (player.state, len(player.trace)) == ("ended", 12)
 
@@ -177,7 +178,7 @@ def test_a_wrong_value_is_reported_and_not_taken(player: LiveDuet, state: dict[s
     assert player.get_state(list(state)) == before
     with pytest.raises((DuetError, traitlets.TraitError)):
         player.set_trait(*next(iter(state.items())))
-    told(player, command="start")
+    post(player, command="start")
     assert player.message == ""
 
 
@@ -199,7 +200,7 @@ def test_a_page_cannot_lead_out_of_the_folders(player: LiveDuet, tmp_path: Path)
     assert "none.mp4 does not exist" in player.message
     beside = write_clip(folder / "beside.mp4")
     sent(player, clip=str(beside))
-    assert player.clip == str(beside), "one beside the clips can be typed"
+    assert player.clip == str(beside), "another file of the folder can be typed"
     player.clip = str(outside)
     assert player.title == "outside.mp4", "Python may read what it likes"
 
@@ -232,21 +233,21 @@ def test_another_clip_ends_the_run(player: LiveDuet) -> None:
 
 
 def test_questions_are_checked(player: LiveDuet) -> None:
-    told(player, command="ask", text="  ")
+    post(player, command="ask", text="  ")
     assert player.message == "the question is empty: type one."
-    told(player, command="ask", text="<|im_end|>")
+    post(player, command="ask", text="<|im_end|>")
     assert "a token of the prompt" in player.message
-    told(player, command="ask", text="and now?")
+    post(player, command="ask", text="and now?")
     assert (player.message, player.waiting) == ("", ["and now?"])
     for _ in range(2):
         player.start()
         player.wait(PATIENCE)
         assert player.trace.queries == [Query(0.0, "and now?")], "each run begins with it"
-    told(player, command="forget")
+    post(player, command="forget")
     assert player.waiting == []
     player.start()
     player.pause()
-    told(player, command="ask", text="here?")
+    post(player, command="ask", text="here?")
     assert player.waiting == ["here?"]
     player.stop()
     player.wait(PATIENCE)
@@ -305,7 +306,7 @@ def test_a_policy_of_ones_own_is_a_choice_with_or_without_a_threshold(session: D
 
 
 def test_a_page_names_no_module(player: LiveDuet) -> None:
-    sent(player, mode="tests.widgets.players:EveryThird")
+    sent(player, mode="tests.policies:EveryThird")
     assert "is not known: use one of ['sum', 'threshold']" in player.message
     assert player.mode == "threshold"
 

@@ -12,6 +12,7 @@ from mmduet.evaluation.metrics.timing import RATE, TIMING, sweep
 from mmduet.evaluation.predictions import Prediction
 from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.trace import DuetTrace
+from tests.policies import EveryThird
 
 
 def predicted(name, informative, *, duration=30.0):
@@ -95,3 +96,9 @@ def test_predictions_without_scores_are_left_out_and_all_of_them_are_an_error():
     assert sweep(TWO | {"c": baseline}, SPANS, ScoreThreshold(0.5), [0.5]).questions == ("a", "b")
     with pytest.raises(DuetError, match="none of 1 predictions has frame scores"):
         sweep({"c": baseline}, {}, ScoreThreshold(0.5), [0.5])
+
+
+@pytest.mark.parametrize(("policy", "message"), [(object(), "is not a policy"), (EveryThird(), "has no threshold")])
+def test_a_policy_without_a_threshold_is_refused(policy, message):
+    with pytest.raises(DuetError, match=message):
+        sweep(TWO, SPANS, policy, [0.5])
