@@ -142,8 +142,8 @@ LOOK_UP = """
 import { readFileSync } from "node:fs";
 const { esm, cases } = JSON.parse(readFileSync(0, "utf-8"));
 const { Replays } = await import("data:text/javascript;base64," + Buffer.from(esm).toString("base64"));
-const found = cases.map(({ exact, grid, count, thresholds }) => {
-  const replays = new Replays(exact, grid, count);
+const found = cases.map(({ exact, grid, thresholds }) => {
+  const replays = new Replays(exact, grid);
   return thresholds.map((threshold) => replays.at(threshold === null ? null : Number(threshold)));
 });
 console.log(JSON.stringify(found));
@@ -186,7 +186,7 @@ def test_the_page_finds_the_replay_of_every_place_of_the_slider() -> None:
                 assert grid["count"] > 20
                 thresholds = [used, *(float(f"{place * grid['step']:.6g}") for place in range(grid["count"]))]
                 sent = [json_number(value) for value in thresholds]
-                cases.append({"exact": player.replays, "grid": grid, "count": len(trace), "thresholds": sent})
+                cases.append({"exact": player.replays, "grid": grid, "thresholds": sent})
                 expected.append([(trace, make_policy(mode, value, heads=heads)) for value in thresholds])
     for case, found, wanted in zip(cases, look_up(cases), expected, strict=True):
         for replay, (trace, policy) in zip(found, wanted, strict=True):
@@ -201,11 +201,18 @@ def test_the_page_finds_the_replay_of_every_place_of_the_slider() -> None:
 def test_a_threshold_between_places_is_exact_with_a_kernel_and_else_the_nearest() -> None:
     player = make_player(policy=ScoreSum(1.0))
     player.threshold = 0.123456
-    case = {"exact": player.replays, "grid": player.replay_grid, "count": 12, "thresholds": [0.123456, 0.2061, 99]}
+    case = {"exact": player.replays, "grid": player.replay_grid, "thresholds": [0.123456, 0.2061, 99]}
     exact, near, most = look_up([case])[0]
     assert exact["frames"] == player.trace.replay(ScoreSum(0.123456)).tolist()
     assert near["frames"] == player.trace.replay(ScoreSum(0.2)).tolist()
     assert most["frames"] == player.trace.replay(ScoreSum(player.policy["dial"]["top"])).tolist()
+
+
+def test_another_trace_is_replayed() -> None:
+    player = make_player()
+    player.set_trait("trace", make_trace(40))
+    assert player.replays[0]["frames"] == player.trace.replay(ScoreThreshold(0.65)).tolist()
+    assert player.replay_grid["length"] == 40
 
 
 def test_long_traces_have_fewer_places_and_pages_stay_small() -> None:

@@ -62,6 +62,7 @@ class DuetPlayer(anywidget.AnyWidget):
     _esm = "\n".join(source(part) for part in ESM_PARTS)  # one module, without a bundler
     _css = source("duet_player.css")
     _live: ClassVar = False  # whether the trace grows
+    _ready = False  # whether a new trace is to be replayed
 
     threshold: t.TraitType[Any, Any] = t.TraitType(0.0).tag(  # float | None; unlike t.Float it has None checked, too
         sync=True,
@@ -103,16 +104,23 @@ class DuetPlayer(anywidget.AnyWidget):
             for name, value in state.items():
                 self.set_trait(name, value)
             self._show_policy(policy)
+        self._ready = True
 
-    def _show_policy(self, policy: Policy, *, grid: bool = True) -> None:
-        """Replay this policy from now on. grid: whether at all of the slider's places."""
+    @property
+    def _grid_due(self) -> bool:
+        """Whether all of the slider's places are replayed, not only the threshold as it stands."""
+        return True
+
+    def _show_policy(self, policy: Policy) -> None:
+        """Replay this policy from now on."""
         with self._lock, self.hold_sync():
             self._policy = policy
             if has_threshold(policy) != (self.threshold is not None):
                 self.threshold = policy.threshold if has_threshold(policy) else None
             self.set_trait("policy", policy_data(policy, self.trace, live=self._live))
             self.set_trait("replays", self._exact())
-            self.set_trait("replay_grid", grid_data(policy, self.trace, self.policy.get("dial")) if grid else None)
+            grid = grid_data(policy, self.trace, self.policy.get("dial")) if self._grid_due else None
+            self.set_trait("replay_grid", grid)
 
     def _exact(self) -> list[dict[str, Any]]:
         """The replays at the threshold as it stands and at the policy's own."""
@@ -138,6 +146,11 @@ class DuetPlayer(anywidget.AnyWidget):
             return None if value is None else checked_threshold(float(value))
         except DuetError as error:
             raise SettingError(str(error)) from None
+
+    @t.observe("trace")
+    def _replay_trace(self, change: Any) -> None:
+        if self._ready:
+            self._show_policy(self._policy)
 
     @t.observe("threshold")
     def _replay_threshold(self, change: Any) -> None:

@@ -198,6 +198,12 @@ class LiveDuet(DuetPlayer):
         """Whether a run is on; it may be paused."""
         return bool(self._used) and self._watcher is not None and self._watcher.state in ("running", "paused")
 
+    @property
+    def _grid_due(self) -> bool:
+        return (
+            self._watcher is None or self._watcher.state != "running"
+        )  # a running player answers itself at every threshold
+
     # settings
 
     def _settings(self) -> dict[str, Any]:
@@ -324,7 +330,6 @@ class LiveDuet(DuetPlayer):
     def _show_run(self, watcher: Watcher) -> None:
         trace, more = watcher.trace, len(self.trace)
         self.set_trait("trace", trace)
-        self._show_policy(self._policy, grid=watcher.state != "running")
         self.set_trait("waiting", watcher.waiting if self.watching else list(self._opening))
         self.set_trait("thresholds", [[at, json_number(value)] for at, value in list(watcher.thresholds.items())])
         if watcher.error:

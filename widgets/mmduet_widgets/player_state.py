@@ -171,9 +171,9 @@ def grid_data(policy: Policy, trace: DuetTrace, dial: dict[str, float] | None) -
     """The replay at each of the slider's places, packed.
 
     Returns:
-        step: between two thresholds, from 0 on. count: of thresholds. frames: bool [count, N] as bits, rows padded to
-        bytes, in base64. curve: the decision curve of the largest threshold. offsets: for each threshold the
-        differences from it, as runs [first frame, difference]; none where the curve is the same.
+        step: between two thresholds, from 0 on. count: of thresholds. length: N, of frames. frames: bool [count, N] as
+        bits, rows padded to bytes, in base64. curve: the decision curve of the largest threshold. offsets: for each
+        threshold the differences from it, as runs [first frame, difference]; none where the curve is the same.
     """
     if dial is None or not has_threshold(policy):
         return None
@@ -184,7 +184,14 @@ def grid_data(policy: Policy, trace: DuetTrace, dial: dict[str, float] | None) -
     curve = _curve_data(last, trace)
     offsets = [] if curve is None else _offsets(policy, trace, thresholds)
     packed = base64.b64encode(np.packbits(speaks, axis=1).tobytes()).decode()
-    return {"step": dial["step"], "count": count, "frames": packed, "curve": curve, "offsets": offsets}
+    return {
+        "step": dial["step"],
+        "count": count,
+        "length": len(trace),
+        "frames": packed,
+        "curve": curve,
+        "offsets": offsets,
+    }
 
 
 def _offsets(policy: ThresholdPolicy, trace: DuetTrace, thresholds: Sequence[float]) -> list[list[list[float]]]:

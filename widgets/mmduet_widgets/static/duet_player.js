@@ -302,7 +302,7 @@ class Player {
   }
 
   get replays() {
-    return new Replays(this.model.get("replays"), this.model.get("replay_grid"), this.model.get("trace").times.length);
+    return new Replays(this.model.get("replays"), this.model.get("replay_grid"));
   }
 
   moveThreshold() {

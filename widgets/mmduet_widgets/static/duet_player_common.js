@@ -9,9 +9,9 @@ const NUDGE = 1e-3; // s added to a seek: a browser's clock is coarser than a fr
 
 /** When the policy speaks at which threshold, as player_state.py gives it. */
 class Replays {
-  /** exact: [{ threshold, frames, curve }]. grid: of the slider's places, or null. count: of frames. */
-  constructor(exact, grid, count) {
-    Object.assign(this, { exact, grid, count });
+  /** exact: [{ threshold, frames, curve }]. grid: of the slider's places, or null. */
+  constructor(exact, grid) {
+    Object.assign(this, { exact, grid });
     this.bits = grid && Uint8Array.from(atob(grid.frames), (letter) => letter.charCodeAt(0));
   }
 
@@ -24,9 +24,10 @@ class Replays {
   }
 
   framesAt(place) {
-    const start = place * ((this.count + 7) >> 3);
+    const { length } = this.grid;
+    const start = place * ((length + 7) >> 3);
     const speaks = (frame) => this.bits[start + (frame >> 3)] & (128 >> (frame & 7));
-    return Array.from({ length: this.count }, (_, frame) => frame).filter(speaks);
+    return Array.from({ length }, (_, frame) => frame).filter(speaks);
   }
 
   /** The curve of the last place, with this place's differences from it. */

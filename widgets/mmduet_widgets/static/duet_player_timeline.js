@@ -274,7 +274,7 @@ class Timeline {
   /** Looks up the `frames` that speak at the threshold and the decision `curve`. */
   replay() {
     const { frames, curve } = this.replays.at(this.threshold);
-    this.frames = frames;
+    this.frames = frames.filter((frame) => frame < this.trace.times.length); // a trace may come before its replays
     this.curve = curve ?? this.trace[this.policy.decision?.head];
   }
 
