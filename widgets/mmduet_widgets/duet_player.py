@@ -106,6 +106,11 @@ class DuetPlayer(anywidget.AnyWidget):
             self._show_policy(policy)
         self._ready = True
 
+    def notify_change(self, change: Any) -> None:
+        """Send a change; two threads may set traits, but only one of them sends at a time."""
+        with self._lock:
+            super().notify_change(change)
+
     @property
     def _grid_due(self) -> bool:
         """Whether all of the slider's places are replayed, not only the threshold as it stands."""

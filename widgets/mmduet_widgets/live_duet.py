@@ -298,9 +298,7 @@ class LiveDuet(DuetPlayer):
         """A page may only read files in the folders of the clips that the player was made with."""
         if not isinstance(clip, str) or _folder(clip) not in self._folders:
             folders = ", ".join(map(str, sorted(self._folders)))
-            raise SettingError(
-                f"{str(clip)[:200]} is in none of the player's folders ({folders}): choose a clip of them."
-            )
+            raise SettingError(f"{str(clip)[:200]} is in none of the player's folders ({folders}): choose one of them.")
 
     def _run_command(self, _: Any, content: dict[str, Any], __: Any) -> None:
         """Run a command, {"command": name}; ask has a "text"."""
@@ -324,19 +322,16 @@ class LiveDuet(DuetPlayer):
                 self._show(watcher)
 
     def _show(self, watcher: Watcher) -> None:
-        with self.hold_sync():  # one message, so that no page has the replays of another trace
-            self._show_run(watcher)
-
-    def _show_run(self, watcher: Watcher) -> None:
         trace, more = watcher.trace, len(self.trace)
-        self.set_trait("trace", trace)
-        self.set_trait("waiting", watcher.waiting if self.watching else list(self._opening))
-        self.set_trait("thresholds", [[at, json_number(value)] for at, value in list(watcher.thresholds.items())])
-        if watcher.error:
-            self.set_trait("message", watcher.error)
-        if len(trace) != more:  # else the user may have moved the time
-            self.time = float(trace.times[-1]) if len(trace) else 0.0
-        self.set_trait("state", watcher.state)
+        with self.hold_sync():  # one message, so that no page has the replays of another trace
+            self.set_trait("trace", trace)
+            self.set_trait("waiting", watcher.waiting if self.watching else list(self._opening))
+            self.set_trait("thresholds", [[at, json_number(value)] for at, value in list(watcher.thresholds.items())])
+            if watcher.error:
+                self.set_trait("message", watcher.error)
+            if len(trace) != more:  # else the user may have moved the time
+                self.time = float(trace.times[-1]) if len(trace) else 0.0
+            self.set_trait("state", watcher.state)
         self._sent = time.monotonic()
 
 
