@@ -1,4 +1,4 @@
-"""Makes the README's pictures of the live player: `mini` in a real JupyterLab, asked in the middle of a clip.
+"""Makes the README's pictures of the live player: `mini` in a real JupyterLab, with a question in the middle of a clip.
 
 python -m docs.player_pictures
 """
@@ -18,13 +18,13 @@ FOLDER = Path(__file__).parent
 QUESTION = "What can be seen right now?"
 CELL = """
 from mmduet import DuetSession, ScoreThreshold, load_duet
-from mmduet.data.annotations import read_json
+from mmduet.files import read_json
 from mmduet_widgets import LiveDuet
 
-truth = read_json("scenes/annotations/test_scenes.json")[CLIP]
-clips = [f"scenes/videos/test/{truth['video']}"]
+reference = read_json("scenes/annotations/test_scenes.json")[CLIP]
+clips = [f"scenes/videos/test/{reference['video']}"]
 session = DuetSession(*load_duet("mini"), policy=ScoreThreshold(0.5), max_new_tokens=40)
-player = LiveDuet(session, clips, spans=[(s["start"], s["end"], s["concept"]) for s in truth["scenes"]])
+player = LiveDuet(session, clips, spans=[(s["start"], s["end"], s["concept"]) for s in reference["scenes"]])
 player.ask("Please concisely narrate the video in real time.")
 player
 """
@@ -49,15 +49,15 @@ def main() -> None:
 
 
 def watch(page: Page) -> None:
-    """Let the model watch, ask it something on the way, and pause after two more responses."""
+    """Let the model watch, ask it a question meanwhile, and pause after two more responses."""
     player = page.locator(".mmduet-player")
     player.get_by_role("button", name="Watch", exact=True).click()
     until(page, f"{PLAYER}.querySelector('.mmduet-player-time').textContent >= '0:11.5'")
     player.get_by_label("Question").fill(QUESTION)
     player.get_by_label("Question").press("Enter")
     player.get_by_role("button", name=f"user {QUESTION}").wait_for()
-    said = f"{PLAYER}.querySelectorAll('.mmduet-player-said').length"
-    until(page, f"{said} > {page.evaluate(said)} + 1")
+    responses = f"{PLAYER}.querySelectorAll('.mmduet-player-said').length"
+    until(page, f"{responses} > {page.evaluate(responses)} + 1")
     player.get_by_role("button", name="Pause", exact=True).first.click()
     until(page, f"{PLAYER}.querySelector('.mmduet-player-status').textContent === 'paused'")
 

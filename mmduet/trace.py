@@ -1,20 +1,26 @@
-"""DuetTrace: what a session saw and said, as plain arrays; no model, no files, no plots."""
+"""DuetTrace: the scores, queries and responses of one watched video, as plain arrays."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, Strict, StrictStr
 
 from mmduet.errors import AnnotationError
 from mmduet.files import validated
-from mmduet.policy import FrameScores, Policy
+from mmduet.policy import FloatArray, FrameScores, Policy, checked_policy
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A user's turn. time: seconds into the video, >= 0."""
+    """A user's turn.
+
+    Attributes:
+        time: Seconds into the video, >= 0.
+        text: The user's words.
+    """
 
     time: float
     text: str
@@ -22,7 +28,13 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The model's turn. time: of the frame after which it was given, s."""
+    """The model's turn.
+
+    Attributes:
+        time: Time of the frame after which the model spoke, s.
+        text: The model's words.
+        token_ids: Their ids, without the closing token; empty where they are not known.
+    """
 
     time: float
     text: str
@@ -31,22 +43,27 @@ class Response:
 
 @dataclass(slots=True)
 class DuetTrace:
-    """One video, watched.
+    """One watched video.
 
-    times, informative, relevance: float64 [N]; seconds, and probabilities in [0, 1].
-    context_length: tokens in the model's context at the end.
+    Attributes:
+        times: Time of each frame, s; float64 [N].
+        informative: Probabilities in [0, 1], float64 [N].
+        relevance: Probabilities in [0, 1], float64 [N].
+        responses: The model's turns.
+        queries: The user's turns.
+        context_length: Tokens in the model's context at the end.
     """
 
-    times: np.ndarray
-    informative: np.ndarray
-    relevance: np.ndarray
+    times: FloatArray
+    informative: FloatArray
+    relevance: FloatArray
     responses: list[Response] = field(default_factory=list)
     queries: list[Query] = field(default_factory=list)
     context_length: int = 0
 
     @classmethod
     def from_events(cls, events: Iterable[FrameScores | Query | Response], context_length: int = 0) -> "DuetTrace":
-        """Collect the events of a session, in order."""
+        """Collect a session's events, in order."""
         events = list(events)
         scores = [event for event in events if isinstance(event, FrameScores)]
         return cls(
@@ -66,19 +83,32 @@ class DuetTrace:
         """The frames' scores in order."""
         return map(FrameScores, self.times.tolist(), self.informative.tolist(), self.relevance.tolist())
 
-    def replay(self, policy: Policy) -> np.ndarray:
-        """Indices (int64, ascending) of the frames after which `policy` would have spoken.
+    def replay(self, policy: Policy) -> NDArray[np.int64]:
+        """Find the frames after which another policy would have spoken.
 
-        The scores stay those of this trace: had the model really spoken elsewhere, and kept its
-        words in the context, later scores would differ. With responses removed from the context
-        the replay is exact.
+        The scores stay those of this trace. With responses removed from the context the replay is exact. Otherwise
+        it is an approximation, because a response that stays in the context changes later scores.
+
+        Args:
+            policy: It is reset first.
+
+        Returns:
+            The frames' indices, ascending.
+
+        Raises:
+            DuetError: The object is not a policy.
         """
-        policy.reset()
+        checked_policy(policy).reset()
         picked = [index for index, scores in enumerate(self.scores()) if policy.need(scores)]
         return np.array(picked, dtype=np.int64)
 
     def to_prediction(self, question_id: str | int, video_duration: float) -> dict[str, Any]:
-        """One line of a published prediction file (JSON-ready). video_duration: s."""
+        """Make a line of a prediction file in the published form, JSON-ready.
+
+        Args:
+            question_id: The question's id.
+            video_duration: s.
+        """
         turns = [(q.time, 0, q.text, "user") for q in self.queries]
         turns += [(r.time, 1, r.text, "assistant") for r in self.responses]
         return {
@@ -95,12 +125,15 @@ class DuetTrace:
 
     @classmethod
     def from_prediction(cls, line: Mapping[str, Any]) -> "DuetTrace":
-        """Read one prediction line: the published form, or the older one with ``video_time`` and
-        two-element score lists. Token ids and context length are not in either.
+        """Read a line of a prediction file.
 
-        Frames' times ascend, scores are in [0, 1], responses' times do not descend. A response of a line without
-        frames may be at -1: no time is known of it.
-        Raises DuetError naming the question, the field, the rule and the value found.
+        Args:
+            line: In the published form, or in the older one with ``video_time`` and two-element score lists. Token
+                ids and context length are in neither. Frame times ascend, scores are in [0, 1], and response times do
+                not descend. In a line without frames a response may be at -1: its time is not known.
+
+        Raises:
+            AnnotationError: The message names the question, the field, the rule and the value found.
         """
         where = (
             f"prediction of question {line.get('question_id', '?')!r}" if isinstance(line, Mapping) else "prediction"
@@ -121,9 +154,9 @@ class DuetTrace:
         )
 
 
-# what a prediction line holds
+# a prediction line
 
-UNTIMED = -1.0  # the time of a response of which no time is known
+UNTIMED = -1.0  # the time of a response whose time is not known
 RULE = (
     "a line has debug_data [{time, informative_score, relevance_score}], whose times ascend and whose scores are from "
     "0 to 1, and model_response_list [{time, content, role}]"
@@ -131,12 +164,12 @@ RULE = (
 Time = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 
 
-def _of_speaking(score: Any) -> Any:
-    """The older form wrote the probabilities of both classes: [silent, speak]."""
+def _probability_of_speaking(score: Any) -> Any:
+    """The score, also of the older form, which wrote both classes: [silent, speak]."""
     return score[1] if type(score) is list and len(score) == 2 else score
 
 
-Score = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_of_speaking)]
+Score = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_probability_of_speaking)]
 
 
 class _Turn(BaseModel):
@@ -167,10 +200,11 @@ def _check_turns(where: str, turns: Sequence[_Turn], *, has_frames: bool) -> Non
         last = turn.time if turn.role == "assistant" else last
 
 
-def _read_frames(where: str, frames: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _read_frames(where: str, frames: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Times, informative and relevance scores, float64 [N] each.
 
-    Files hold many frames: they are checked a column at a time, and one by one only to name the first that is wrong.
+    Files hold many frames, so each column is checked as a whole. Frames are checked one by one only to name the first
+    wrong one.
     """
     if not set(map(type, frames)) <= {dict}:
         validated(where, list[_Frame], frames, place="field debug_data /")
@@ -188,11 +222,11 @@ def _read_frames(where: str, frames: Sequence[Mapping[str, Any]]) -> tuple[np.nd
     return times, scores[0], scores[1]
 
 
-def _column(frames: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
-    """A field of all frames, float64 [N]; nan where it is no finite number."""
-    values = [_of_speaking(frame.get(name)) for frame in frames]
+def _column(frames: Sequence[Mapping[str, Any]], name: str) -> FloatArray:
+    """A field of all frames, float64 [N]; nan where it is not a finite number."""
+    values = [_probability_of_speaking(frame.get(name)) for frame in frames]
     try:
-        wrong = not set(map(type, values)) <= {int, float}  # a bool is no number
+        wrong = not set(map(type, values)) <= {int, float}  # a bool is not a number
         column = np.full(len(values), np.nan) if wrong else np.array(values, dtype=float)
     except OverflowError:  # an integer of hundreds of digits
         return np.full(len(values), np.nan)

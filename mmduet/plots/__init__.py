@@ -1,6 +1,6 @@
-"""Plotly figures of what a session saw and said, of labels, of a training run and of scores.
+"""Plotly figures of traces, labels, training runs, metrics and latencies.
 
-Every function takes plain data and returns a figure; nothing here knows a model, a file or a widget.
+Every function takes plain data and returns a figure. Nothing here knows a model, a file or a widget.
 """
 
 from mmduet.plots.benchmarks import curves_figure, sweep_figure

@@ -1,23 +1,29 @@
-"""A benchmark's figures over its settings."""
+"""Metrics of a benchmark over its settings."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from mmduet.errors import DuetError
-from mmduet.plots.style import INK, finished, plain
+from mmduet.plots.style import HEAD_COLORS, INK, finished, plain
 
 CELL = "window %{y}, threshold %{x}<br>%{z:.1f} %<extra></extra>"
 BUTTONS = {"x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "showactive": True, "bgcolor": "rgba(0,0,0,0)"}
 
 
 def sweep_figure(table: pd.DataFrame, *, chosen: tuple[int, float] | None = None, title: str = "") -> go.Figure:
-    """Every (window, threshold) as a cell, a metric at a time, chosen by a menu; stars mark each metric's best.
+    """Draw a metric over (window, threshold) as a heatmap. A menu selects the metric, a star marks its best cell.
 
-    table: %, indexed by (window, threshold), a column a metric. chosen: the setting in use, ringed.
-    Raises DuetError for a table without cells.
+    Args:
+        table: Values in %, indexed by (window, threshold), with a column per metric.
+        chosen: The setting in use, marked with a ring.
+        title: The figure's title.
+
+    Raises:
+        DuetError: The table has no cells.
     """
     if table.empty:
         raise DuetError("the sweep has no cells: give at least one window and one threshold.")
@@ -37,7 +43,7 @@ def sweep_figure(table: pd.DataFrame, *, chosen: tuple[int, float] | None = None
     if chosen is not None:
         fig.add_scatter(
             x=[str(round(chosen[1], 6))], y=[chosen[0]], mode="markers", hoverinfo="skip",
-            marker={"symbol": "circle-open", "size": 19, "color": "#D55E00", "line": {"width": 3}},
+            marker={"symbol": "circle-open", "size": 19, "color": HEAD_COLORS["relevance"], "line": {"width": 3}},
         )  # fmt: skip
     fig.update_layout(updatemenus=[BUTTONS | {"buttons": _choices(list(table.columns), chosen is not None)}])
     fig.update_xaxes(title="threshold", type="category")
@@ -45,8 +51,8 @@ def sweep_figure(table: pd.DataFrame, *, chosen: tuple[int, float] | None = None
     return finished(fig, title, height=380, showlegend=False)
 
 
-def _choices(metrics: Sequence[str], ringed: bool) -> list[dict]:
-    """A menu entry a metric: shows its two traces, and the ring."""
+def _choices(metrics: Sequence[str], ringed: bool) -> list[dict[str, Any]]:
+    """A menu entry per metric: shows its two traces and the ring."""
     return [
         {
             "label": plain(metric),
@@ -65,7 +71,15 @@ def curves_figure(
     chosen: float | None = None,
     title: str = "",
 ) -> go.Figure:
-    """Lines over a setting. curves: name -> (xs, ys). x, y: the axes' titles. chosen: the setting in use, a line."""
+    """Draw lines over a setting.
+
+    Args:
+        curves: name -> (xs, ys).
+        x: The x-axis' title.
+        y: The y-axis' title.
+        chosen: The setting in use, marked with a line.
+        title: The figure's title.
+    """
     fig = go.Figure()
     for name, (xs, ys) in curves.items():
         fig.add_scatter(x=list(xs), y=np.asarray(ys, dtype=float), mode="lines+markers", name=plain(name))

@@ -11,9 +11,12 @@ from mmduet.plots.style import HEAD_COLORS, INK, add_note, finished, plain
 
 
 def distribution_figure(values: Iterable[float], title: str, unit: str) -> go.Figure:
-    """A histogram with its median: durations, gaps, turns. Whole numbers get a bar each while few.
+    """Draw a histogram with its median. Up to 41 whole numbers get a bar each.
 
-    values: NaN and infinities are left out. unit: of the values, the x-axis' title.
+    Args:
+        values: nan and infinities are left out.
+        title: The figure's title.
+        unit: Unit of the values, the x-axis' title.
     """
     numbers = np.array(list(values), dtype=float)
     numbers = numbers[np.isfinite(numbers)]
@@ -30,7 +33,7 @@ def distribution_figure(values: Iterable[float], title: str, unit: str) -> go.Fi
 
 
 def bins(numbers: np.ndarray) -> np.ndarray | int:
-    """For np.histogram: one bin a whole number while there are at most 40, else by the square root of how many."""
+    """Choose bins for np.histogram: one per whole number over a range of 40, else the square root of the count."""
     low, high = numbers.min(), numbers.max()
     if high - low <= 40 and (numbers == np.round(numbers)).all():
         return np.arange(low - 0.5, high + 1)
@@ -38,7 +41,7 @@ def bins(numbers: np.ndarray) -> np.ndarray | int:
 
 
 def bar_shape(heights: np.ndarray, edges: np.ndarray) -> dict[str, Any]:
-    """A histogram as bars that touch, with the bin on hover."""
+    """Make a histogram's bars: they touch, and show their bin on hover."""
     return {
         "x": (edges[:-1] + edges[1:]) / 2,
         "y": heights,

@@ -1,4 +1,4 @@
-"""The labels of every frame, as training sees them."""
+"""The labels of every frame of a training sample."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -41,11 +41,18 @@ def label_figure(
     frames: Any = None,
     title: str = "",
 ) -> go.Figure:
-    """A training example: the labels of its frames, its turns and its pictures.
+    """Draw a training sample: the labels of its frames, its turns and its pictures.
 
-    times: [N], s. informative, relevance: [N], 0, 1 or -100 (unlabelled); None: no frame is labelled.
-    turns: the user's as Query, the assistant's as Response. frames: uint8 [N, 3, H, W].
-    Raises DuetError if a sequence is not N long or holds another label.
+    Args:
+        times: [N], s.
+        informative: [N], 0, 1 or -100 (unlabelled); None: no frame is labelled.
+        relevance: Like `informative`.
+        turns: The user's as Query, the assistant's as Response.
+        frames: uint8 [N, 3, H, W].
+        title: The figure's title.
+
+    Raises:
+        DuetError: A sequence is not N long, or holds another label.
     """
     times = np.asarray(times, dtype=float)
     labels = {
@@ -66,7 +73,7 @@ def label_figure(
 
 
 def _add_cells(fig: go.Figure, times: np.ndarray, labels: Mapping[str, np.ndarray], clock: Clock) -> None:
-    """A row of cells a head, from each frame's time to the next one's."""
+    """A row of cells per head, from each frame's time to the next one's."""
     if len(times):
         code = {UNLABELLED: 0, 0: 1}
         fig.add_heatmap(

@@ -1,4 +1,4 @@
-"""How a training run went, and how well a head tells its frames apart."""
+"""Figures of a training run, and of how well a head separates its labels."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,21 +12,30 @@ from sklearn.metrics import auc, roc_curve
 
 from mmduet.errors import DuetError
 from mmduet.plots.distribution import bar_shape
-from mmduet.plots.style import HEAD_COLORS, INK, SAID_COLOR, UNLABELLED, add_note, checked_labels, faint, finished
+from mmduet.plots.style import (
+    HEAD_COLORS,
+    INK,
+    QUERY_COLOR,
+    RESPONSE_COLOR,
+    UNLABELLED,
+    add_note,
+    checked_labels,
+    faint,
+    finished,
+)
 from mmduet.policy import HEADS
 
 LOSSES = {  # a Trainer's key: its name and colour
     "loss": ("loss", INK),
-    "lm_loss": ("language loss", SAID_COLOR),
-    "video_loss": ("video loss", "#CC79A7"),
+    "lm_loss": ("language loss", RESPONSE_COLOR),
+    "video_loss": ("video loss", QUERY_COLOR),
 }
-
 
 GAP = 26  # pixels between panels
 
 
 class _Panel(NamedTuple):
-    """A row of `training_figure`. height: pixels. keys: it is there if one of them was logged; always, if none."""
+    """A row of `training_figure`. height: pixels. keys: drawn if one of them was logged; always, if empty."""
 
     name: str
     height: int
@@ -35,11 +44,13 @@ class _Panel(NamedTuple):
 
 
 def training_figure(log_history: Iterable[Mapping[str, Any]], *, title: str = "") -> go.Figure:
-    """A run's losses, head AUCs, learning rate and speed over its steps; what was not logged is not drawn.
+    """Draw a run's losses, head AUCs, learning rate and speed over its steps. Only logged values are drawn.
 
-    log_history: rows of a Trainer's `state.log_history`. Read are step and, with or without the prefix
-    `eval_`, loss, lm_loss, video_loss; eval_informative_auc, eval_relevance_auc, learning_rate, and
-    samples_per_second, which TrainingMonitor adds.
+    Args:
+        log_history: Rows of a Trainer's `state.log_history`. It reads step; loss, lm_loss and video_loss, with or
+            without the prefix `eval_`; eval_informative_auc, eval_relevance_auc, learning_rate; and
+            samples_per_second, which TrainingMonitor adds.
+        title: The figure's title.
     """
     history = list(log_history)
     panels: list[_Panel] = [
@@ -64,10 +75,16 @@ def training_figure(log_history: Iterable[Mapping[str, Any]], *, title: str = ""
 def auc_figure(
     labels: Sequence[int] | np.ndarray, scores: Sequence[float] | np.ndarray, head: str, *, title: str = ""
 ) -> go.Figure:
-    """How well one head's scores tell its labels apart: the ROC curve and the scores by label.
+    """Draw how well one head's scores separate its labels: the ROC curve, and the scores by label.
 
-    labels: [N], 0, 1 or -100 (left out). scores: [N], probabilities. head: "informative" or "relevance".
-    Raises DuetError if the head is unknown or the lengths differ.
+    Args:
+        labels: [N], 0, 1 or -100 (left out).
+        scores: [N], probabilities.
+        head: "informative" or "relevance".
+        title: The figure's title.
+
+    Raises:
+        DuetError: The head is unknown, or the lengths differ.
     """
     if head not in HEADS:
         raise DuetError(f"head={head!r}: name one of {HEADS}.")
@@ -160,7 +177,7 @@ def _add_head_aucs(fig: go.Figure, history: Sequence[Mapping[str, Any]], row: in
 
 
 def _add_rate(key: str, fig: go.Figure, history: Sequence[Mapping[str, Any]], row: int) -> None:
-    """A logged number of the run itself, as it was."""
+    """A logged number of the run itself."""
     steps, values = _logged(history, key)
     name = key.replace("_", " ")
     fig.add_scatter(
@@ -178,7 +195,7 @@ def _add_rate(key: str, fig: go.Figure, history: Sequence[Mapping[str, Any]], ro
 
 
 def _add_roc(fig: go.Figure, labels: np.ndarray, scores: np.ndarray, head: str) -> None:
-    """The ROC curve at the left, or why there is none."""
+    """The ROC curve at the left, or the reason why it cannot be drawn."""
     used = (labels != UNLABELLED) & np.isfinite(scores)
     ones, zeros = int((labels[used] == 1).sum()), int((labels[used] == 0).sum())
     fig.update_xaxes(title="false positive rate", range=[-0.02, 1.02], row=1, col=1)

@@ -1,4 +1,4 @@
-"""Several figures as one, with a button for each."""
+"""Several figures in one, with a button for each."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,16 +7,19 @@ import plotly.graph_objects as go
 
 from mmduet.plots.style import GRID, plain
 
-LISTS = ("annotations", "images", "shapes")  # of a layout: a page without any clears another's
-ROOM = 44  # pixels of the buttons
+LISTS = ("annotations", "images", "shapes")  # lists of a layout: an empty one replaces another page's
+ROOM = 44  # pixels of the buttons' row
 BUTTONS = {"type": "buttons", "direction": "right", "x": 0, "xanchor": "left", "y": 0, "yanchor": "top",
            "bgcolor": "rgba(0,0,0,0)", "bordercolor": GRID}  # fmt: skip
 
 
 def paged_figure(pages: Sequence[tuple[str, go.Figure]], *, shown: int = 0) -> go.Figure:
-    """(label, figure) of each page -> a figure that shows one of them at a time, at first number `shown`.
+    """Make a figure that shows one page at a time.
 
-    The figures are of one kind: one template, the same axes, heights of their own. One alone is returned as it is.
+    Args:
+        pages: (label, figure) of each page. The figures have the same template and axes; heights may differ. A single
+            one is returned unchanged.
+        shown: Index of the page shown first.
     """
     if len(pages) == 1:
         return pages[0][1]
@@ -33,12 +36,12 @@ def paged_figure(pages: Sequence[tuple[str, go.Figure]], *, shown: int = 0) -> g
 
 
 def _layout(page: go.Figure) -> dict[str, Any]:
-    """What a page has instead of another's."""
-    layout = {name: [] for name in LISTS} | page.layout.to_plotly_json() | _room(page)
+    """The layout of a page; it replaces another page's layout."""
+    layout: dict[str, Any] = {name: [] for name in LISTS} | page.layout.to_plotly_json() | _room(page)
     layout.pop("template", None)
     return layout
 
 
 def _room(page: go.Figure) -> dict[str, Any]:
-    """A page's height and margin with room for the buttons below."""
+    """A page's height and margin, with room for the buttons below."""
     return {"height": page.layout.height + ROOM, "margin": {**page.layout.margin.to_plotly_json(), "b": 48 + ROOM}}

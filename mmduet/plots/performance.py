@@ -1,4 +1,4 @@
-"""Where a session's time goes, and how long a frame waits."""
+"""Figures of a session's time per stage and of its latency per frame."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,15 @@ from mmduet.plots.style import HEAD_COLORS, INK, finished, plain
 
 
 def stages_figure(runs: Mapping[str, Mapping[str, float]], *, title: str = "") -> go.Figure:
-    """A bar a run, put together of its stages; "rest" is grey. runs: name -> stage -> ms a frame."""
+    """Draw a bar per run, stacked from its stages; "rest" is grey.
+
+    Args:
+        runs: name -> stage -> ms per frame.
+        title: The figure's title.
+
+    Raises:
+        DuetError: There are no runs.
+    """
     if not runs:
         raise DuetError("there are no runs to show: give at least one.")
     fig = go.Figure()
@@ -29,9 +37,14 @@ def stages_figure(runs: Mapping[str, Mapping[str, float]], *, title: str = "") -
 
 
 def latency_figure(milliseconds: Sequence[float] | np.ndarray, *, title: str = "") -> go.Figure:
-    """How long each frame waited, in the order of the stream, and beside it the histogram; p50 and p95 cross both.
+    """Draw the latency of each frame and its histogram, with lines at p50 and p95.
 
-    Raises DuetError without frames.
+    Args:
+        milliseconds: Of each frame, in the order of the stream.
+        title: The figure's title.
+
+    Raises:
+        DuetError: There are no frames.
     """
     waits = np.asarray(milliseconds, dtype=float)
     if not len(waits):

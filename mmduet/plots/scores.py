@@ -1,4 +1,4 @@
-"""What a session saw and said, and what it would have said under other thresholds."""
+"""The scores, queries and responses of a trace, and when a policy would speak at other thresholds."""
 
 import math
 from collections.abc import Iterable
@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from mmduet.plots.decision import accumulates, decision_head, decision_name, policy_heads
 from mmduet.plots.slider import add_slider, move, moving
 from mmduet.plots.strip import add_strip, film_strip, strip_panel
-from mmduet.plots.style import HEAD_COLORS, INK, SAID_COLOR, add_note
+from mmduet.plots.style import DECISION_COLOR, HEAD_COLORS, INK, RESPONSE_COLOR, add_note
 from mmduet.plots.timeline import (
     SCORES,
     SUM,
@@ -24,37 +25,46 @@ from mmduet.plots.timeline import (
     turn_rows,
     turn_times,
 )
-from mmduet.policy import HEADS, ScoreSum, ScoreThreshold, need_score
-from mmduet.replay import threshold_grid, with_threshold
+from mmduet.policy import (
+    HEADS,
+    Policy,
+    fresh_policy,
+    has_threshold,
+    threshold_grid,
+)
 from mmduet.trace import DuetTrace
-
-SUM_COLOR = "#9467BD"
-BOTH = " + ".join(HEADS)
 
 
 def score_figure(
     trace: DuetTrace,
-    policy: ScoreThreshold | ScoreSum,
+    policy: Policy,
     *,
     frames: Any = None,
     spans: Iterable[Span] = (),
     title: str = "",
     slider: bool = True,
 ) -> go.Figure:
-    """What a session saw, said, and would have said under other thresholds (a slider replays them).
+    """Draw a trace: its turns, both heads' scores, and when a policy would speak.
 
-    policy: the one the session used; its threshold is the slider's first place. frames: uint8
-    [N, 3, H, W], the trace's frames, for a filmstrip. slider: without one, `score_changes` tells what
-    moves.
-    Responses are numbered as in responses_table.
-    Raises DuetError if frames and trace disagree, or a span ends before it starts.
+    Responses are numbered as in `responses_table`.
+
+    Args:
+        trace: The trace.
+        policy: The policy of the session. With a threshold, the figure shows it and has a slider that moves it.
+        frames: The trace's frames for a filmstrip, uint8 [N, 3, H, W].
+        spans: Reference spans.
+        title: The figure's title.
+        slider: Whether to add the slider. Without it, `score_changes` gives what another threshold changes.
+
+    Raises:
+        DuetError: Frames and trace disagree in number, a span ends before it starts, or the object is not a policy.
     """
     spans = checked_spans(spans)
     clock = make_clock(trace.times, [*turn_times(trace.queries, trace.responses), *(span.end for span in spans)])
     pictures = [] if frames is None else film_strip(frames, trace.times)
     rows = turn_rows(trace.queries, trace.responses, spans, clock, replayed=True)
     panels = {TIMELINE: rows.height, SCORES: 210}
-    panels |= {SUM: 120} if isinstance(policy, ScoreSum) else {}
+    panels |= {SUM: 120} if accumulates(policy) else {}
     fig = stacked_panels(panels | strip_panel(pictures), clock, title)
     add_turns(fig, rows, trace.queries, trace.responses, clock)
     add_spans(fig, rows, spans, clock)
@@ -62,8 +72,8 @@ def score_figure(
     _add_heads(fig, trace, policy)
     _add_replay(fig, trace, policy, clock, rows.middles("would speak")[0])
     move(fig, score_changes(fig, trace, policy))
-    if slider:
-        policies = [with_threshold(policy, threshold) for threshold in threshold_grid([trace], policy)]
+    if slider and has_threshold(policy):
+        policies = [policy.with_threshold(threshold) for threshold in threshold_grid(policy, [trace])]
         add_slider(fig, {other.threshold: score_changes(fig, trace, other) for other in policies}, policy.threshold)
     if not len(trace):
         add_note(fig, "no frames")
@@ -71,10 +81,11 @@ def score_figure(
 
 
 def responses_table(trace: DuetTrace, spans: Iterable[Span] = ()) -> pd.DataFrame:
-    """The responses as score_figure numbers them: number, time (s), text, span.
+    """Tabulate the responses as `score_figure` numbers them.
 
-    span: the labels of the reference spans a response falls in (ends included), joined by "; ".
-    All plain text: escape it where it is rendered.
+    Returns:
+        A row per response: number, time (s), text, and span, the labels of the reference spans that contain it (ends
+        included), joined by "; ". All is plain text: escape it where it is rendered.
     """
     spans = checked_spans(spans)
     rows = [
@@ -89,45 +100,42 @@ def responses_table(trace: DuetTrace, spans: Iterable[Span] = ()) -> pd.DataFram
     return pd.DataFrame(rows, columns=["number", "time", "text", "span"])
 
 
-def _add_heads(fig: go.Figure, trace: DuetTrace, policy: ScoreThreshold | ScoreSum) -> None:
-    """Both heads' scores, and the need-score where it is a sum of them."""
-    curves = {head: getattr(trace, head) for head in HEADS}
-    colors = dict(HEAD_COLORS)
-    if len(policy.heads) > 1 and isinstance(policy, ScoreThreshold):
-        curves[BOTH] = trace.informative + trace.relevance
-        colors[BOTH] = INK
-    for name, values in curves.items():
+def _add_heads(fig: go.Figure, trace: DuetTrace, policy: Policy) -> None:
+    """Both heads' scores, and the decision curve where it is another score."""
+    curves = {head: (getattr(trace, head), HEAD_COLORS[head]) for head in HEADS}
+    used = policy_heads(policy)
+    if has_threshold(policy) and not accumulates(policy) and not decision_head(policy, trace):
+        curves[decision_name(policy)] = (policy.decision_curve(trace), DECISION_COLOR)
+        used = (*used, decision_name(policy))
+    for name, (values, color) in curves.items():
         fig.add_scatter(
             x=trace.times,
             y=values,
             yaxis=SCORES,
             mode="lines" if len(trace) > 1 else "markers",
-            line={"color": colors[name], "width": 2.2 if name in policy.heads or name == BOTH else 1.3},
+            line={"color": color, "width": 2.2 if name in used else 1.3},
             hovertemplate=f"{name} %{{y:.3f}}<br>at %{{x:.1f}} s<extra></extra>",
             name=name,
         )
-    top = 1.0 if BOTH not in curves else 2.0
+    top = max(1, len(policy_heads(policy))) if len(curves) > len(HEADS) else 1
     fig.layout["yaxis" + SCORES[1:]].update(title="score", range=[-0.03 * top, 1.04 * top])
 
 
-def _add_replay(fig: go.Figure, trace: DuetTrace, policy: ScoreThreshold | ScoreSum, clock: Clock, row: float) -> None:
-    """Where the policy would speak, the threshold and the running sum, still empty. row: y of the marks, their meta."""
-    _add_would_speak(fig, trace, row)
-    _add_threshold(fig, clock, SUM if isinstance(policy, ScoreSum) else SCORES)
-    if isinstance(policy, ScoreSum):
-        _add_running_sum(fig, trace)
-
-
-def _add_would_speak(fig: go.Figure, trace: DuetTrace, row: float) -> None:
+def _add_replay(fig: go.Figure, trace: DuetTrace, policy: Policy, clock: Clock, row: float) -> None:
+    """The marks of the replay, the threshold and the running sum, still empty. row: y of the marks, their meta."""
     fig.add_scatter(
         x=trace.times,
         yaxis=TIMELINE,
         mode="markers",
         cliponaxis=False,
-        marker={"symbol": "circle-open", "size": 11, "color": SAID_COLOR, "line": {"width": 2}},
+        marker={"symbol": "circle-open", "size": 11, "color": RESPONSE_COLOR, "line": {"width": 2}},
         hovertemplate="would speak at %{x:.1f} s<extra></extra>",
         meta=row,
     )
+    if has_threshold(policy):
+        _add_threshold(fig, clock, SUM if accumulates(policy) else SCORES)
+        if accumulates(policy):
+            _add_running_sum(fig, trace, decision_name(policy))
 
 
 def _add_threshold(fig: go.Figure, clock: Clock, panel: str) -> None:
@@ -141,42 +149,36 @@ def _add_threshold(fig: go.Figure, clock: Clock, panel: str) -> None:
     )
 
 
-def _add_running_sum(fig: go.Figure, trace: DuetTrace) -> None:
+def _add_running_sum(fig: go.Figure, trace: DuetTrace, name: str) -> None:
     fig.add_scatter(
         x=trace.times,
         yaxis=SUM,
         mode="lines" if len(trace) > 1 else "markers",
-        line={"color": SUM_COLOR, "width": 2},
-        hovertemplate="running sum %{y:.3f}<br>at %{x:.1f} s<extra></extra>",
-        meta="running sum",
+        line={"color": DECISION_COLOR, "width": 2},
+        hovertemplate=f"{name} %{{y:.3f}}<br>at %{{x:.1f}} s<extra></extra>",
+        meta=name,
     )
-    fig.layout["yaxis" + SUM[1:]].update(title="running sum", rangemode="tozero")
+    fig.layout["yaxis" + SUM[1:]].update(title=name, rangemode="tozero")
 
 
-def score_changes(fig: go.Figure, trace: DuetTrace, policy: ScoreThreshold | ScoreSum) -> dict[str, list[Any]]:
-    """What moves in a `score_figure` of the trace where a policy like its own, at this threshold, is replayed.
+def score_changes(fig: go.Figure, trace: DuetTrace, policy: Policy) -> dict[str, list[Any]]:
+    """Compute what changes in a `score_figure` of this trace when its policy is replayed at this policy's threshold.
 
-    Returns {attribute: [of the marks, of the threshold, of the running sum if any]}.
+    Returns:
+        {attribute: a value per moving trace}: the marks, then the threshold and the running sum where the figure has
+        them.
     """
-    policy = with_threshold(policy, policy.threshold)
     row = fig.data[moving(fig)[0]].meta
-    spoken = set(trace.replay(policy).tolist())
-    line = policy.threshold if math.isfinite(policy.threshold) else None
+    speaks = set(trace.replay(fresh_policy(policy)).tolist())
     changes: dict[str, list[Any]] = {
-        "y": [[row if index in spoken else None for index in range(len(trace))], [line, line]],
-        "name": [f"would speak {len(spoken)}×", f"threshold {policy.threshold:g}"],
+        "y": [[row if index in speaks else None for index in range(len(trace))]],
+        "name": [f"would speak {len(speaks)}×"],
     }
-    if isinstance(policy, ScoreSum):
-        changes["y"].append(_running_sum(trace, policy, spoken))
-        changes["name"].append("running sum")
+    if has_threshold(policy):
+        line = policy.threshold if math.isfinite(policy.threshold) else None
+        changes["y"].append([line, line])
+        changes["name"].append(f"threshold {policy.threshold:g}")
+        if accumulates(policy):
+            changes["y"].append(policy.decision_curve(trace).round(3).tolist())
+            changes["name"].append(decision_name(policy))
     return changes
-
-
-def _running_sum(trace: DuetTrace, policy: ScoreSum, spoken: set[int]) -> list[float]:
-    """The sum the policy compares with its threshold, frame by frame."""
-    sums, total = [], 0.0
-    for index, scores in enumerate(trace.scores()):
-        total += need_score(scores, policy.heads)
-        sums.append(round(total, 3))
-        total = 0.0 if index in spoken else total
-    return sums

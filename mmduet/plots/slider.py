@@ -1,4 +1,4 @@
-"""A slider over thresholds, and what moves with it: the traces that carry a `meta`."""
+"""A slider over thresholds. The traces that have a `meta` move with it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from mmduet.plots.style import GRID, INK
 
-# what a threshold changes, {attribute: a value for each moving trace}
+# the changes of a threshold: {attribute: a value per moving trace}
 Changes = Mapping[str, Sequence[Any]]
 
 STYLE = {
@@ -22,19 +22,19 @@ STYLE = {
 
 
 def moving(fig: go.Figure) -> list[int]:
-    """Which traces move."""
+    """The indices of the traces that move."""
     return [index for index, drawn in enumerate(fig.data) if drawn.meta is not None]
 
 
 def move(fig: go.Figure, changes: Changes) -> None:
-    """Give the moving traces what changes."""
+    """Apply changes to the moving traces."""
     with fig.batch_update():
         for place, index in enumerate(moving(fig)):
             fig.data[index].update({name: values[place] for name, values in changes.items()})
 
 
 def add_slider(fig: go.Figure, changes: Mapping[float, Changes], used: float) -> None:
-    """A slider below the figure that makes the changes of each threshold. used: the one that it stands at."""
+    """Add a slider below the figure that applies the changes of each threshold. used: its first position."""
     moved = moving(fig)
     steps = [
         {"method": "restyle", "args": [change, moved], "label": f"{threshold:g}", "value": repr(threshold)}

@@ -14,7 +14,14 @@ from mmduet.plots.timeline import PLOT_WIDTH, STRIP, end_of
 
 
 class Thumbnail(NamedTuple):
-    """One picture of a filmstrip. start, end: its slot, s; time: of its frame, s. uri: a JPEG data URI."""
+    """One picture of a filmstrip.
+
+    Attributes:
+        start: Start of its slot, s.
+        end: End of its slot, s.
+        time: Time of its frame, s.
+        uri: A JPEG data URI.
+    """
 
     start: float
     end: float
@@ -23,7 +30,15 @@ class Thumbnail(NamedTuple):
 
 
 def thumbnail(frame: Any, *, height: int = 96) -> str:
-    """A frame as a JPEG data URI, shrunk to `height` pixels. frame: uint8 [3, H, W]; array or tensor."""
+    """Encode a frame as a JPEG data URI, at most `height` pixels high.
+
+    Args:
+        frame: uint8 [3, H, W], array or tensor.
+        height: Pixels.
+
+    Raises:
+        DuetError: The frame has another shape or type.
+    """
     array = np.asarray(frame.cpu() if hasattr(frame, "cpu") else frame)
     if array.ndim != 3 or array.shape[0] != 3 or array.dtype != np.uint8:
         raise DuetError(f"frame: {array.dtype} {list(array.shape)}; a frame is uint8 [3, H, W].")
@@ -38,10 +53,16 @@ def thumbnail(frame: Any, *, height: int = 96) -> str:
 def film_strip(
     frames: Any, times: Sequence[float] | np.ndarray, *, count: int | None = None, height: int = 96
 ) -> list[Thumbnail]:
-    """At most `count` pictures, evenly over the time the frames cover; each shows its slot's middle.
+    """Choose frames evenly over time; each shows the middle of its slot.
 
-    frames: uint8 [N, 3, H, W], array or tensor. times: [N], s, ascending. count: 12 for wide frames and
-    16 for others by default. Raises DuetError if frames and times disagree in number.
+    Args:
+        frames: uint8 [N, 3, H, W], array or tensor.
+        times: [N], s, ascending.
+        count: Most pictures; by default 12 of wide frames and 16 of others.
+        height: Pixels.
+
+    Raises:
+        DuetError: Frames and times disagree in number.
     """
     times = np.asarray(times, dtype=float)
     if len(frames) != len(times):
@@ -60,7 +81,7 @@ def film_strip(
 
 
 def strip_panel(pictures: Sequence[Thumbnail]) -> dict[str, int]:
-    """The filmstrip's panel, as high as its pictures get on a wide page; none without pictures."""
+    """The filmstrip's panel and its height; none without pictures."""
     if not pictures:
         return {}
     picture = Image.open(io.BytesIO(base64.b64decode(pictures[0].uri.partition(",")[2])))
@@ -68,7 +89,7 @@ def strip_panel(pictures: Sequence[Thumbnail]) -> dict[str, int]:
 
 
 def add_strip(fig: go.Figure, pictures: Sequence[Thumbnail]) -> None:
-    """Pictures in their slots of the time axis; their times on hover."""
+    """Add pictures in their slots of the time axis, with their times on hover."""
     if not pictures:
         return
     middles = [(picture.start + picture.end) / 2 for picture in pictures]

@@ -1,8 +1,8 @@
-"""Colours, the template `mmduet`, and text: what every figure shares.
+"""Colours, the template `mmduet`, and text: shared by all figures.
 
-Importing this module registers the template: transparent, in tones that read on a light page and on a dark one,
-with colours that stay apart for colour-blind eyes (after Okabe and Ito). A head has the same colour in every
-figure. Text of models and annotations is shown as written, never as markup.
+Importing this module registers the template. It is transparent, and its tones are readable on a light and on a dark
+page. Its colours stay distinct for colour-blind readers (after Okabe and Ito). A head has the same colour in figures,
+players and reports. Text of models and annotations is shown as written, never as markup.
 """
 
 import html
@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
+from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
 
 HEAD_COLORS = {"informative": "#1283C8", "relevance": "#D55E00"}
-SAID_COLOR = "#00805F"
-ASKED_COLOR = "#CC79A7"
+RESPONSE_COLOR = "#00805F"
+QUERY_COLOR = "#CC79A7"
 SPAN_COLOR = "#ECCB83"
+DECISION_COLOR = "#9467BD"  # the decision curve, where it is not a head's
+SERIES_COLORS = (*HEAD_COLORS.values(), RESPONSE_COLOR, QUERY_COLOR, "#56B4E9", "#E69F00")  # of other curves, in turn
 INK = "#787d85"  # text and neutral lines: contrast 4.2 on white, 4.5 on #111
 GRID = "rgba(128,128,128,0.22)"
 UNLABELLED = -100
@@ -29,7 +32,7 @@ pio.templates["mmduet"] = go.layout.Template(
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": INK, "size": 12, "family": "system-ui, -apple-system, 'Segoe UI', sans-serif"},
         "title": {"x": 0, "xref": "paper", "font": {"size": 16}, "pad": {"b": 8}},
-        "colorway": [*HEAD_COLORS.values(), SAID_COLOR, ASKED_COLOR, "#56B4E9", "#E69F00"],
+        "colorway": SERIES_COLORS,
         "xaxis": {
             "gridcolor": GRID,
             "linecolor": GRID,
@@ -60,13 +63,13 @@ pio.templates["mmduet"] = go.layout.Template(
 
 
 def plain(text: str) -> str:
-    """Text so escaped that plotly shows it as written: no tags, no entities, no TeX between dollars."""
+    """Escape text so that plotly shows it as written: no tags, no entities, no TeX between dollars."""
     # plotly knows &lt; and numbers but not &quot;, so quotes stay
     return html.escape(str(text), quote=False).replace("$", "&#36;")
 
 
 def shortened(text: str, letters: int) -> str:
-    """The text on one line of at most `letters`, escaped; nothing where too little would be left."""
+    """Shorten text to one line of at most `letters`, escaped; "" where that leaves less than 8."""
     text = " ".join(str(text).split())
     if len(text) <= letters:
         return plain(text)
@@ -74,13 +77,21 @@ def shortened(text: str, letters: int) -> str:
 
 
 def wrapped_text(text: str, heading: str = "") -> str:
-    """A hover text: the heading in bold, then the text in lines of 60, escaped line by line."""
+    """Make a hover text: the heading in bold, then the text in lines of 60, escaped line by line."""
     lines = textwrap.wrap(str(text), 60, max_lines=20, placeholder=" …")
     return "<br>".join(([f"<b>{plain(heading)}</b>"] if heading else []) + [plain(line) for line in lines])
 
 
 def finished(fig: go.Figure, title: str, *, height: int, top: int = 70, **layout: Any) -> go.Figure:
-    """The template and the title. top: pixels of title, buttons and legend; height: of all below."""
+    """Apply the template and the title.
+
+    Args:
+        fig: The figure; it is returned.
+        title: Shortened to one line.
+        height: Pixels of everything below the top.
+        top: Pixels of title, buttons and legend.
+        layout: More of the layout.
+    """
     fig.update_layout(template="mmduet", height=height + top, margin_t=top, **layout)
     if title:
         fig.update_layout(title={"text": shortened(title, 110), "y": 1, "yanchor": "top", "pad": {"t": 14}})
@@ -88,17 +99,18 @@ def finished(fig: go.Figure, title: str, *, height: int, top: int = 70, **layout
 
 
 def add_note(fig: go.Figure, text: str) -> None:
+    """Write a note over the middle of a figure that has nothing to show."""
     fig.add_annotation(text=text, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper", font={"size": 15})
 
 
 def faint(color: str, opacity: float = 0.1) -> str:
-    """A colour "#RRGGBB", see-through."""
+    """Make a colour "#RRGGBB" transparent."""
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def checked_labels(head: str, labels: Sequence[int] | np.ndarray | None, count: int) -> np.ndarray:
-    """Labels as an array [count], all unlabelled for None. Raises DuetError for other lengths or values."""
+def checked_labels(head: str, labels: Sequence[int] | NDArray[Any] | None, count: int) -> NDArray[Any]:
+    """Labels as int [count]; all unlabelled for None. Raises DuetError for other lengths or values."""
     if labels is None:
         return np.full(count, UNLABELLED)
     labels = np.asarray(labels)

@@ -1,4 +1,4 @@
-"""A benchmark over thresholds: how often a duet would speak, whether in time, and where, example by example."""
+"""Metrics over thresholds, and when each example's replay speaks at the selected threshold."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from mmduet.plots.decision import accumulates
 from mmduet.plots.slider import add_slider, move, moving
 from mmduet.plots.style import (
     INK,
-    SAID_COLOR,
+    RESPONSE_COLOR,
+    SERIES_COLORS,
     SPAN_COLOR,
     faint,
     finished,
@@ -21,19 +23,23 @@ from mmduet.plots.style import (
     wrapped_text,
 )
 from mmduet.plots.timeline import Span, checked_spans, end_of, make_clock, turn_times
-from mmduet.policy import ScoreSum, ScoreThreshold
-from mmduet.replay import with_threshold
+from mmduet.policy import Policy, ThresholdPolicy, threshold_policy
 from mmduet.trace import DuetTrace
 
-COLORS = ("#1283C8", "#D55E00", "#00805F", "#CC79A7", "#56B4E9", "#E69F00")  # of the figures, in turn
 SHARES, COUNTS, EXAMPLES = "y", "y2", "y3"  # the panels, by their axes
 HEIGHTS = {SHARES: 190, COUNTS: 100}  # pixels
 ROW = 24  # pixels of an example
-GAP, AXIS = 16, 64  # pixels between panels over one axis, and where an axis with its title comes between
+GAP, AXIS = 16, 64  # pixels between panels that share an axis, and between others
 
 
 class ReplayedExample(NamedTuple):
-    """A row of `threshold_figure`. spans: reference spans."""
+    """A row of `threshold_figure`.
+
+    Attributes:
+        name: Shown on the left.
+        trace: At least one frame.
+        spans: Reference spans.
+    """
 
     name: str
     trace: DuetTrace
@@ -43,31 +49,41 @@ class ReplayedExample(NamedTuple):
 def threshold_figure(
     table: pd.DataFrame,
     examples: Sequence[ReplayedExample],
-    policy: ScoreThreshold | ScoreSum,
+    policy: Policy,
     *,
     intervals: tuple[pd.DataFrame, pd.DataFrame] | None = None,
     slider: bool = True,
     title: str = "",
 ) -> go.Figure:
-    """Figures over thresholds; below, for each example, what was said and where it would be at the threshold picked.
+    """Draw metrics over thresholds; below, each example's responses and those of its replay.
 
-    table: a row a threshold, a column a figure, as of `TimingSweep.table`; intervals: both ends of theirs. Figures
-    that exceed 1 have a panel of their own. policy: its threshold is the one picked at first. slider: over the
-    table's thresholds; without one, `threshold_changes` tells what moves.
+    Args:
+        table: A row per threshold, a column per metric, as of `TimingSweep.table`. Metrics that exceed 1 have a panel
+            of their own.
+        examples: A row each.
+        policy: Its threshold is selected first.
+        intervals: Lower and upper ends of the metrics' intervals, like `table`.
+        slider: Whether to add a slider over the table's thresholds. Without it, `threshold_changes` gives what
+            another threshold changes.
+        title: The figure's title.
+
+    Raises:
+        DuetError: The policy has no threshold, or a span ends before it starts.
     """
+    policy = threshold_policy(policy, "a figure over thresholds")
     panels = {name: COUNTS if (table[name] > 1).any() else SHARES for name in table.columns}
     fig = _empty_panels(sorted(set(panels.values())), examples, title)
-    for (name, panel), color in zip(panels.items(), cycle(COLORS), strict=False):
+    for (name, panel), color in zip(panels.items(), cycle(SERIES_COLORS), strict=False):
         if intervals is not None:
             _add_interval(fig, intervals[0][name], intervals[1][name], panel, color)
         _add_curve(fig, table[name], panel, color)
     _add_rows(fig, examples)
     _add_moving(fig, table, panels)
-    if isinstance(policy, ScoreSum):
+    if accumulates(policy):
         fig.update_xaxes(type="log", dtick="D2", selector=0)
     move(fig, threshold_changes(fig, table, examples, policy))
     if slider:
-        policies = [with_threshold(policy, threshold) for threshold in table.index]
+        policies = [policy.with_threshold(float(threshold)) for threshold in table.index]
         changes = {other.threshold: threshold_changes(fig, table, examples, other) for other in policies}
         add_slider(fig, changes, policy.threshold)
     return fig
@@ -77,7 +93,7 @@ def threshold_figure(
 
 
 def _empty_panels(panels: Sequence[str], examples: Sequence[ReplayedExample], title: str) -> go.Figure:
-    """The panels from the top: figures over the threshold, then the examples' rows over time."""
+    """The panels from the top: metrics over the threshold, then the examples' rows over time."""
     heights = {panel: HEIGHTS[panel] for panel in panels} | ({EXAMPLES: ROW * len(examples)} if examples else {})
     gaps = [AXIS if after == EXAMPLES else GAP for _, after in pairwise(heights)]
     total = sum(heights.values()) + sum(gaps)
@@ -100,7 +116,7 @@ def _empty_panels(panels: Sequence[str], examples: Sequence[ReplayedExample], ti
 
 
 def _scale_rows(fig: go.Figure, examples: Sequence[ReplayedExample]) -> None:
-    """One time axis that shows every example whole, and their names."""
+    """One time axis for all examples, and their names."""
     times = [float(time) for example in examples for time in example.trace.times[[0, -1]]]
     marks = [end_of(example.trace.times) for example in examples]
     marks += [time for e in examples for time in turn_times(e.trace.queries, e.trace.responses)]
@@ -116,7 +132,7 @@ def _scale_rows(fig: go.Figure, examples: Sequence[ReplayedExample]) -> None:
     )
 
 
-# what stands still
+# traces that do not move
 
 
 def _add_interval(fig: go.Figure, low: pd.Series, high: pd.Series, panel: str, color: str) -> None:
@@ -151,7 +167,7 @@ def _add_curve(fig: go.Figure, values: pd.Series, panel: str, color: str) -> Non
 
 
 def _add_rows(fig: go.Figure, examples: Sequence[ReplayedExample]) -> None:
-    """Each example's length, its spans, and what was said."""
+    """Each example's length, its spans and its responses."""
     shared = {"xaxis": "x2", "yaxis": EXAMPLES, "orientation": "h"}
     starts = [float(example.trace.times[0]) for example in examples]
     fig.add_bar(
@@ -177,27 +193,27 @@ def _add_rows(fig: go.Figure, examples: Sequence[ReplayedExample]) -> None:
         hovertext=[wrapped_text(s.label, f"reference, {s.start:.1f} to {s.end:.1f} s") for _, s in spans],
         name="reference",
     )
-    said = [(row, response) for row, example in enumerate(examples) for response in example.trace.responses]
+    responses = [(row, response) for row, example in enumerate(examples) for response in example.trace.responses]
     fig.add_scatter(
-        x=[response.time for _, response in said],
-        y=[row + 0.5 for row, _ in said],
+        x=[response.time for _, response in responses],
+        y=[row + 0.5 for row, _ in responses],
         xaxis="x2",
         yaxis=EXAMPLES,
         mode="markers",
-        marker={"size": 7, "color": SAID_COLOR},
+        marker={"size": 7, "color": RESPONSE_COLOR},
         hoverinfo="text",
-        hovertext=[wrapped_text(response.text, f"said at {response.time:.1f} s") for _, response in said],
-        name=f"said {len(said)}×",
+        hovertext=[wrapped_text(response.text, f"said at {response.time:.1f} s") for _, response in responses],
+        name=f"said {len(responses)}×",
     )
 
 
-# what moves with the threshold; each trace's meta says what it shows
+# traces that move with the threshold; their meta says what they show
 
 
 def _add_moving(fig: go.Figure, table: pd.DataFrame, panels: dict[str, str]) -> None:
-    for (column, panel), color in zip(enumerate(panels.values()), cycle(COLORS), strict=False):
+    for (column, panel), color in zip(enumerate(panels.values()), cycle(SERIES_COLORS), strict=False):
         marker = {"size": 10, "color": color, "line": {"color": "#ffffff", "width": 1.5}}
-        fig.add_scatter(yaxis=panel, mode="markers", marker=marker, hoverinfo="skip", meta=["figure", column])
+        fig.add_scatter(yaxis=panel, mode="markers", marker=marker, hoverinfo="skip", meta=["metric", column])
     for panel in sorted(set(panels.values())):
         top = 1.0 if panel == SHARES else float(table[[n for n in panels if panels[n] == panel]].max().max())
         fig.add_scatter(
@@ -213,25 +229,26 @@ def _add_moving(fig: go.Figure, table: pd.DataFrame, panels: dict[str, str]) -> 
         xaxis="x2",
         yaxis=EXAMPLES,
         mode="markers",
-        marker={"symbol": "circle-open", "size": 13, "color": SAID_COLOR, "line": {"width": 1.8}},
+        marker={"symbol": "circle-open", "size": 13, "color": RESPONSE_COLOR, "line": {"width": 1.8}},
         hovertemplate="would speak at %{x:.1f} s<extra></extra>",
         meta=["marks", 0],
     )
 
 
 def threshold_changes(
-    fig: go.Figure, table: pd.DataFrame, examples: Sequence[ReplayedExample], policy: ScoreThreshold | ScoreSum
+    fig: go.Figure, table: pd.DataFrame, examples: Sequence[ReplayedExample], policy: ThresholdPolicy
 ) -> dict[str, list[Any]]:
-    """What moves in a `threshold_figure` of this table and these examples at this policy's threshold.
+    """Compute what changes in a `threshold_figure` of this table and these examples at this policy's threshold.
 
-    Returns {attribute: [of each moving trace]}.
+    Returns:
+        {attribute: a value per moving trace}.
     """
     threshold = policy.threshold
     at = threshold if math.isfinite(threshold) else None
     changes: list[tuple[list[Any], list[Any], str]] = []
     for index in moving(fig):
         kind, column = fig.data[index].meta
-        if kind == "figure":
+        if kind == "metric":
             value = _value_at(table.iloc[:, column], threshold)
             known = not math.isnan(value)
             name = f"{plain(table.columns[column])} {f'{value:.2f}' if known else '–'}"
@@ -239,21 +256,19 @@ def threshold_changes(
         elif kind == "line":
             changes.append(([at, at], list(fig.data[index].y), f"threshold {threshold:g}"))
         else:
-            changes.append(_would_speak(examples, with_threshold(policy, threshold)))
+            changes.append(_would_speak(examples, policy.with_threshold(threshold)))
     return {name: [change[place] for change in changes] for place, name in enumerate(("x", "y", "name"))}
 
 
 def _value_at(values: pd.Series, threshold: float) -> float:
-    """A figure at a threshold, between those of the table by a straight line."""
+    """A metric at a threshold, interpolated linearly."""
     if threshold in values.index:
         return float(values[threshold])
     return float(np.interp(threshold, values.index, values, left=math.nan, right=math.nan))
 
 
-def _would_speak(
-    examples: Sequence[ReplayedExample], policy: ScoreThreshold | ScoreSum
-) -> tuple[list[float], list[float], str]:
-    """Times and rows of all marks, and their name."""
+def _would_speak(examples: Sequence[ReplayedExample], policy: Policy) -> tuple[list[float], list[float], str]:
+    """Times and rows of all marks, and the trace's name."""
     marks = [
         (round(float(example.trace.times[frame]), 3), row + 0.5)
         for row, example in enumerate(examples)

@@ -1,4 +1,4 @@
-"""Figures over time: their panels, the turns that were taken, and reference spans."""
+"""Figures over time: their panels, queries, responses and reference spans."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,25 +7,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
-from mmduet.plots.style import ASKED_COLOR, INK, SAID_COLOR, SPAN_COLOR, faint, finished, shortened, wrapped_text
+from mmduet.plots.style import INK, QUERY_COLOR, RESPONSE_COLOR, SPAN_COLOR, faint, finished, shortened, wrapped_text
 from mmduet.trace import Query, Response
 
-PLOT_WIDTH = 800  # pixels the time axis usually gets on a page; decides what fits beside a mark
+PLOT_WIDTH = 800  # pixels of the time axis on a usual page; decides which text fits next to a mark
 ROW = 25  # pixels of a row of marks
 MARK = 19  # pixels of a numbered mark
-TEXT = 11  # size of the text beside marks and in bands, pixels
+TEXT = 11  # size of the text next to marks and in bands, pixels
 LETTER = 6.0  # pixels of a letter of that text, on average
 GAP = 12  # pixels between panels
-MARKS = {"asked": ("diamond", 12, ASKED_COLOR), "said": ("circle", MARK, SAID_COLOR)}
+MARKS = {"asked": ("diamond", 12, QUERY_COLOR), "said": ("circle", MARK, RESPONSE_COLOR)}
 
 # The panels of a figure over time, each with its own y-axis under one x-axis.
 TIMELINE, SCORES, SUM, CELLS, STRIP = "y", "y2", "y3", "y4", "y5"
 
 
 class Span(NamedTuple):
-    """A reference span. start, end: s, start <= end. label: what happens there."""
+    """A reference span.
+
+    Attributes:
+        start: s.
+        end: s, not before the start.
+        label: What happens there.
+    """
 
     start: float
     end: float
@@ -34,27 +41,27 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The seconds a figure shows."""
+    """The seconds that a figure shows."""
 
     start: float
     end: float
 
     def pixels(self, seconds: float) -> float:
-        """What the seconds take on a page of usual width."""
+        """Convert seconds to pixels on a page of usual width."""
         return seconds / (self.end - self.start) * PLOT_WIDTH
 
     def seconds(self, pixels: float) -> float:
-        """What the pixels show."""
+        """Convert pixels to seconds."""
         return pixels / PLOT_WIDTH * (self.end - self.start)
 
 
-def end_of(times: np.ndarray) -> float:
-    """When the last frame ends, s: a usual step after its time."""
+def end_of(times: NDArray[np.float64]) -> float:
+    """Estimate when the last frame ends, s: a median step after its time."""
     step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
     return float(times[-1]) + (step if step > 0 else 1.0)
 
 
-def make_clock(times: np.ndarray, marks: Iterable[float]) -> Clock:
+def make_clock(times: NDArray[np.float64], marks: Iterable[float]) -> Clock:
     """A clock that shows all frames and all marks."""
     seen = [*([float(times[0]), end_of(times)] if len(times) else []), *marks]
     start, end = min(seen, default=0.0), max(seen, default=1.0)
@@ -64,10 +71,12 @@ def make_clock(times: np.ndarray, marks: Iterable[float]) -> Clock:
 
 
 def turn_times(queries: Sequence[Query], responses: Sequence[Response]) -> list[float]:
+    """List the times of all turns, s."""
     return [query.time for query in queries] + [response.time for response in responses]
 
 
 def by_kind(turns: Iterable[Query | Response]) -> tuple[list[Query], list[Response]]:
+    """Separate queries and responses."""
     turns = list(turns)
     return [t for t in turns if isinstance(t, Query)], [t for t in turns if isinstance(t, Response)]
 
@@ -111,7 +120,7 @@ def turn_rows(
     *,
     replayed: bool,
 ) -> _Rows:
-    """Rows enough that marks and bands keep apart: three for responses, five for spans at most."""
+    """Choose enough rows to keep marks and bands apart: at most three for responses and five for spans."""
     mark = clock.seconds(MARK)
     lanes = {
         kind: _lanes(times, [time + mark for time in times], most=most)
@@ -131,7 +140,7 @@ def turn_rows(
 
 
 def stacked_panels(panels: Mapping[str, int], clock: Clock, title: str) -> go.Figure:
-    """An empty figure of panels {y-axis: pixels}, from the top, over one time axis."""
+    """Make an empty figure of panels {y-axis: pixels}, from the top, over one time axis."""
     total = sum(panels.values()) + GAP * len(panels)
     fig, top = go.Figure(), total - GAP
     for axis, pixels in panels.items():
@@ -154,7 +163,7 @@ def stacked_panels(panels: Mapping[str, int], clock: Clock, title: str) -> go.Fi
 def add_turns(
     fig: go.Figure, rows: _Rows, queries: Sequence[Query], responses: Sequence[Response], clock: Clock
 ) -> None:
-    """What was asked and said, as marks with as much of the text beside them as fits."""
+    """Add queries and responses as marks, with as much of their text as fits."""
     queries = sorted(queries, key=lambda q: q.time)
     responses = sorted(responses, key=lambda r: r.time)
     for query in queries:
@@ -165,7 +174,7 @@ def add_turns(
             y0=0,
             y1=fig.layout.yaxis.domain[1],
             yref="paper",
-            line={"color": ASKED_COLOR, "width": 1.2, "dash": "dash"},
+            line={"color": QUERY_COLOR, "width": 1.2, "dash": "dash"},
             layer="below",
         )
     _add_marks(fig, rows, "asked", queries, clock)
@@ -174,7 +183,7 @@ def add_turns(
 
 
 def _add_marks(fig: go.Figure, rows: _Rows, kind: str, turns: Sequence[Query | Response], clock: Clock) -> None:
-    """Marks of one kind, numbered if said; without room before the next they are small and bare."""
+    """Marks of one kind; responses are numbered. A mark too close to the next one is small and has no number."""
     if not turns:
         return
     symbol, size, color = MARKS[kind]
@@ -223,7 +232,7 @@ def _add_band(
     text: Sequence[str],
     **style: Any,
 ) -> None:
-    """Bars in the timeline with text inside, which plotly hides where a narrow page leaves no room."""
+    """Bars in the timeline with text inside, which plotly hides where it does not fit."""
     fig.add_bar(
         orientation="h",
         base=starts,
@@ -252,7 +261,7 @@ def _rooms(times: Sequence[float], lanes: Sequence[int], end: float) -> list[flo
 
 
 def _label_rows(fig: go.Figure, rows: _Rows) -> None:
-    """Name the timeline's rows at their left."""
+    """Names of the timeline's rows on the left."""
     named = {kind: first for kind, first in rows.first.items() if rows.lanes[kind]}
     fig.update_layout(
         yaxis={
@@ -265,7 +274,7 @@ def _label_rows(fig: go.Figure, rows: _Rows) -> None:
 
 
 def add_spans(fig: go.Figure, rows: _Rows, spans: Sequence[Span], clock: Clock) -> None:
-    """Reference spans as labelled bands, and as faint ones behind the curves."""
+    """Add reference spans as labelled bands, and as faint ones behind the curves."""
     if not spans:
         return
     _add_band(
@@ -295,7 +304,7 @@ def add_spans(fig: go.Figure, rows: _Rows, spans: Sequence[Span], clock: Clock) 
 
 
 def checked_spans(spans: Iterable[Span]) -> list[Span]:
-    """The spans in order of their starts. Raises DuetError for one that ends before it starts."""
+    """Sort the spans by their starts. Raises DuetError for one that ends before it starts."""
     spans = sorted((Span(*span) for span in spans), key=lambda span: (span.start, span.end))
     for span in spans:
         if not -math.inf < span.start <= span.end < math.inf:

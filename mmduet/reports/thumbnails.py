@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
 from mmduet.errors import DuetError
+from mmduet.plots.style import HEAD_COLORS
 
 MIMETYPE = "application/vnd.mmduet.thumbnail+json"
 FRAMES = 5  # at most, in a row
 STRIP = (480, 72)  # of all frames together, pixels: twice the shown size, for fine screens
 POINTS = 80  # of a curve, at most
-HEADS = {"informative": "var(--informative, #1283C8)", "relevance": "var(--relevance, #D55E00)"}
-FIRST, GREY = "var(--said, #00805F)", "var(--faint, #787d85)"
+FIRST, GREY = "var(--said, #00805F)", "var(--faint, #787d85)"  # of other curves: the first, and the rest
 WIDTH, HEIGHT, GAP = 240, 48, 4  # of the drawing, of its curves, and the gap between curves and strip
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -52,7 +52,7 @@ class Thumbnail(BaseModel):
         if self.level is not None:
             parts.append(_line(f"M0 {_y(self.level, top)}H{WIDTH}", GREY, dashes="3 3"))
         for number, curve in enumerate(self.curves):
-            color = HEADS.get(curve.name, GREY if number else FIRST)
+            color = HEAD_COLORS.get(curve.name, GREY if number else FIRST)
             parts.append(_line(_path(curve.heights, top), color, width=1.5))
         parts += [_line(f"M{place * WIDTH:.1f} {top + HEIGHT + 1}v5", "currentColor", width=2) for place in self.marks]
         height = top + (HEIGHT + 8 if self.curves or self.marks else 0)

@@ -16,7 +16,7 @@ from mmduet.kernels import kernels_for
 from mmduet.model.backbone import Backbone, EmbeddedTokens
 from mmduet.model.processing import DuetProcessor
 from mmduet.model.prompt import TextTurn
-from mmduet.policy import FrameScores, Policy, ScoreThreshold
+from mmduet.policy import FrameScores, Policy, ScoreThreshold, checked_policy, fresh_policy
 from mmduet.streaming.context import Context, Interrupted
 from mmduet.streaming.generation import draft, next_token
 from mmduet.streaming.lookahead import LookAhead
@@ -86,7 +86,7 @@ class DuetSession:
         if context_frames is not None and context_frames < 2:
             raise DuetError(f"context_frames={context_frames}: a context holds at least 2 frames; None: all of them.")
         self.model, self.processor = model.eval(), processor
-        self.policy, self.frame_fps = policy if policy is not None else ScoreThreshold(0.5), frame_fps
+        self.policy, self.frame_fps = ScoreThreshold(0.5) if policy is None else checked_policy(policy), frame_fps
         self.protocol: ContextProtocol = PROTOCOLS[protocol](processor)
         self.context_frames = context_frames
         self.remove_assistant_turns = remove_assistant_turns
@@ -134,7 +134,7 @@ class DuetSession:
     def fresh(self) -> "DuetSession":
         """Return a new session with the same model, processor and settings."""
         session = copy(self)
-        session.policy, session.look_ahead = copy(self.policy), copy(self.look_ahead)
+        session.policy, session.look_ahead = fresh_policy(self.policy), copy(self.look_ahead)
         session.kernels = kernels_for(self.model, self.processor)
         session.reset()
         return session

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from mmduet_widgets import DuetPlayer
 
-from mmduet.policy import ScoreSum, ScoreThreshold
+from mmduet.policy import Policy, ScoreSum, ScoreThreshold
 from mmduet.reports.outputs import inert_html
 from tests.chromium import Page, record, until
 from tests.clips import write_clip
+from tests.policies import EveryThird
 from tests.widgets.players import ATTACK, WEBM, inner, make_player, make_trace
 
 ROOT = "document.querySelector('.mmduet-player')"
@@ -69,9 +70,7 @@ def test_it_shows_what_was_said_and_runs_none_of_it(page: Page, clip: Path, show
 
 
 @pytest.mark.parametrize("policy", [ScoreThreshold(0.65), ScoreSum(1.0, heads=("informative", "relevance"))])
-def test_a_report_shows_it_whole_without_a_scroll_bar(
-    page: Page, clip: Path, tmp_path: Path, policy: ScoreThreshold | ScoreSum
-) -> None:
+def test_a_report_shows_it_whole_without_a_scroll_bar(page: Page, clip: Path, tmp_path: Path, policy: Policy) -> None:
     frame = make_player(clip, policy=policy, title="Cats", spans=[(0.0, 3.0, "a"), (1.0, 4.0, "b")]).to_html()
     path = tmp_path / "report.html"
     content = "default-src 'none'; script-src 'nonce-abc' 'strict-dynamic'; style-src 'unsafe-inline'; media-src blob:"
@@ -105,6 +104,30 @@ def test_dragging_the_line_moves_the_threshold(page: Page, clip: Path, show: Cal
     assert page.get_by_label("Threshold", exact=True).input_value() == "0"
     page.get_by_text("back to 0.65").click()
     until_text(page, "speaks", "speaks 3× at 0.65")
+
+
+def test_dragging_shows_the_replay_and_the_curve_of_each_threshold(page: Page, clip: Path, show: Callable) -> None:
+    trace = make_trace(40)
+    player = make_player(clip, trace, policy=ScoreSum(1.0))
+    show(player)
+    curves = set()
+    for place in (25, 50, 75, 100):
+        threshold = round(place * player.policy["dial"]["step"], 6)
+        page.get_by_label("Threshold", exact=True).fill(str(threshold))
+        expected = len(trace.replay(ScoreSum(threshold)))
+        until_text(page, "speaks", f"speaks {expected}× at {threshold:.2f}")
+        assert hollow(page) == expected
+        curves.add(page.locator(".mmduet-player-compared").get_attribute("d"))
+    assert len(curves) == 4, "the running sum follows"
+
+
+def test_a_policy_without_a_threshold_has_marks_and_no_slider(page: Page, clip: Path, show: Callable) -> None:
+    show(make_player(clip, policy=EveryThird()))
+    assert text(page, "speaks") == "speaks 4×"
+    assert hollow(page) == 4
+    assert page.locator(".mmduet-player-threshold").count() == 0
+    assert not page.get_by_label("Threshold", exact=True).is_visible()
+    assert "dashed" not in (text(page, "hint") or "")
 
 
 def test_the_slider_moves_the_threshold_by_keys(page: Page, clip: Path, show: Callable) -> None:

@@ -1,4 +1,4 @@
-"""DuetPlayer in Python: what it refuses, what it sends, and the browser's replay against DuetTrace's."""
+"""DuetPlayer in Python: what it refuses, what it sends, and the replays that its page finds."""
 
 import html
 import json
@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import traitlets
 from mmduet_widgets import DuetPlayer
-from mmduet_widgets.duet_player import json_number, policy_data
+from mmduet_widgets.player_state import json_number
 
 from mmduet.errors import DuetError, VideoError
-from mmduet.policy import ScoreSum, make_policy
+from mmduet.plots.style import DECISION_COLOR
+from mmduet.policy import ScoreSum, ScoreThreshold, make_policy
 from mmduet.trace import DuetTrace, Query, Response
 from tests.clips import write_clip
+from tests.policies import EveryThird
 from tests.widgets.players import ATTACK, WEBM, inner, make_player, make_trace
 
 
@@ -34,7 +36,14 @@ def test_the_state_is_plain_json() -> None:
             "responses": [{"time": 2.0, "text": ATTACK}, {"time": 4.0, "text": "A cat."}],
             "queries": [{"time": 0.0, "text": "What is there?"}],
         },
-        "policy": {"mode": "threshold", "threshold": 0.65, "heads": ["informative"]},
+        "policy": {
+            "mode": "threshold",
+            "heads": ["informative"],
+            "threshold": 0.65,
+            "decision": {"head": "informative", "name": "decision score", "color": DECISION_COLOR, "own_panel": False},
+            "tops": {"score": 1.0},
+            "dial": {"top": 1.0, "step": 0.01, "digits": 2},
+        },
         "spans": [{"start": 0.0, "end": 3.0, "label": "a cat"}],
         "threshold": 0.65,
         "time": 0.0,
@@ -76,7 +85,7 @@ def test_a_wrong_span_is_refused(span: tuple[float, float, str]) -> None:
 
 
 def test_other_policies_are_refused() -> None:
-    with pytest.raises(DuetError, match="ScoreThreshold and ScoreSum"):
+    with pytest.raises(DuetError, match=r"not a policy: give an object with need\(scores\) and reset\(\)"):
         make_player(policy=object())
 
 
@@ -100,7 +109,7 @@ def test_a_missing_or_empty_clip_is_refused(tmp_path: Path) -> None:
             make_player(video)
 
 
-def test_a_clip_that_cannot_be_shown_is_told(tmp_path: Path) -> None:
+def test_a_clip_that_cannot_be_shown_is_reported(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4")
     large = make_player(WEBM + bytes(8_500_000))
     assert (large.video, large.note) == (
@@ -127,24 +136,28 @@ def test_the_module_asks_for_nothing() -> None:
     assert not re.search(r"fetch\(|XMLHttp|@import|url\((?!#)|innerHTML|insertAdjacentHTML", sources)
 
 
-# --- the replay ---------------------------------------------------------------------------------------
+# --- replays ------------------------------------------------------------------------------------------
 
-REPLAY = """
+LOOK_UP = """
 import { readFileSync } from "node:fs";
 const { esm, cases } = JSON.parse(readFileSync(0, "utf-8"));
-const { replay } = await import("data:text/javascript;base64," + Buffer.from(esm).toString("base64"));
-const picked = cases.map(({ trace, policy, threshold }) => replay(trace, policy, Number(threshold)).picked);
-console.log(JSON.stringify(picked));
+const { Replays } = await import("data:text/javascript;base64," + Buffer.from(esm).toString("base64"));
+const found = cases.map(({ exact, grid, thresholds }) => {
+  const replays = new Replays(exact, grid);
+  return thresholds.map((threshold) => replays.at(threshold === null ? null : Number(threshold)));
+});
+console.log(JSON.stringify(found));
 """
 
 
-def replay_in_node(cases: list[dict[str, Any]]) -> list[list[int]]:
+def look_up(cases: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The replays that the page finds at thresholds."""
     node = shutil.which("node")
     if not node:
-        pytest.skip("there is no node on this machine")
+        pytest.skip("this machine has no node")
     ended = subprocess.run(
-        [node, "--input-type=module", "-e", REPLAY],
-        input=json.dumps({"esm": DuetPlayer._esm, "cases": cases}, allow_nan=False),
+        [node, "--input-type=module", "-e", LOOK_UP],
+        input=json.dumps({"esm": f"{DuetPlayer._esm}\nexport {{ Replays }};", "cases": cases}, allow_nan=False),
         capture_output=True,
         text=True,
         timeout=60,
@@ -154,23 +167,70 @@ def replay_in_node(cases: list[dict[str, Any]]) -> list[list[int]]:
 
 
 def random_trace(rng: np.random.Generator) -> DuetTrace:
-    """Scores with many ties, such that thresholds are met exactly, and now and then a NaN."""
+    """Scores with many ties, so that thresholds are met exactly, and some nan."""
     frames = int(rng.integers(0, 60))
     scores = rng.integers(0, 11, (2, frames)) / 10 if rng.random() < 0.5 else rng.random((2, frames))
     scores[rng.random((2, frames)) < rng.choice([0, 0.03])] = np.nan
     return DuetTrace(np.arange(frames) / 2, *scores)
 
 
-def test_the_browser_replays_by_the_same_rules() -> None:
+def test_the_page_finds_the_replay_of_every_place_of_the_slider() -> None:
     rng = np.random.default_rng(0)
     cases, expected = [], []
-    for _ in range(40):
-        trace = random_trace(rng)
-        shown = make_player(trace=trace).get_state(["trace"])
-        for mode in ("threshold", "sum"):
-            for heads in (("informative",), ("relevance",), ("informative", "relevance"), ("relevance", "informative")):
-                for threshold in (0.0, 0.3, 0.5, 1.0, 1.1, 2.5, -1.0, math.inf, float(rng.random() * 2)):
-                    policy = make_policy(mode, threshold, heads=heads)
-                    cases.append({**shown, "policy": policy_data(policy), "threshold": json_number(threshold)})
-                    expected.append(trace.replay(policy).tolist())
-    assert replay_in_node(cases) == expected
+    for mode in ("threshold", "sum"):
+        for heads in (("informative",), ("relevance",), ("informative", "relevance")):
+            for used in (0.3, 1.1, 2.345, math.inf):
+                trace = random_trace(rng)
+                player = make_player(trace=trace, policy=make_policy(mode, used, heads=heads))
+                grid = player.replay_grid
+                assert grid["count"] > 20
+                thresholds = [used, *(float(f"{place * grid['step']:.6g}") for place in range(grid["count"]))]
+                sent = [json_number(value) for value in thresholds]
+                cases.append({"exact": player.replays, "grid": grid, "thresholds": sent})
+                expected.append([(trace, make_policy(mode, value, heads=heads)) for value in thresholds])
+    for case, found, wanted in zip(cases, look_up(cases), expected, strict=True):
+        for replay, (trace, policy) in zip(found, wanted, strict=True):
+            assert replay["frames"] == trace.replay(policy).tolist()
+            if (curve := replay.get("curve")) is not None:
+                shown = np.array(curve, dtype=float)
+                np.testing.assert_allclose(shown, policy.decision_curve(trace), atol=2e-3)
+            else:
+                assert case["grid"]["curve"] is None, "one head's scores"
+
+
+def test_a_threshold_between_places_is_exact_with_a_kernel_and_else_the_nearest() -> None:
+    player = make_player(policy=ScoreSum(1.0))
+    player.threshold = 0.123456
+    case = {"exact": player.replays, "grid": player.replay_grid, "thresholds": [0.123456, 0.2061, 99]}
+    exact, near, most = look_up([case])[0]
+    assert exact["frames"] == player.trace.replay(ScoreSum(0.123456)).tolist()
+    assert near["frames"] == player.trace.replay(ScoreSum(0.2)).tolist()
+    assert most["frames"] == player.trace.replay(ScoreSum(player.policy["dial"]["top"])).tolist()
+
+
+def test_another_trace_is_replayed() -> None:
+    player = make_player()
+    player.set_trait("trace", make_trace(40))
+    assert player.replays[0]["frames"] == player.trace.replay(ScoreThreshold(0.65)).tolist()
+    assert player.replay_grid["length"] == 40
+
+
+def test_long_traces_have_fewer_places_and_pages_stay_small() -> None:
+    trace = DuetTrace(np.arange(3600) / 2, *np.random.default_rng(0).random((2, 3600)))
+    for policy in (ScoreThreshold(0.5), ScoreSum(2.0)):
+        player = make_player(trace=trace, policy=policy)
+        assert player.replay_grid["count"] == 101
+        assert len(json.dumps(player.replay_grid)) < 2_000_000
+    longest = DuetTrace(np.arange(30_000) / 2, *np.random.default_rng(0).random((2, 30_000)))
+    assert make_player(trace=longest).replay_grid["count"] < 50
+
+
+def test_a_policy_without_a_threshold_shows_its_marks_alone() -> None:
+    player = make_player(policy=EveryThird())
+    assert (player.threshold, player.policy["decision"], player.replay_grid) == (None, None, None)
+    assert player.replays == [{"threshold": None, "frames": [2, 5, 8, 11], "curve": None}]
+    assert "<iframe" in player.to_html()
+    with pytest.raises(DuetError, match="policy without a threshold"):
+        player.threshold = 0.5
+    with pytest.raises(DuetError, match="policy without a threshold"):
+        make_player().threshold = None

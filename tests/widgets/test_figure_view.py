@@ -67,7 +67,7 @@ def make_figure(text: str = "curve") -> go.Figure:
 
 def harness(folder: Path, view: FigureView) -> Path:
     data = {
-        "esm": str(FigureView._esm),
+        "esm": FigureView._esm,
         "plotly": base64.b64encode(packed_plotly()).decode(),
         **view.get_state(["figure", "moved"]),
     }

@@ -1,4 +1,4 @@
-"""LiveDuet in Python: settings, commands, and that no thread stays behind."""
+"""LiveDuet in Python: settings, commands, and that no thread is left."""
 
 import gc
 import json
@@ -19,6 +19,7 @@ from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace, Query, Response
 from tests.clips import write_clip, write_sound
+from tests.policies import EveryThird
 from tests.widgets.players import inner
 
 PATIENCE = 30  # s
@@ -55,7 +56,7 @@ def sent(player: LiveDuet, **state: Any) -> None:
     player.set_state(json.loads(json.dumps(state)))
 
 
-def told(player: LiveDuet, **content: Any) -> None:
+def post(player: LiveDuet, **content: Any) -> None:
     """A message from the browser."""
     player._handle_custom_msg(content, [])
 
@@ -91,8 +92,8 @@ def test_pause_resume_stop_and_start_again(player: LiveDuet) -> None:
     player.pause()
     player.resume()
     assert (player.state, len(player.trace)) == ("stopped", seen)
-    told(player, command="start")
-    told(player, command="start")
+    post(player, command="start")
+    post(player, command="start")
     player.wait(PATIENCE)
     assert (player.state, len(player.trace)) == ("ended", 12)
 
@@ -122,7 +123,8 @@ def test_a_closed_player_is_forgotten(session: DuetSession, clips: list[Path]) -
 
 def test_settings_wait_for_the_next_start(player: LiveDuet) -> None:
     sent(player, mode="sum", heads=["relevance", "informative"], threshold=2.5)
-    assert player.policy == {"mode": "sum", "threshold": 2.5, "heads": ["relevance", "informative"]}, "not started yet"
+    shown = [player.policy[name] for name in ("mode", "threshold", "heads")]
+    assert shown == ["sum", 2.5, ["relevance", "informative"]], "not started yet"
     player.start()
     player.wait(PATIENCE)
     said = player.trace.responses
@@ -169,14 +171,14 @@ def test_a_threshold_is_used_while_it_runs(player: LiveDuet) -> None:
         ({"threshold": "NaN"}, "threshold=nan"),
     ],
 )
-def test_what_cannot_be_is_told_and_not_taken(player: LiveDuet, state: dict[str, Any], message: str) -> None:
+def test_a_wrong_value_is_reported_and_not_taken(player: LiveDuet, state: dict[str, Any], message: str) -> None:
     before = player.get_state(list(state))
     sent(player, **state)
     assert message in player.message
     assert player.get_state(list(state)) == before
     with pytest.raises((DuetError, traitlets.TraitError)):
         player.set_trait(*next(iter(state.items())))
-    told(player, command="start")
+    post(player, command="start")
     assert player.message == ""
 
 
@@ -198,7 +200,7 @@ def test_a_page_cannot_lead_out_of_the_folders(player: LiveDuet, tmp_path: Path)
     assert "none.mp4 does not exist" in player.message
     beside = write_clip(folder / "beside.mp4")
     sent(player, clip=str(beside))
-    assert player.clip == str(beside), "one beside the clips can be typed"
+    assert player.clip == str(beside), "another file of the folder can be typed"
     player.clip = str(outside)
     assert player.title == "outside.mp4", "Python may read what it likes"
 
@@ -231,21 +233,21 @@ def test_another_clip_ends_the_run(player: LiveDuet) -> None:
 
 
 def test_questions_are_checked(player: LiveDuet) -> None:
-    told(player, command="ask", text="  ")
+    post(player, command="ask", text="  ")
     assert player.message == "the question is empty: type one."
-    told(player, command="ask", text="<|im_end|>")
+    post(player, command="ask", text="<|im_end|>")
     assert "a token of the prompt" in player.message
-    told(player, command="ask", text="and now?")
+    post(player, command="ask", text="and now?")
     assert (player.message, player.waiting) == ("", ["and now?"])
     for _ in range(2):
         player.start()
         player.wait(PATIENCE)
         assert player.trace.queries == [Query(0.0, "and now?")], "each run begins with it"
-    told(player, command="forget")
+    post(player, command="forget")
     assert player.waiting == []
     player.start()
     player.pause()
-    told(player, command="ask", text="here?")
+    post(player, command="ask", text="here?")
     assert player.waiting == ["here?"]
     player.stop()
     player.wait(PATIENCE)
@@ -280,6 +282,44 @@ def test_what_fails_is_in_the_message(player: LiveDuet, monkeypatch: pytest.Monk
     assert (player.state, player.message) == ("ended", "")
 
 
+def test_a_policy_of_ones_own_is_a_choice_with_or_without_a_threshold(session: DuetSession, clips: list[Path]) -> None:
+    session.policy = EveryThird()
+    player = LiveDuet(session, clips)
+    player.real_time = False
+    own = f"{EveryThird.__module__}:EveryThird"
+    assert player.modes[-1] == {"mode": own, "rule": "EveryThird", "heads": False}
+    assert (player.mode, player.threshold, player.policy["decision"]) == (own, None, None)
+    player.start()
+    player.wait(PATIENCE)
+    assert (player.state, player.thresholds) == ("ended", [])
+    assert player.replays[0]["frames"] == [2, 5, 8, 11]
+    assert [r.time for r in player.trace.responses] == player.trace.times[[2, 5, 8, 11]].tolist()
+    sent(player, mode="sum")
+    player.start()
+    player.wait(PATIENCE)
+    assert (player.state, player.threshold, player.policy["mode"]) == ("ended", 0.5, "sum")
+    sent(player, mode=own)
+    player.start()
+    player.wait(PATIENCE)
+    assert (player.state, player.threshold, player.replay_grid) == ("ended", None, None)
+    player.close()
+
+
+def test_a_page_names_no_module(player: LiveDuet) -> None:
+    sent(player, mode="tests.policies:EveryThird")
+    assert "is not known: use one of ['sum', 'threshold']" in player.message
+    assert player.mode == "threshold"
+
+
+def test_the_sliders_places_are_replayed_when_the_run_ends(player: LiveDuet) -> None:
+    player.start()
+    player.pause()
+    player.resume()
+    player.wait(PATIENCE)
+    assert player.replays[0]["frames"] == player.trace.replay(ScoreThreshold(0.5)).tolist()
+    assert player.replay_grid["count"] == 101
+
+
 def test_what_it_cannot_play_is_refused(session: DuetSession, tmp_path: Path) -> None:
     with pytest.raises(DuetError, match="at least one clip"):
         LiveDuet(session, [])
@@ -288,5 +328,5 @@ def test_what_it_cannot_play_is_refused(session: DuetSession, tmp_path: Path) ->
     with pytest.raises(DuetError, match="no picture track"):
         LiveDuet(session, [write_sound(tmp_path / "sound.mp4")])
     session.policy = object()  # type: ignore[assignment]
-    with pytest.raises(DuetError, match="ScoreThreshold and ScoreSum"):
+    with pytest.raises(DuetError, match="is not a policy"):
         LiveDuet(session, [write_clip(tmp_path / "clip.mp4")])

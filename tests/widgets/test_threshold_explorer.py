@@ -53,7 +53,7 @@ def test_it_opens_where_the_predictions_were_made(explorer):
     assert explorer.threshold == 0.85
     assert explorer.question == "a"
     assert words(explorer) == [["1", "4.5", "a cat", "cat"]]
-    assert explorer.table.loc[0.85, "in-span rate"] == 1.0
+    assert explorer.table.loc[0.85, "timing precision"] == 1.0
     assert explorer.table.loc[0.85, "responses a minute"] == 10.0
 
 

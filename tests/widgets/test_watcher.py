@@ -157,7 +157,7 @@ def test_a_paused_one_stops(watch) -> None:
     assert watcher.state == "stopped"
 
 
-def test_an_error_of_the_model_is_told(watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_model_is_reported(watch, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self, *_):
         raise RuntimeError("no such kernel")
 
@@ -168,7 +168,7 @@ def test_an_error_of_the_model_is_told(watch, monkeypatch: pytest.MonkeyPatch) -
     assert watcher.session.state.context == []
 
 
-def test_a_clip_that_cannot_be_read_is_told(watch, tmp_path: Path) -> None:
+def test_a_clip_that_cannot_be_read_is_reported(watch, tmp_path: Path) -> None:
     watcher = run(watch(clip=tmp_path / "none.mp4"))
     assert watcher.state == "error"
     assert watcher.error == f"{tmp_path / 'none.mp4'} does not exist: check the path to the clip."

@@ -1,6 +1,6 @@
-"""Jupyter widgets of the MMDuet workbench: one widget a module, beside its .js and .css if it has its own.
+"""Jupyter widgets of the MMDuet workbench, one per module; `static/` holds their JavaScript and CSS.
 
-The core package `mmduet` knows nothing of them. A widget is imported when it is asked for.
+The core package `mmduet` knows nothing of them. A widget is imported when its name is first used.
 """
 
 from importlib import import_module

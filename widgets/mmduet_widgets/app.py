@@ -1,4 +1,4 @@
-"""The server of `make app`: which messages a page may send to it."""
+"""The server of `make app`: it checks the messages that a page sends."""
 
 from typing import Any
 
@@ -9,20 +9,21 @@ PARTS = range(6, 1001)  # offsets of a message: of its channel, header, parent h
 
 
 class CheckedConnection(ZMQChannelsWebsocketConnection):
-    """Drops messages that are not of Jupyter's binary protocol.
+    """Drops messages that do not follow Jupyter's binary protocol.
 
-    Jupyter believes the number of parts in a message's first bytes: 8 bytes would have it build a list without end.
+    Jupyter trusts the number of parts in a message's first 8 bytes, so a wrong number makes it build an endless list.
     """
 
     def handle_incoming_message(self, incoming_msg: Any) -> None:
+        """Pass on a message that follows the protocol."""
         if self.subprotocol == PROTOCOL and is_message(incoming_msg):
             super().handle_incoming_message(incoming_msg)
         else:
-            self.log.warning("a message that is not of Jupyter's protocol was dropped")
+            self.log.warning("a message that does not follow Jupyter's protocol was dropped")
 
 
 def is_message(message: Any) -> bool:
-    """Whether a message has all parts that it announces, one after the other."""
+    """Tell whether a message has all parts that it announces, one after the other."""
     if not isinstance(message, bytes):
         return False
     count = int.from_bytes(message[:8], "little")

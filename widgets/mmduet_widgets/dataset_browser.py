@@ -18,7 +18,7 @@ from mmduet.data.mixture import Example, MixtureDataset, Source
 from mmduet.data.statistics import example_times
 from mmduet.errors import DuetError, VideoError
 from mmduet.plots import label_figure, paged_figure
-from mmduet.plots.style import ASKED_COLOR, SAID_COLOR
+from mmduet.plots.style import QUERY_COLOR, RESPONSE_COLOR
 from mmduet.trace import Query, Response
 from mmduet.video import read_frames
 from mmduet_widgets.duet_player import read_clip
@@ -200,7 +200,7 @@ def _heading_html(text: str) -> str:
 
 
 def _turn_html(turn: Query | Response) -> str:
-    role, color = ("user", ASKED_COLOR) if isinstance(turn, Query) else ("assistant", SAID_COLOR)
+    role, color = ("user", QUERY_COLOR) if isinstance(turn, Query) else ("assistant", RESPONSE_COLOR)
     return (
         f'<p style="margin: 0 0 8px; padding-left: 8px; border-left: 3px solid {color}; line-height: 1.4">'
         f"<small>{turn.time:.1f} s, {role}</small><br>{html.escape(turn.text)}</p>"

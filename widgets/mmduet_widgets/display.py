@@ -1,4 +1,4 @@
-"""show: a widget in a live notebook, what stands for it in a report."""
+"""show: displays a widget in a live notebook, and a page that replaces it in a report."""
 
 import os
 from collections.abc import Iterator
@@ -11,22 +11,24 @@ from IPython.display import display
 class Exportable(Protocol):
     """A widget with a page that needs no kernel."""
 
-    def to_html(self) -> str: ...
+    def to_html(self) -> str:
+        """Make the page."""
 
     def _repr_mimebundle_(self) -> Any: ...
 
 
 @runtime_checkable
 class Reportable(Protocol):
-    """What is figures and texts: a report draws figures by itself, so none of them brings a plotly.js of its own."""
+    """A widget that consists of figures and texts. A report draws figures itself, with one plotly.js for all."""
 
-    def report(self) -> list[Any]: ...
+    def report(self) -> list[Any]:
+        """List the figures and texts."""
 
 
 def show(widget: Exportable) -> None:
-    """Display a widget, and beside it the page that stands for it wherever there is no kernel.
+    """Display a widget together with the page that replaces it where no kernel runs.
 
-    `mmduet report` sets MMDUET_REPORT; then what stands for the widget is displayed alone.
+    `mmduet report` sets MMDUET_REPORT; then only the page is displayed.
     """
     if not os.environ.get("MMDUET_REPORT"):
         display(_bundle(widget), raw=True)
@@ -38,7 +40,7 @@ def show(widget: Exportable) -> None:
 
 @contextmanager
 def showing(widget: Exportable) -> Iterator[None]:
-    """Show a widget that follows what the block does: from its start, and its page as it is when the block ends."""
+    """Show a widget while the block runs; its page is made when the block ends."""
     handle = None
     if not os.environ.get("MMDUET_REPORT"):
         handle = display(_bundle(widget), raw=True, display_id=True)
@@ -52,7 +54,7 @@ def showing(widget: Exportable) -> Iterator[None]:
 
 
 def _bundle(widget: Exportable) -> dict[str, Any]:
-    """The view for pages with a kernel, and the page for others."""
+    """The view for pages with a kernel, and the page for other ones."""
     view = widget._repr_mimebundle_()
-    data = view[0] if isinstance(view, tuple) else view  # anywidget gives metadata, too
+    data = view[0] if isinstance(view, tuple) else view  # anywidget also gives metadata
     return {**data, "text/html": widget.to_html()}

@@ -1,11 +1,10 @@
-"""LiveDuet: the DuetPlayer of a clip that the model is watching right now."""
+"""LiveDuet: the DuetPlayer of a clip that the model is watching."""
 
 import copy
 import itertools
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from threading import RLock
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -13,11 +12,12 @@ import traitlets as t
 
 from mmduet.errors import DuetError
 from mmduet.model.prompt import TextTurn
-from mmduet.policy import ScoreSum, ScoreThreshold, make_policy
+from mmduet.policy import POLICIES, Policy, fresh_policy, has_threshold, make_policy, policy_mode
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
 from mmduet.video import read_metadata
-from mmduet_widgets.duet_player import DuetPlayer, SettingError, json_number, policy_data, read_clip
+from mmduet_widgets.duet_player import DuetPlayer, SettingError, read_clip
+from mmduet_widgets.player_state import json_number
 from mmduet_widgets.watcher import Watcher
 
 EXAMPLES = (
@@ -25,40 +25,48 @@ EXAMPLES = (
     "What can be seen right now?",
     "Let me know when something new appears.",
 )
+NEW_THRESHOLD = 0.5  # after a policy without a threshold
 COMMANDS = ("start", "pause", "resume", "stop", "ask", "forget")
-SETTINGS = ("mode", "heads", "frame_fps", "remove_assistant_turns", "repetition_penalty")  # of a run, from its start
+SETTINGS = ("mode", "heads", "frame_fps", "remove_assistant_turns", "repetition_penalty")  # fixed during a run
 NOT_STARTED = {
     "trace": DuetTrace.from_events([]),
     "spans": [], "thresholds": [], "state": "idle", "message": "", "stale": False,
 }  # fmt: skip
-SEND_EVERY = 0.15  # s between two traces sent to the browser …
-CLIPS_KEPT = 4  # players whose clips stay in memory: the newest
-FRAMES_SENT = 10_000  # … and frames a second: each time the whole trace is sent
+CLIPS_KEPT = 4  # players whose clips stay in memory
+SEND_EVERY = 0.15  # s between two traces sent to the browser, at least
+FRAMES_SENT = 10_000  # frames per second, at most: each time the whole trace is sent
 
 
 class LiveDuet(DuetPlayer):
-    """Watches a clip while one looks on: scores and words come up as the model has them, questions go in.
+    """Shows a model while it watches a clip: its scores and responses appear live, and the user can ask.
 
-    session: gives the model and the first settings; it is copied, not used. clips: paths to choose from; on the page,
-    others of their folders can be typed. trace: what it saw of the first of them already; runs begin with the same
-    questions. spans: of that clip, as for DuetPlayer. examples: questions to choose from.
+    `start`, `pause`, `resume`, `stop`, `ask` and `forget` do the same as the buttons and return at once: a thread
+    watches. `state` is "idle", "running", "paused", "ended", "stopped" or "error". `message` is the last error, and
+    `trace` the trace so far.
 
-    `start`, `pause`, `resume`, `stop`, `ask` and `forget` do what the buttons do and return at once: a thread watches.
-    `state` is "idle", "running", "paused", "ended", "stopped" or "error"; `message` says what was wrong, `trace` what
-    was seen and said so far.
+    `threshold` takes effect with the next frame, `real_time` (no faster than the clip plays) at once. `mode`, `heads`,
+    `frame_fps` (1/s), `remove_assistant_turns` and `repetition_penalty` (1 for none) take effect with the next
+    `start`; `stale` tells that one of them has changed. Another `clip` ends the run.
 
-    `threshold` holds from the next frame on, `real_time` (no faster than the clip plays) at once. `mode`, `heads`,
-    `frame_fps`, 1/s, `remove_assistant_turns` and `repetition_penalty`, 1 for none, hold from the next `start` on;
-    `stale` says that one differs. Another `clip` ends the run.
+    Only one player of a kernel watches: a new one stops all others, and so does `close`. The newest CLIPS_KEPT players
+    keep their clips in memory. An older one shows its clip again after the next `start`.
 
-    One player watches in a kernel: a new one stops all others, as `close` does. The newest CLIPS_KEPT players keep
-    their clips in memory; an older one shows its clip again from the next `start` on. Raises DuetError for a clip that
-    cannot be read, for no clip, and for a policy other than ScoreThreshold and ScoreSum.
+    Args:
+        session: It gives the model and the first settings, and is not used itself. `modes` are the built-in policies
+            and its own.
+        clips: Paths to choose from. On the page, other files of their folders can be typed.
+        trace: A finished trace of the first clip. Runs begin with the same queries.
+        spans: Of the first clip, as for DuetPlayer.
+        examples: Questions to choose from.
+
+    Raises:
+        DuetError: There is no clip, a clip cannot be read, or the session's policy is not a policy.
     """
 
     clips: t.List = t.List(t.Unicode(), read_only=True).tag(sync=True)
     examples: t.List = t.List(t.Unicode(), read_only=True).tag(sync=True)
     clip = t.Unicode().tag(sync=True)
+    modes: t.List = t.List(read_only=True).tag(sync=True)
     mode = t.Unicode().tag(sync=True)
     heads: t.List = t.List(t.Unicode()).tag(sync=True)
     frame_fps = t.Float().tag(sync=True)
@@ -71,6 +79,7 @@ class LiveDuet(DuetPlayer):
     thresholds: t.List = t.List(read_only=True).tag(sync=True)
     stale = t.Bool(read_only=True).tag(sync=True)
 
+    _live: ClassVar = True
     _players: ClassVar["WeakSet[LiveDuet]"] = WeakSet()
     _numbers: ClassVar = itertools.count()
     _watcher: Watcher | None = None
@@ -94,31 +103,33 @@ class LiveDuet(DuetPlayer):
             player._release_clip()
         self._number = next(self._numbers)
         self._folders = {Path(path).resolve().parent for path in paths}  # that the page may choose from
-        self._lock = RLock()  # the watcher's thread and the kernel's both set traits
         self._session = session
         self._used: dict[str, Any] = {}  # the settings of the run that is shown; none before there is one
         self._opening = [query.text for query in trace.queries] if trace else []  # asked at the start of a run
         self._sent = 0.0
-        policy: Any = session.policy  # others than the two it knows are refused
+        policy = fresh_policy(session.policy)
         super().__init__(
             paths[0], trace or DuetTrace.from_events([]), policy=policy, spans=spans, title=Path(paths[0]).name
         )
+        self._own = policy
+        self._modes: dict[str, Any] = {**POLICIES, policy_mode(policy): type(policy)}
+        self.set_trait("modes", [_mode_data(mode, kind) for mode, kind in self._modes.items()])
         self.set_trait("clips", paths)
         self.set_trait("examples", list(examples))
         self.set_trait("waiting", list(self._opening))
         with self.hold_trait_notifications():
             self.clip = paths[0]
-            self.mode, self.heads = self.policy["mode"], self.policy["heads"]
+            self.mode, self.heads = self.policy["mode"], self.policy["heads"] or ["informative"]
             self.frame_fps, self.repetition_penalty = session.frame_fps, session.repetition_penalty or 1.0
             self.remove_assistant_turns = session.remove_assistant_turns
         self._used = self._settings() if trace else {}
-        self.on_msg(self._obey)
+        self.on_msg(self._run_command)
         self._players.add(self)
 
     # commands
 
     def start(self) -> None:
-        """Watch the clip from its start, with the settings as they are; a run that is on is stopped."""
+        """Watch the clip from its start with the current settings; a running run is stopped."""
         self.stop()
         if not self.video:
             self._load_clip()
@@ -127,34 +138,34 @@ class LiveDuet(DuetPlayer):
         for text in self._opening:
             watcher.ask(text)
         with self._lock:
-            self._watcher, self._used = watcher, self._settings()
-            self.set_trait("policy", policy_data(session.policy))
+            self._watcher, self._used, self._policy = watcher, self._settings(), fresh_policy(session.policy)
             self.set_trait("stale", False)
             self.set_trait("message", "")
             self._show(watcher)
         watcher.start()
 
     def pause(self) -> None:
-        """After the frame that the model is at."""
+        """Pause after the current frame."""
         if self._watcher and self.watching:
             self._watcher.pause()
             self._follow(self._watcher)
 
     def resume(self) -> None:
-        """Go on after a pause."""
+        """Resume after a pause."""
         if self._watcher and self.watching:
             self._watcher.resume()
             self._follow(self._watcher)
 
     def stop(self) -> None:
-        """End the run, even within a response; what was seen stays, the model's memory of it is freed."""
+        """End the run, even within a response. The trace stays, and the model's memory is freed."""
         if self._watcher:
             self._watcher.stop()
 
     def ask(self, text: str) -> None:
-        """Ask at the current time; where the clip is not being watched, at the start of each run to come.
+        """Ask at the current time, or at the start of each later run if no run is on.
 
-        Raises DuetError for an empty text, and one that holds a token of the prompt.
+        Raises:
+            DuetError: The text is empty, or contains a token of the prompt.
         """
         text = TextTurn("user", text.strip()).text
         if not text:
@@ -167,33 +178,44 @@ class LiveDuet(DuetPlayer):
             self.set_trait("waiting", list(self._opening))
 
     def forget(self) -> None:
-        """Ask nothing at the start of the next run."""
+        """Drop the questions for the start of the next run."""
         self._opening = []
         if not self.watching:
             self.set_trait("waiting", [])
 
     def wait(self, timeout: float | None = None) -> None:
-        """Until the run is over, s at most."""
+        """Wait until the run is over. timeout: most seconds."""
         if self._watcher:
             self._watcher.join(timeout)
 
     def close(self) -> None:
-        """Stop, and take the player off every page."""
+        """Stop, and remove the player from every page."""
         self.stop()
         super().close()
 
     @property
     def watching(self) -> bool:
-        """Whether a run is on, be it paused."""
+        """Whether a run is on; it may be paused."""
         return bool(self._used) and self._watcher is not None and self._watcher.state in ("running", "paused")
+
+    @property
+    def _grid_due(self) -> bool:
+        return (
+            self._watcher is None or self._watcher.state != "running"
+        )  # a running player answers itself at every threshold
 
     # settings
 
     def _settings(self) -> dict[str, Any]:
         return {name: copy.copy(getattr(self, name)) for name in SETTINGS}
 
-    def _new_policy(self) -> ScoreThreshold | ScoreSum:
-        return make_policy(self.mode, self.threshold, heads=self.heads)
+    def _new_policy(self) -> Policy:
+        """The policy of the next run: a built-in one, or the session's own."""
+        if self.mode in POLICIES:
+            return make_policy(self.mode, NEW_THRESHOLD if self.threshold is None else self.threshold, heads=self.heads)
+        if has_threshold(self._own) and self.threshold is not None:
+            return self._own.with_threshold(self.threshold)
+        return fresh_policy(self._own)
 
     def _new_session(self) -> DuetSession:
         session = self._session.fresh()
@@ -210,8 +232,10 @@ class LiveDuet(DuetPlayer):
             match name:
                 case "clip":
                     read_metadata(value)
+                case "mode" if value not in self._modes:  # a page may not name a module of its own
+                    raise DuetError(f"mode={value!r} is not known: use one of {sorted(self._modes)}.")
                 case "mode":
-                    make_policy(value, 0.0)
+                    pass
                 case "heads":
                     make_policy("threshold", 0.0, heads=value)
                 case _:
@@ -225,7 +249,7 @@ class LiveDuet(DuetPlayer):
         if self._used:
             self.set_trait("stale", self._settings() != self._used)
         elif self.mode:
-            self.set_trait("policy", policy_data(self._new_policy()))
+            self._show_policy(self._new_policy())
         if self._watcher and change["name"] == "threshold":
             self._watcher.threshold = change["new"]
 
@@ -237,15 +261,15 @@ class LiveDuet(DuetPlayer):
     @t.observe("clip")
     def _use_clip(self, change: Any) -> None:
         if not change["old"]:
-            return  # the first one is there
+            return  # the first clip is already loaded
         self.stop()
         with self._lock:
             self._load_clip()
             self._used = {}
             self.time = 0.0
-            shown = {"title": Path(change["new"]).name, "policy": policy_data(self._new_policy())}
-            for name, value in {**shown, **NOT_STARTED}.items():
+            for name, value in {"title": Path(change["new"]).name, **NOT_STARTED}.items():
                 self.set_trait(name, value)
+            self._show_policy(self._new_policy())
 
     def _load_clip(self) -> None:
         video, note = read_clip(self.clip)
@@ -260,7 +284,7 @@ class LiveDuet(DuetPlayer):
     # from the browser
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """What the browser sets. What cannot be is told in `message`, and the browser gets the old value back."""
+        """Take values from the browser. A wrong one is reported in `message`, and the browser gets the old one back."""
         with self._lock:
             try:
                 if "clip" in sync_data:
@@ -271,15 +295,13 @@ class LiveDuet(DuetPlayer):
                 self.send_state([name for name in sync_data if name in self.keys])
 
     def _check_folder(self, clip: Any) -> None:
-        """A page, whoever opened it, reads no files but those beside the clips that the player was made with."""
+        """A page may only read files in the folders of the clips that the player was made with."""
         if not isinstance(clip, str) or _folder(clip) not in self._folders:
             folders = ", ".join(map(str, sorted(self._folders)))
-            raise SettingError(
-                f"{str(clip)[:200]} is in none of the player's folders ({folders}): choose a clip of them."
-            )
+            raise SettingError(f"{str(clip)[:200]} is in none of the player's folders ({folders}): choose one of them.")
 
-    def _obey(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """A command, {"command": name} and for ask its "text"."""
+    def _run_command(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        """Run a command, {"command": name}; ask has a "text"."""
         command = content.get("command")
         if command not in COMMANDS:
             raise DuetError(f"command {command!r} is not known; known are {COMMANDS}.")
@@ -292,7 +314,7 @@ class LiveDuet(DuetPlayer):
     # to the browser
 
     def _follow(self, watcher: Watcher, *, at_once: bool = False) -> None:
-        """Show what is new of a run; called from its thread, too."""
+        """Show the news of a run; its thread calls this, too."""
         with self._lock:
             pause = max(SEND_EVERY, len(self.trace) / FRAMES_SENT)
             due = watcher.state != self.state or self.state != "running" or time.monotonic() - self._sent >= pause
@@ -301,19 +323,25 @@ class LiveDuet(DuetPlayer):
 
     def _show(self, watcher: Watcher) -> None:
         trace, more = watcher.trace, len(self.trace)
-        self.set_trait("trace", trace)
-        self.set_trait("waiting", watcher.waiting if self.watching else list(self._opening))
-        self.set_trait("thresholds", [[at, json_number(value)] for at, value in list(watcher.thresholds.items())])
-        if watcher.error:
-            self.set_trait("message", watcher.error)
-        if len(trace) != more:  # else the time is where the user wants it
-            self.time = float(trace.times[-1]) if len(trace) else 0.0
-        self.set_trait("state", watcher.state)
+        with self.hold_sync():  # one message, so that no page has the replays of another trace
+            self.set_trait("trace", trace)
+            self.set_trait("waiting", watcher.waiting if self.watching else list(self._opening))
+            self.set_trait("thresholds", [[at, json_number(value)] for at, value in list(watcher.thresholds.items())])
+            if watcher.error:
+                self.set_trait("message", watcher.error)
+            if len(trace) != more:  # else the user may have moved the time
+                self.time = float(trace.times[-1]) if len(trace) else 0.0
+            self.set_trait("state", watcher.state)
         self._sent = time.monotonic()
 
 
+def _mode_data(mode: str, kind: Any) -> dict[str, Any]:
+    """A choice of policy: its name, its rule in words, and whether its heads can be chosen."""
+    return {"mode": mode, "rule": getattr(kind, "rule", kind.__name__), "heads": mode in POLICIES}
+
+
 def _folder(clip: str) -> Path | None:
-    """Where a file really lies; None for a name that no file can have."""
+    """The real folder of a file; None for a name that no file can have."""
     try:
         return Path(clip).resolve().parent
     except (OSError, ValueError, RuntimeError):

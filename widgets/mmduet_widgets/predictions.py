@@ -1,4 +1,4 @@
-"""prediction_view: a line of a prediction file to watch again."""
+"""prediction_view: a widget of one prediction."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from mmduet.errors import VideoError
 from mmduet.evaluation.prediction import frames_of
 from mmduet.evaluation.predictions import Prediction
-from mmduet.policy import ScoreSum, ScoreThreshold
+from mmduet.policy import Policy
 from mmduet_widgets.duet_player import DuetPlayer, read_clip
 from mmduet_widgets.score_plot import ScorePlot
 
@@ -15,13 +15,18 @@ def prediction_view(
     prediction: Prediction,
     video: str | Path,
     *,
-    policy: ScoreThreshold | ScoreSum,
+    policy: Policy,
     spans: Iterable[tuple[float, float, str]] = (),
     title: str = "",
 ) -> DuetPlayer | ScorePlot:
-    """A DuetPlayer; where the clip is missing or too large to be shown, or there are no scores, a ScorePlot.
+    """Show a prediction in a DuetPlayer, or in a ScorePlot where the clip cannot be shown or there are no scores.
 
-    video: the prediction's. policy: the one it was made with. spans: reference (start, end, label), s.
+    Args:
+        prediction: The prediction.
+        video: Its video.
+        policy: The policy that it was made with.
+        spans: Reference (start, end, label), s.
+        title: Shown above.
     """
     frames = None
     try:
@@ -30,5 +35,5 @@ def prediction_view(
             return DuetPlayer(clip, prediction.trace, policy=policy, spans=spans, title=title)
         frames = frames_of(prediction, video)
     except VideoError:
-        pass  # the curves say enough
+        pass  # the curves need no video
     return ScorePlot(prediction.trace, policy=policy, frames=frames, spans=spans, title=title)

@@ -1,4 +1,4 @@
-"""ThresholdExplorer: a prediction file over the threshold, and where each example would speak at the one picked."""
+"""ThresholdExplorer: metrics of predictions over thresholds, and each example's replay at the selected one."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,8 +24,7 @@ from mmduet.plots import (
     threshold_figure,
 )
 from mmduet.plots.thresholds import EXAMPLES
-from mmduet.policy import ScoreSum, ScoreThreshold
-from mmduet.replay import threshold_grid, with_threshold
+from mmduet.policy import Policy, ThresholdPolicy, threshold_grid, threshold_policy
 from mmduet.trace import DuetTrace, Response
 from mmduet_widgets.figure_view import FigureView, framed
 from mmduet_widgets.threshold_slider import ThresholdSlider
@@ -34,18 +33,22 @@ ROWS = 20  # examples that the figure shows at once
 
 
 class ThresholdExplorer(w.VBox):
-    """How often predictions would have spoken at every threshold, and whether in time; then one of them in full.
+    """Shows timing metrics at every threshold, the replay of each example, and one example in full.
 
-    Pick a threshold by the slider or by a click on a curve, an example by its name or by a click on its row.
+    Select a threshold with the slider or with a click on a curve, and an example by its name or with a click on its
+    row. Two traits work in both directions: `threshold`, and `question`, the example in view. Attribute `table` has a
+    row per threshold and a column per metric.
 
-    predictions: question -> prediction, as of `read_predictions`; one without scores is left out. policy: the one
-    they were made with. references: question -> item, as of `read_references`, whose spans say where something is
-    due. videos: the folder of the references' videos, for pictures. metrics: more figures, as of
-    `mmduet.evaluation.metrics.timing.sweep`, which says what all of them are.
+    Args:
+        predictions: question -> prediction, as of `read_predictions`. One without scores is left out.
+        references: question -> item, as of `read_references`, with the reference spans.
+        policy: The policy of the predictions; it has a threshold.
+        videos: The folder of the references' videos, for a filmstrip.
+        metrics: More metrics, as of `mmduet.evaluation.metrics.timing.sweep`, which defines the others.
 
-    Traits, in both directions: `threshold`, and `question`, of the example in view. table: a row a threshold, a
-    column a figure. Raises DuetError when no prediction has scores, for a question that has none, or a threshold of
-    nan.
+    Raises:
+        DuetError: No prediction has scores, the policy has no threshold, the question has no prediction with scores,
+            or the threshold is nan.
     """
 
     threshold = t.Float()
@@ -56,19 +59,20 @@ class ThresholdExplorer(w.VBox):
         predictions: Mapping[str, Prediction],
         references: Mapping[str, Any] | None = None,
         *,
-        policy: ScoreThreshold | ScoreSum,
+        policy: Policy,
         videos: str | Path | None = None,
         metrics: Mapping[str, Metric] | None = None,
     ):
-        self.references, self.policy, self.videos = references or {}, policy, videos
+        self.references, self.videos = references or {}, videos
+        self.policy = threshold_policy(policy, "a ThresholdExplorer")
         spans = {name: self._spans(name) for name in predictions}
-        thresholds = threshold_grid([prediction.trace for prediction in predictions.values()], policy)
+        thresholds = threshold_grid(self.policy, [prediction.trace for prediction in predictions.values()])
         swept = sweep(predictions, spans, policy, thresholds, metrics=metrics)
         self.predictions = {name: predictions[name] for name in swept.questions}
         self.table, self._intervals = swept.table(), swept.intervals()
         self._figure, self._scores, self._words = FigureView(), FigureView(), w.HTML()
         names = list(self.predictions)
-        slider = ThresholdSlider(policy.threshold)
+        slider = ThresholdSlider(self.policy.threshold)
         slider.scale(swept.thresholds)
         choice = w.Dropdown(options=names, description="example", layout={"width": "60%"})
         super().__init__([self._figure, slider, choice, self._words, self._scores], question=names[0])
@@ -80,11 +84,11 @@ class ThresholdExplorer(w.VBox):
         self._figure.observe(self._clicked, "clicked")
 
     def report(self) -> list[Any]:
-        """The figure with the examples in view, and a slider of its own that stands at the policy's threshold."""
+        """The figure with the examples in view, and a slider of its own at the policy's threshold."""
         return [threshold_figure(self.table, self._rows, self.policy, intervals=self._intervals)]
 
     def to_html(self) -> str:
-        """The same in an `<iframe>` that asks nothing of any network."""
+        """Make an `<iframe>` of the same that needs neither network nor kernel."""
         parts = self.report()
         return framed(parts, title="Thresholds", height=parts[0].layout.height + 30)
 
@@ -95,13 +99,13 @@ class ThresholdExplorer(w.VBox):
         return proposal["value"]
 
     @property
-    def _chosen(self) -> ScoreThreshold | ScoreSum:
+    def _chosen(self) -> ThresholdPolicy:
         """The policy at the threshold as it stands."""
-        return with_threshold(self.policy, self.threshold)
+        return self.policy.with_threshold(self.threshold)
 
     @property
     def _rows(self) -> list[ReplayedExample]:
-        """The examples in view: so many, the chosen one among them."""
+        """The examples in view: a page of ROWS with the selected one."""
         names = list(self.predictions)
         first = names.index(self.question) // ROWS * ROWS
         return [
@@ -114,7 +118,7 @@ class ThresholdExplorer(w.VBox):
 
     @property
     def _trace(self) -> DuetTrace:
-        """Of the example in view."""
+        """The trace of the example in view."""
         return self.predictions[self.question].trace
 
     def _turn(self, change: Any = None) -> None:
@@ -134,7 +138,7 @@ class ThresholdExplorer(w.VBox):
         self._words.value = self._words_html()
 
     def _clicked(self, change: Any) -> None:
-        """A point of a curve picks its threshold, a mark or a span its example."""
+        """A click on a curve selects its threshold, on a mark or a span its example."""
         point = change["new"]
         if point["axis"] == EXAMPLES:
             self.question = self._rows[int(point["y"])].name
@@ -142,7 +146,7 @@ class ThresholdExplorer(w.VBox):
             self.threshold = float(point["x"])
 
     def _frames(self) -> torch.Tensor | None:
-        """The pictures of the example in view; None where its video is not known, not in the folder, or unreadable."""
+        """The frames of the example in view; None where its video is not known, not in the folder, or unreadable."""
         item = self.references.get(self.question)
         video = None if self.videos is None or item is None else inside(Path(self.videos), item.video)
         if video is None:
@@ -153,10 +157,10 @@ class ThresholdExplorer(w.VBox):
             return None
 
     def _words_html(self) -> str:
-        """When the example's responses would be, in which spans, and their words where they were said just then."""
-        said = {round(response.time, 3): response.text for response in self._trace.responses}
+        """A table of the replayed responses: time, span, and text where the model spoke at the same frame."""
+        texts = {round(response.time, 3): response.text for response in self._trace.responses}
         times = self._trace.times[self._trace.replay(self._chosen)].tolist()
-        replayed = [Response(time, said.get(round(time, 3), "(not said in this run)")) for time in times]
+        replayed = [Response(time, texts.get(round(time, 3), "(not said in this run)")) for time in times]
         table = responses_table(replace(self._trace, responses=replayed), self._spans(self.question))
         return (
             f'<div tabindex="0" style="max-height: 220px; overflow: auto">{table.to_html(index=False, border=0)}</div>'

@@ -8,15 +8,19 @@ from typing import Any
 import ipywidgets as w
 import traitlets as t
 
-from mmduet.errors import DuetError
+from mmduet.policy import checked_threshold
 
 PLACES = 200
 
 
 class ThresholdSlider(w.VBox):
-    """Moves trait `threshold`, and follows it; beyond the slider's ends it stands at the nearer one.
+    """Moves trait `threshold`, and follows it. A threshold beyond the slider's range shows as the nearer end.
 
-    Raises DuetError for a threshold of nan.
+    Args:
+        threshold: The first one.
+
+    Raises:
+        DuetError: The threshold is nan.
     """
 
     threshold = t.Float()
@@ -27,30 +31,28 @@ class ThresholdSlider(w.VBox):
         super().__init__([self._slider], threshold=threshold)
 
     def scale(self, thresholds: Sequence[float]) -> None:
-        """From the least to the greatest of these; infinities are left out."""
+        """Set the range from the least to the greatest of these thresholds; infinities are left out."""
         finite = [threshold for threshold in thresholds if math.isfinite(threshold)]
         low, high = min(finite), max(finite)
-        with self._led():
-            self._slider.max = max(self._slider.max, high)  # so that its ends never cross
+        with self._synchronized():
+            self._slider.max = max(self._slider.max, high)  # so that its ends are always in order
             self._slider.min, self._slider.max, self._slider.step = low, high, (high - low) / PLACES
 
     @t.validate("threshold")
     def _check(self, proposal: Any) -> float:
-        if math.isnan(proposal["value"]):
-            raise DuetError("threshold=nan: a threshold is a number; use math.inf to never speak.")
-        return proposal["value"]
+        return checked_threshold(proposal["value"])
 
     @t.observe("threshold")
     def _follow(self, change: Any) -> None:
-        with self._led():
+        with self._synchronized():
             pass
 
     def _slid(self, change: Any) -> None:
         self.threshold = change["new"]
 
     @contextmanager
-    def _led(self) -> Iterator[None]:
-        """The slider is changed from here, not by hand; then it goes where the threshold is."""
+    def _synchronized(self) -> Iterator[None]:
+        """Change the slider without moving the threshold; then set it to the threshold."""
         self._slider.unobserve(self._slid, "value")
         yield
         self._slider.value = self.threshold

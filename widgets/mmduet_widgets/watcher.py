@@ -1,15 +1,15 @@
-"""Watcher: a session on its way through a clip, in a thread of its own. It knows no widgets."""
+"""Watcher: runs a session over a clip in a thread of its own. It knows no widgets."""
 
 import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Condition, Thread
-from typing import Literal, cast
+from typing import Literal
 
 from mmduet.errors import DuetError
 from mmduet.model.prompt import TextTurn
-from mmduet.policy import ScoreSum, ScoreThreshold
+from mmduet.policy import has_threshold
 from mmduet.streaming.session import DuetSession, Event, Interrupted
 from mmduet.system import threads
 from mmduet.trace import DuetTrace, Query
@@ -19,13 +19,16 @@ WatcherState = Literal["running", "paused", "ended", "stopped", "error"]
 
 
 class Watcher:
-    """Watches one clip from its start; each frame is read, encoded and scored when its turn has come.
+    """Watches one clip from its start. Each frame is read, encoded and scored at its time.
 
-    session: this watcher's alone; its policy has a `threshold`. clip: any video file. real_time: no
-    frame comes sooner after the one before than in the clip. after: an earlier watcher, told to stop; this one begins
-    when that one's memory is free. changed: called in the watcher's thread after each event and each change of state.
+    At the end, also after an error, the session is reset and the file is closed.
 
-    At the end, however it comes, the session has forgotten the video and the file is closed.
+    Args:
+        session: Used by this watcher alone.
+        clip: Any video file.
+        real_time: Whether frames keep at least the distance that they have in the clip.
+        after: An earlier watcher that was stopped; this one begins when that one's memory is free.
+        changed: Called in the watcher's thread after each event and each change of state.
     """
 
     def __init__(
@@ -39,9 +42,9 @@ class Watcher:
     ):
         session.reset()
         self.session, self.clip, self.real_time, self.changed = session, clip, real_time, changed
-        self._policy = cast(ScoreThreshold | ScoreSum, session.policy)
-        self.threshold = self._policy.threshold
-        self.thresholds = {0.0: self.threshold}  # by time, s: of the frames from then on
+        policy = session.policy
+        self.threshold = policy.threshold if has_threshold(policy) else None
+        self.thresholds = {} if self.threshold is None else {0.0: self.threshold}  # time, s -> threshold from then on
         self.error = ""
         self._events: list[Event] = []
         self._asked: list[str] = []
@@ -53,50 +56,54 @@ class Watcher:
 
     @property
     def state(self) -> WatcherState:
+        """The state of the run."""
         return self._end or ("paused" if self._paused else "running")
 
     @property
     def trace(self) -> DuetTrace:
-        """What was seen and said so far."""
+        """The trace so far."""
         return DuetTrace.from_events(list(self._events), context_length=self._context_length)
 
     @property
     def waiting(self) -> list[str]:
-        """Questions that no frame has taken yet; a frame takes one."""
+        """Questions that have not entered the context yet; each frame lets one enter."""
         return self._asked[sum(isinstance(event, Query) for event in list(self._events)) :]
 
     # commands, from any thread; none of them waits for the model
 
     def start(self) -> None:
+        """Start the thread."""
         threads.start(self._thread, self.stop)
 
     def pause(self) -> None:
-        """After the frame it is at, with its response."""
+        """Pause after the current frame and its response."""
         self._paused = True
 
     def resume(self) -> None:
+        """Resume after a pause."""
         with self._condition:
             self._paused = False
             self._condition.notify_all()
 
     def stop(self) -> None:
-        """Before the model's next step; forever."""
+        """Stop before the model's next step; it cannot be started again."""
         with self._condition:
             self._stopped = True
             self.session.interrupt()
             self._condition.notify_all()
 
     def set_real_time(self, real_time: bool) -> None:
+        """Set whether frames keep the distance that they have in the clip."""
         with self._condition:
             self.real_time = real_time
             self._condition.notify_all()
 
     def ask(self, text: str) -> None:
-        """A query with the next frame. Raises DuetError when it holds one of the prompt's own tokens."""
+        """Ask with the next frame. Raises DuetError for a text with one of the prompt's own tokens."""
         self._asked.append(TextTurn("user", text).text)
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait for the end, s at most."""
+        """Wait for the end. timeout: most seconds."""
         self._thread.join(timeout)
 
     # in the thread
@@ -110,7 +117,7 @@ class Watcher:
         except Interrupted:
             end = "stopped"
         except Exception as error:
-            end, self.error = "error", _told(error)
+            end, self.error = "error", _message(error)
         self.session.reset()
         self._end = end
         self.changed(self)
@@ -131,7 +138,7 @@ class Watcher:
                 self.changed(self)
 
     def _wait(self, due: float) -> None:
-        """For the next frame's turn. due: of `time.monotonic`. Raises Interrupted once it is stopped."""
+        """Wait until the next frame is due, a time of `time.monotonic`. Raises Interrupted once it is stopped."""
         with self._condition:
             while not self._stopped:
                 left = due - time.monotonic() if self.real_time else 0.0
@@ -141,13 +148,14 @@ class Watcher:
         raise Interrupted
 
     def _use_threshold(self) -> None:
-        if self.threshold != self._policy.threshold:
-            self._policy.threshold = self.threshold
-            self.thresholds[self.session.time] = self.threshold
+        policy, threshold = self.session.policy, self.threshold
+        if threshold is not None and has_threshold(policy) and threshold != policy.threshold:
+            policy.threshold = threshold
+            self.thresholds[self.session.time] = threshold
 
 
-def _told(error: Exception) -> str:
-    """The error in a sentence; what is not the user's to mend goes to the log with its stack, too."""
+def _message(error: Exception) -> str:
+    """The error in a sentence; an unexpected one is also logged with its stack."""
     if isinstance(error, DuetError):
         return str(error)
     logging.getLogger(__name__).error("watching failed", exc_info=error)

@@ -1,7 +1,6 @@
-"""Timing: how often a duet would speak, and whether it would where something is due, at every threshold.
+"""Timing: how often a duet speaks, and whether it speaks within the reference spans, at every threshold.
 
-Scores are replayed, no model runs. Had the model really spoken elsewhere, and kept its words in the context, later
-scores would differ; with responses removed from the context the replay is exact.
+Scores are replayed and no model runs; `DuetTrace.replay` says when that is exact.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,139 +8,157 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.predictions import Prediction
-from mmduet.policy import ScoreSum, ScoreThreshold
-from mmduet.replay import replay_thresholds
+from mmduet.policy import BoolArray, FloatArray, Policy, replay_thresholds, threshold_policy
 
-SPEED, RATES = "responses a minute", ("in-span rate", "spans answered", "timing F1")
+RATE, TIMING = "responses a minute", ("timing precision", "timing recall", "timing F1")
 
-UNITS = {SPEED: "of video", **dict.fromkeys(RATES, "0 to 1")}
+UNITS = {RATE: "of video", **dict.fromkeys(TIMING, "0 to 1")}
+
+IntArray = NDArray[np.int64]
 
 Spans = Sequence[tuple[float, float, str]]  # start, end, s; label
-Metric = Callable[[str, np.ndarray], float]  # of a question and the times, s, of its responses
+Metric = Callable[[str, FloatArray], float]  # (question, times of its responses, s) -> value
 
 
 @dataclass(frozen=True, slots=True)
 class TimingSweep:
-    """Counts of every question (P) at every threshold (T).
+    """Counts of each of P questions at each of T thresholds.
 
-    minutes: of each video, float64 [P]. spans: reference spans of each question, int64 [P]. said: responses; inside:
-    those within a span; answered: spans with a response within, all int64 [P, T]. metrics: name -> float64 [P, T].
+    Attributes:
+        questions: P names.
+        thresholds: T of them.
+        minutes: Length of each video, float64 [P].
+        spans: Number of each question's reference spans, int64 [P].
+        responses: Number of responses, int64 [P, T].
+        correct: Number of responses within a reference span, int64 [P, T].
+        recalled: Number of reference spans that have a response, int64 [P, T].
+        metrics: name -> float64 [P, T].
     """
 
     questions: tuple[str, ...]
     thresholds: tuple[float, ...]
-    minutes: np.ndarray
-    spans: np.ndarray
-    said: np.ndarray
-    inside: np.ndarray
-    answered: np.ndarray
-    metrics: dict[str, np.ndarray]
+    minutes: FloatArray
+    spans: IntArray
+    responses: IntArray
+    correct: IntArray
+    recalled: IntArray
+    metrics: dict[str, FloatArray]
 
     def table(self) -> pd.DataFrame:
-        """A row a threshold, a column a figure; nan where there is nothing to divide by.
+        """Tabulate the metrics over all questions.
 
-        responses a minute: of video. Then, in [0, 1] and where questions have spans: in-span rate, the share of
-        responses that fall into a span; spans answered, the share of spans that get one; timing F1, the harmonic mean
-        of the two. All of these over all questions together; metrics are means over questions.
+        Returns:
+            A row per threshold, a column per metric, nan where the denominator is 0. ``responses a minute`` of
+            video. Where questions have reference spans, in [0, 1]: ``timing precision``, the share of responses within
+            a span; ``timing recall``, the share of spans that have a response; ``timing F1``, their harmonic mean.
+            Then the means of `metrics` over questions.
         """
-        figures = self._figures(np.ones((1, len(self.questions))))
-        return self._framed({name: values[0] for name, values in figures.items()})
+        values = self._values(np.ones((1, len(self.questions))))
+        return self._framed({name: column[0] for name, column in values.items()})
 
     def intervals(self, *, draws: int = 1000, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The lower and the upper ends of 95 % percentile bootstrap intervals over questions, each like `table`."""
+        """Compute 95 % percentile bootstrap intervals over questions: their lower and upper ends, each like `table`."""
         count = len(self.questions)
         weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
-        ends = {name: _percentiles(values) for name, values in self._figures(weights.astype(float)).items()}
-        return self._framed({n: low for n, (low, _) in ends.items()}), self._framed(
-            {n: up for n, (_, up) in ends.items()}
-        )
+        ends = {name: _percentiles(column) for name, column in self._values(weights.astype(float)).items()}
+        low, high = ({name: pair[place] for name, pair in ends.items()} for place in (0, 1))
+        return self._framed(low), self._framed(high)
 
-    def _figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Each figure, [D, T], with questions counted as often as weights, [D, P], say."""
-        figures = {SPEED: _ratio(weights @ self.said, weights @ self.minutes[:, None])}
+    def _values(self, weights: FloatArray) -> dict[str, FloatArray]:
+        """Each metric, [D, T], with the questions weighted by weights, [D, P]."""
+        values = {RATE: _ratio(weights @ self.responses, weights @ self.minutes[:, None])}
         if self.spans.any():
             known = weights * (self.spans > 0)
-            inside = _ratio(known @ self.inside, known @ self.said)
-            answered = _ratio(known @ self.answered, known @ self.spans[:, None])
-            figures |= dict(
-                zip(RATES, (inside, answered, _ratio(2 * inside * answered, inside + answered)), strict=True)
-            )
-        for name, values in self.metrics.items():
-            there = ~np.isnan(values)
-            figures[name] = _ratio(weights @ np.nan_to_num(values), weights @ there)
-        return figures
+            precision = _ratio(known @ self.correct, known @ self.responses)
+            recall = _ratio(known @ self.recalled, known @ self.spans[:, None])
+            f1 = _ratio(2 * precision * recall, precision + recall)
+            values |= dict(zip(TIMING, (precision, recall, f1), strict=True))
+        for name, metric in self.metrics.items():
+            values[name] = _ratio(weights @ np.nan_to_num(metric), weights @ ~np.isnan(metric))
+        return values
 
-    def _framed(self, figures: Mapping[str, np.ndarray]) -> pd.DataFrame:
-        return pd.DataFrame(figures, index=pd.Index(self.thresholds, name="threshold"))
+    def _framed(self, columns: Mapping[str, FloatArray]) -> pd.DataFrame:
+        return pd.DataFrame(columns, index=pd.Index(self.thresholds, name="threshold"))
 
 
 def sweep(
     predictions: Mapping[str, Prediction],
     spans: Mapping[str, Spans],
-    policy: ScoreThreshold | ScoreSum,
+    policy: Policy,
     thresholds: Sequence[float],
     *,
     metrics: Mapping[str, Metric] | None = None,
 ) -> TimingSweep:
-    """Replay a policy of this kind over every prediction with scores.
+    """Replay a policy at many thresholds over every prediction that has scores.
 
-    spans: question -> reference spans, for those that have any. metrics: name -> a question's figure in [0, 1], nan
-    for none; asked once for every different set of responses.
-    Raises DuetError when no prediction has scores, as whole-video baselines have none.
+    Args:
+        predictions: question -> prediction; one without scores, as of a whole-video baseline, is left out.
+        spans: question -> reference spans, for questions that have any.
+        policy: One with a threshold.
+        thresholds: T of them.
+        metrics: name -> a question's value in [0, 1], or nan for none. It is called once for each different set of
+            responses.
+
+    Raises:
+        DuetError: No prediction has scores, or the policy has no threshold.
     """
-    asked = {name: prediction for name, prediction in predictions.items() if len(prediction.trace)}
-    if not asked:
+    scored = {name: prediction for name, prediction in predictions.items() if len(prediction.trace)}
+    if not scored:
         raise DuetError(f"none of {len(predictions)} predictions has frame scores: there is nothing to replay.")
-    replayed = replay_thresholds([prediction.trace for prediction in asked.values()], policy, thresholds)
-    shape = (len(asked), len(thresholds))
-    said, inside, answered = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-    figures = {name: np.empty(shape) for name in metrics or {}}
-    for row, (name, spoken) in enumerate(zip(asked, replayed, strict=True)):
-        times = asked[name].trace.times
+    policy = threshold_policy(policy, "a sweep over thresholds")
+    replayed = replay_thresholds(policy, [prediction.trace for prediction in scored.values()], thresholds)
+    shape = (len(scored), len(thresholds))
+    responses, correct, recalled = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+    values = {name: np.empty(shape) for name in metrics or {}}
+    for row, (name, speaks) in enumerate(zip(scored, replayed, strict=True)):
+        times = scored[name].trace.times
         within = _within(times, spans.get(name, ()))
-        said[row], inside[row] = spoken.sum(1), (spoken & within.any(0)).sum(1)
-        answered[row] = (spoken[:, None] & within).any(2).sum(1)
-        for metric, values in figures.items():
-            values[row] = _measured(name, times, spoken, (metrics or {})[metric])
+        responses[row], correct[row] = speaks.sum(1), (speaks & within.any(0)).sum(1)
+        recalled[row] = (speaks[:, None] & within).any(2).sum(1)
+        for metric, column in values.items():
+            column[row] = _measured(name, times, speaks, (metrics or {})[metric])
     return TimingSweep(
-        questions=tuple(asked),
+        questions=tuple(scored),
         thresholds=tuple(float(threshold) for threshold in thresholds),
-        minutes=np.array([prediction.duration / 60 for prediction in asked.values()]),
-        spans=np.array([len(spans.get(name, ())) for name in asked], dtype=np.int64),
-        said=said,
-        inside=inside,
-        answered=answered,
-        metrics=figures,
+        minutes=np.array([prediction.duration / 60 for prediction in scored.values()]),
+        spans=np.array([len(spans.get(name, ())) for name in scored], dtype=np.int64),
+        responses=responses,
+        correct=correct,
+        recalled=recalled,
+        metrics=values,
     )
 
 
-def _within(times: np.ndarray, spans: Spans) -> np.ndarray:
+def _within(times: FloatArray, spans: Spans) -> BoolArray:
     """Which frames lie in which span, both ends included: bool [spans, frames]."""
     bounds = np.array([span[:2] for span in spans], dtype=float).reshape(-1, 2)
     return (bounds[:, :1] <= times) & (times <= bounds[:, 1:])
 
 
-def _measured(name: str, times: np.ndarray, spoken: np.ndarray, metric: Metric) -> list[float]:
-    """The metric of a question at each threshold. spoken: bool [T, N]."""
+def _measured(name: str, times: FloatArray, speaks: BoolArray, metric: Metric) -> list[float]:
+    """The metric of a question at each threshold. speaks: bool [T, N]."""
     known: dict[bytes, float] = {}
-    for row in spoken:
+    for row in speaks:
         key = row.tobytes()
         if key not in known:
             known[key] = metric(name, times[row])
-    return [known[row.tobytes()] for row in spoken]
+    return [known[row.tobytes()] for row in speaks]
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """nan where nothing is below."""
-    above, below = np.broadcast_arrays(above, below)
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    """The quotient; nan where the denominator is 0."""
+    numerator, denominator = np.broadcast_arrays(numerator, denominator)
+    ratio = np.full(numerator.shape, np.nan)
+    np.divide(numerator, denominator, out=ratio, where=denominator > 0)
+    return ratio
 
 
-def _percentiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 2.5th and the 97.5th of each column [D, T]; nan where a column has no number."""
+def _percentiles(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The 2.5th and the 97.5th percentile of each column of [D, T]; nan where a column has no number."""
     ends = np.full((2, values.shape[1]), np.nan)
     known = ~np.isnan(values).all(0)
     ends[:, known] = np.nanpercentile(values[:, known], [2.5, 97.5], axis=0)

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.metrics.timing import RATES, SPEED, sweep
+from mmduet.evaluation.metrics.timing import RATE, TIMING, sweep
 from mmduet.evaluation.predictions import Prediction
 from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.trace import DuetTrace
+from tests.policies import EveryThird
 
 
 def predicted(name, informative, *, duration=30.0):
@@ -27,24 +28,24 @@ SPANS = {"a": [(0.0, 1.0, "first"), (1.5, 2.0, "second")], "b": [(3.0, 3.0, "las
 
 def test_figures_by_hand():
     table = sweep(TWO, SPANS, ScoreThreshold(0.5), [0.5, 0.8, 1.0]).table()
-    assert list(table.columns) == [SPEED, *RATES]
-    np.testing.assert_allclose(table[SPEED], [4 / 1.5, 1 / 1.5, 0])
-    np.testing.assert_allclose(table["in-span rate"], [3 / 4, 1, math.nan])
-    np.testing.assert_allclose(table["spans answered"], [1, 1 / 3, 0])
+    assert list(table.columns) == [RATE, *TIMING]
+    np.testing.assert_allclose(table[RATE], [4 / 1.5, 1 / 1.5, 0])
+    np.testing.assert_allclose(table["timing precision"], [3 / 4, 1, math.nan])
+    np.testing.assert_allclose(table["timing recall"], [1, 1 / 3, 0])
     np.testing.assert_allclose(table["timing F1"], [6 / 7, 0.5, math.nan])
 
 
-def test_an_overlap_is_one_response_inside_and_two_spans_answered():
+def test_in_overlapping_spans_one_response_recalls_both():
     spans = {"a": [(0.0, 2.0, "x"), (0.0, 0.5, "y")]}
     swept = sweep({"a": TWO["a"]}, spans, ScoreThreshold(0.5), [0.5])
-    assert (swept.said.item(), swept.inside.item(), swept.answered.item()) == (2, 2, 2)
+    assert (swept.responses.item(), swept.correct.item(), swept.recalled.item()) == (2, 2, 2)
 
 
 def test_questions_without_spans_count_for_speed_alone():
     table = sweep(TWO, {"a": SPANS["a"]}, ScoreThreshold(0.5), [0.5]).table()
-    assert table[SPEED].item() == pytest.approx(4 / 1.5)
-    assert table["in-span rate"].item() == 1.0
-    assert list(sweep(TWO, {}, ScoreThreshold(0.5), [0.5]).table().columns) == [SPEED]
+    assert table[RATE].item() == pytest.approx(4 / 1.5)
+    assert table["timing precision"].item() == 1.0
+    assert list(sweep(TWO, {}, ScoreThreshold(0.5), [0.5]).table().columns) == [RATE]
 
 
 def test_a_metric_is_asked_once_for_each_different_set_of_responses():
@@ -70,10 +71,10 @@ def test_counts_are_those_of_a_replay_and_rates_are_shares(scores, policy):
     for row, prediction in enumerate(predictions.values()):
         for column, threshold in enumerate(swept.thresholds):
             times = prediction.trace.times[prediction.trace.replay(type(policy)(threshold))]
-            assert swept.said[row, column] == len(times)
-            assert swept.inside[row, column] == sum(1 <= time <= 3 or 5 <= time <= 6 for time in times)
+            assert swept.responses[row, column] == len(times)
+            assert swept.correct[row, column] == sum(1 <= time <= 3 or 5 <= time <= 6 for time in times)
     table, (low, high) = swept.table(), swept.intervals(draws=50)
-    assert not ((table[list(RATES)] < 0) | (table[list(RATES)] > 1)).any(axis=None)
+    assert not ((table[list(TIMING)] < 0) | (table[list(TIMING)] > 1)).any(axis=None)
     assert not (low > high).any(axis=None)
 
 
@@ -84,7 +85,7 @@ def test_intervals_hold_the_figure_and_vanish_for_one_question():
     table = swept.table()
     assert (low <= table).all(axis=None)
     assert (table <= high).all(axis=None)
-    assert (low < high)[[SPEED, "in-span rate"]].all(axis=None)
+    assert (low < high)[[RATE, "timing precision"]].all(axis=None)
     one = sweep({"a": TWO["a"]}, SPANS, ScoreThreshold(0.5), [0.5])
     for end in one.intervals():
         np.testing.assert_allclose(end, one.table())
@@ -95,3 +96,9 @@ def test_predictions_without_scores_are_left_out_and_all_of_them_are_an_error():
     assert sweep(TWO | {"c": baseline}, SPANS, ScoreThreshold(0.5), [0.5]).questions == ("a", "b")
     with pytest.raises(DuetError, match="none of 1 predictions has frame scores"):
         sweep({"c": baseline}, {}, ScoreThreshold(0.5), [0.5])
+
+
+@pytest.mark.parametrize(("policy", "message"), [(object(), "is not a policy"), (EveryThird(), "has no threshold")])
+def test_a_policy_without_a_threshold_is_refused(policy, message):
+    with pytest.raises(DuetError, match=message):
+        sweep(TWO, SPANS, policy, [0.5])

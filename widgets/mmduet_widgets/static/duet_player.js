@@ -1,7 +1,8 @@
 // Fifth part: the player, and what mounts it.
 
 const PUBLISH_EVERY = 250; // ms between two times sent to the kernel while the clip plays
-const HINT = "Drag the dashed line. Click to seek. Space plays, ← → go by a frame, home and end to the ends.";
+const DRAG = "Drag the dashed line. ";
+const HINT = "Click to seek. Space plays, ← → go by a frame, home and end to the ends.";
 const PLAY = "M4 2.5v11l9-5.5z";
 const PAUSE = "M3.5 2.5h3v11h-3zM9.5 2.5h3v11h-3z";
 const BACK = "M11.5 3v10L5 8zM3.5 3h1.5v10H3.5z";
@@ -38,6 +39,7 @@ class Player {
     this.title = element("h3", "title");
     this.said = element("p", "counts");
     this.stage = element("div", "stage");
+    this.hint = element("p", "hint");
     const side = element("div", "side", {}, this.transcript.node, ...(this.live ? [this.live.ask] : []));
     this.node = element(
       "div", "", { class: "mmduet-player", role: "group", tabindex: "0", "data-lm-suppress-shortcuts": "true" },
@@ -46,7 +48,7 @@ class Player {
       element(
         "div", "body", {},
         this.stage, side, this.newControls(),
-        element("div", "curves", {}, this.timeline.svg, this.timeline.legend, element("p", "hint", {}, HINT)),
+        element("div", "curves", {}, this.timeline.svg, this.timeline.legend, this.hint),
       ),
     );
     if (this.live) this.transcript.node.setAttribute("role", "log"); // read out as it grows
@@ -58,12 +60,13 @@ class Player {
     this.forth = this.button("One frame forth", FORTH, () => this.step(1));
     this.shown = element("span", "time");
     this.range = element("input", "range", { type: "range", min: 0, "aria-label": "Threshold" });
+    this.dial = element("label", "dial", {}, "threshold", this.range);
     this.counted = element("output", "speaks");
     this.reset = element("button", "reset", { type: "button" });
     return element(
       "div", "controls", {},
       element("div", "playback", {}, this.back, this.play, this.forth, this.shown),
-      element("label", "dial", {}, "threshold", this.range), this.counted, this.reset,
+      this.dial, this.counted, this.reset,
     );
   }
 
@@ -106,19 +109,21 @@ class Player {
 
   /** Takes over all there is to show. */
   refresh() {
-    const [trace, policy, spans] = ["trace", "policy", "spans"].map((name) => this.model.get(name));
+    const [trace, policy, spans, curves] = ["trace", "policy", "spans", "curves"].map((name) => this.model.get(name));
     const marks = [...trace.queries, ...trace.responses].map((turn) => turn.time);
     const title = this.model.get("title") || "Duet player";
     Object.assign(this, { trace, policy });
     this.shortest = Math.max(endOf(trace.times), ...marks, ...spans.map((span) => span.end));
     this.title.textContent = title;
-    this.node.setAttribute("aria-label", `${title}. ${HINT}`);
+    this.hint.textContent = `${policy.decision ? DRAG : ""}${HINT}`;
+    this.node.setAttribute("aria-label", `${title}. ${this.hint.textContent}`);
     this.transcript.set(trace);
-    const threshold = Number(this.model.get("threshold"));
     const thresholds = this.model.get("thresholds") ?? [];
-    this.timeline.set({ trace, policy, spans, threshold, thresholds, live: Boolean(this.live), end: this.end });
-    this.range.max = this.timeline.scale.top;
-    this.range.step = this.timeline.scale.step;
+    const { threshold, replays, end } = this;
+    this.timeline.set({ trace, curves, policy, replays, spans, threshold, thresholds, live: Boolean(this.live), end });
+    this.dial.classList.toggle("mmduet-player-gone", !policy.decision);
+    this.range.max = policy.dial?.top;
+    this.range.step = policy.dial?.step;
     this.showThreshold();
     this.showPlaying();
     this.show();
@@ -146,7 +151,8 @@ class Player {
     const on = (names, listener) => follow(this.model, names, listener, signal);
     on(["time"], () => this.publishing || this.seek(this.model.get("time"), { publish: false }));
     on(["threshold"], () => this.moveThreshold());
-    on(["trace", "policy", "spans", "title", "thresholds"], () => this.refreshSoon());
+    on(["replays"], () => this.moveThreshold());
+    on(["trace", "policy", "replay_grid", "spans", "title", "thresholds"], () => this.refreshSoon());
     on(["video", "note"], () => this.loadClip());
     on(["state"], () => this.watching && this.pause());
     on(["state"], () => this.showPlaying());
@@ -289,23 +295,34 @@ class Player {
     this.model.save_changes();
   }
 
+  /** The threshold as it stands; null for a policy without one. */
+  get threshold() {
+    const threshold = this.model.get("threshold");
+    return threshold === null ? null : Number(threshold);
+  }
+
+  get replays() {
+    return new Replays(this.model.get("replays"), this.model.get("replay_grid"));
+  }
+
   moveThreshold() {
-    this.timeline.setThreshold(Number(this.model.get("threshold")));
+    if (this.model.get("trace") !== this.trace || this.model.get("policy") !== this.policy) return; // refreshed soon
+    this.timeline.setThreshold(this.threshold, this.replays);
     this.showThreshold();
   }
 
   showThreshold() {
-    const { threshold, scale, picked } = this.timeline;
-    const used = Number(this.policy.threshold);
-    const write = (value) => number(value, scale.digits);
-    this.range.value = clamp(threshold, 0, scale.top);
-    this.range.setAttribute("aria-valuetext", `${write(threshold)}: speaks ${picked.length} times`);
-    this.counted.replaceChildren(element("b", "", {}, `speaks ${picked.length}×`), ` at ${write(threshold)}`);
-    this.reset.textContent = `back to ${write(used)}`;
-    this.reset.classList.toggle("mmduet-player-hidden", threshold === used);
+    const { policy: { decision, dial, threshold: used }, threshold } = this;
     const { responses, times } = this.trace;
-    const at = this.timeline.thresholds.length > 1 ? "" : ` at ${write(used)}`;
-    this.said.textContent = `The model spoke ${responses.length}×${at}, in ${times.length} frames`;
+    const count = this.timeline.frames.length;
+    const at = (value) => (decision ? ` at ${number(Number(value), dial.digits)}` : "");
+    this.range.value = clamp(threshold, 0, dial?.top ?? 0);
+    this.range.setAttribute("aria-valuetext", `${at(threshold).slice(4)}: speaks ${count} times`);
+    this.counted.replaceChildren(element("b", "", {}, `speaks ${count}×`), at(threshold));
+    this.reset.textContent = `back to${at(used).slice(3)}`;
+    this.reset.classList.toggle("mmduet-player-hidden", !decision || threshold === Number(used));
+    const when = this.timeline.thresholds.length > 1 ? "" : at(used);
+    this.said.textContent = `The model spoke ${responses.length}×${when}, in ${times.length} frames`;
   }
 }
 

@@ -1,62 +1,50 @@
 // The browser's side of DuetPlayer, first of the five parts that duet_player.py joins into one module:
-// the policy's rules, numbers and words, elements. Every text goes through textContent.
+// replays, numbers and words, elements. Every text goes through textContent.
 
 const SVG = "http://www.w3.org/2000/svg";
-const HEADS = ["informative", "relevance"];
 
 const NUDGE = 1e-3; // s added to a seek: a browser's clock is coarser than a frame's time
 
-// --- the rules of mmduet/policy.py ------------------------------------------------------------------
+// --- replays: computed in Python, looked up here ----------------------------------------------------
 
-/**
- * Where a policy speaks at a threshold.
- *
- * trace: { times, informative, relevance }; a score may be null: not a number.
- * Returns { picked, compared }: the indices of the frames after which it speaks, and what it holds
- * against the threshold at each frame.
- */
-export function replay(trace, { mode, heads }, threshold) {
-  const picked = [];
-  const compared = [];
-  let total = 0;
-  trace.times.forEach((_, index) => {
-    const need = heads.reduce((sum, head) => sum + (trace[head][index] ?? NaN), 0);
-    total = mode === "sum" ? total + need : need;
-    compared.push(total);
-    // written as in Python, where a comparison with NaN is false, too
-    if (mode === "sum" ? !(total <= threshold) : total > threshold) {
-      picked.push(index);
-      total = 0;
-    }
-  });
-  return { picked, compared };
+/** When the policy speaks at which threshold, as player_state.py gives it. */
+class Replays {
+  /** exact: [{ threshold, frames, curve }]. grid: of the slider's places, or null. */
+  constructor(exact, grid) {
+    Object.assign(this, { exact, grid });
+    this.bits = grid && Uint8Array.from(atob(grid.frames), (letter) => letter.charCodeAt(0));
+  }
+
+  /** { frames, curve } at a threshold, null for none; at the nearest known one where this one is not known. */
+  at(threshold) {
+    const known = this.exact.find((replay) => threshold === null || Number(replay.threshold) === threshold);
+    if (known || !this.grid) return known ?? this.exact[0];
+    const place = clamp(Math.round(threshold / this.grid.step), 0, this.grid.count - 1);
+    return { frames: this.framesAt(place), curve: this.curveAt(place) };
+  }
+
+  framesAt(place) {
+    const { length } = this.grid;
+    const start = place * ((length + 7) >> 3);
+    const speaks = (frame) => this.bits[start + (frame >> 3)] & (128 >> (frame & 7));
+    return Array.from({ length }, (_, frame) => frame).filter(speaks);
+  }
+
+  /** The curve of the last place, with this place's differences from it. */
+  curveAt(place) {
+    const { curve, offsets } = this.grid;
+    const runs = [...(offsets[place] ?? [])];
+    let offset = 0;
+    return curve?.map((value, frame) => {
+      if (runs[0]?.[0] === frame) offset = runs.shift()[1];
+      return value === null ? null : value + offset;
+    });
+  }
 }
 
 // --- numbers and words ------------------------------------------------------------------------------
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-const largest = (values) => values.reduce((most, value) => (value > most ? value : most), 0);
-
-/** The smallest of 1, 2, 5 times a power of ten that reaches value, or a twentieth. */
-function roundTop(value) {
-  const power = 10 ** Math.floor(Math.log10(Math.max(value, 0.05)));
-  return [1, 2, 5, 10].map((factor) => Number((factor * power).toPrecision(3))).find((top) => top >= value - 1e-9);
-}
-
-/**
- * What the threshold can be dragged over: { top, step, digits }, from 0 to top. live: the trace still grows, so a
- * score's whole range is wanted.
- */
-function thresholdScale(trace, policy, live) {
-  const used = Number(policy.threshold);
-  const known = Number.isFinite(used) && used > 0 ? used : 0;
-  const { compared } = replay(trace, policy, Infinity);
-  const reach = policy.mode === "sum" ? (known ? 2.5 * known : largest(compared)) : Math.max(known, largest(compared));
-  const limit = policy.mode === "sum" ? Infinity : policy.heads.length;
-  const scores = policy.mode === "sum" ? [] : HEADS.flatMap((head) => trace[head]);
-  const top = live && limit < Infinity ? limit : roundTop(Math.min(Math.max(reach, largest(scores)), limit));
-  return { top, step: Number((top / 100).toPrecision(3)), digits: top < 0.1 ? 4 : top < 1 ? 3 : 2 };
-}
 
 const number = (value, digits) =>
   Number.isFinite(value) ? value.toFixed(digits) : Number.isNaN(value) ? "–" : value > 0 ? "∞" : "−∞";

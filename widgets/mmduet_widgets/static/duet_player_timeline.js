@@ -25,12 +25,12 @@ class Timeline {
   }
 
   /**
-   * What to show: { trace, policy, spans, thresholds, live, threshold, end }.
-   * thresholds: [time, threshold] of a live run, where it was moved. end: of the time axis, s.
+   * What to show: { trace, curves, policy, replays, spans, thresholds, live, threshold, end }.
+   * curves: { name, color } of each head. thresholds: [time, threshold] of a live run, where it was moved.
+   * end: of the time axis, s.
    */
   set(data) {
     Object.assign(this, data);
-    this.scale = thresholdScale(this.trace, this.policy, this.live);
     this.lanes = lanesOf(this.spans);
     this.replay();
     this.fillLegend();
@@ -41,19 +41,17 @@ class Timeline {
   fillLegend() {
     this.values = {};
     this.legend.replaceChildren();
-    const names = { informative: "informative", relevance: "relevance", ...(this.summed ? { sum: this.summed } : {}) };
-    for (const [kind, text] of Object.entries(names)) {
-      this.values[kind] = element("b", "value");
-      this.legend.append(element("span", `key ${kind}`, {}, text, this.values[kind]));
+    for (const { name, color } of [...this.curves, ...(this.decision ? [this.decision] : [])]) {
+      this.values[name] = element("b", "value");
+      this.legend.append(element("span", "key", { style: `--color: ${color}` }, name, this.values[name]));
     }
     this.moment = element("span", "moment");
     this.legend.append(this.moment);
   }
 
-  /** What the third curve is called; none where the policy looks at one head's score alone. */
-  get summed() {
-    if (this.policy.mode === "sum") return "running sum";
-    return this.policy.heads.length > 1 ? "both together" : "";
+  /** The decision curve as a curve of its own; null where it is one head's, or where there is no threshold. */
+  get decision() {
+    return this.policy.decision?.head === null ? this.policy.decision : null;
   }
 
   resize(width) {
@@ -79,8 +77,8 @@ class Timeline {
     this.drawPanel(this.scores);
     if (this.sums) this.drawPanel(this.sums);
     this.drawAxis();
-    for (const head of HEADS) {
-      this.drawCurve(this.scores, this.trace[head], this.isCompared(head) ? `${head} compared` : head);
+    for (const { name, color } of this.curves) {
+      this.drawCurve(this.scores, this.trace[name], color, this.policy.decision?.head === name);
     }
     this.drawThresholds();
     this.drawTurns("asked", this.trace.queries);
@@ -104,19 +102,13 @@ class Timeline {
     this.rows.said = place(ROW);
     this.rows.would = place(ROW);
     place(GAP);
-    const summing = this.policy.mode === "sum";
-    const top = summing ? roundTop(largest(HEADS.flatMap((head) => this.trace[head]))) : this.scale.top;
-    this.scores = { y: place(SCORES), height: SCORES, top, name: "score" };
-    if (summing) place(2 * GAP);
-    this.sums = summing ? { y: place(SUMS), height: SUMS, top: this.scale.top, name: "sum" } : null;
+    const { score, sum } = this.policy.tops;
+    this.scores = { y: place(SCORES), height: SCORES, top: score, name: "score" };
+    if (sum) place(2 * GAP);
+    this.sums = sum ? { y: place(SUMS), height: SUMS, top: sum, name: "sum" } : null;
     this.compared = this.sums ?? this.scores;
     this.bottom = y;
     this.height = y + AXIS;
-  }
-
-  /** Whether the policy holds this head's curve, as it is, against the threshold. */
-  isCompared(head) {
-    return !this.summed && this.policy.heads[0] === head;
   }
 
   rowName(row, name) {
@@ -167,10 +159,11 @@ class Timeline {
     }
   }
 
-  drawCurve(panel, values, names, parent = this.svg) {
+  /** compared: whether it is the decision curve. */
+  drawCurve(panel, values, color, compared, parent = this.svg) {
     let pen = "M";
     const points = values.map((value, index) => {
-      if (value === null || Number.isNaN(value)) {
+      if (value === null) {
         pen = "M";
         return "";
       }
@@ -179,7 +172,8 @@ class Timeline {
       return point;
     });
     // a lone point, too, is seen: its line is as long as its round cap
-    parent.append(shape("path", `curve ${names}`, { d: points.join("") + (points.length === 1 ? "h0" : "") }));
+    const d = points.join("") + (points.length === 1 ? "h0" : "");
+    parent.append(shape("path", compared ? "curve compared" : "curve", { d, style: `--color: ${color}` }));
   }
 
   /** Which threshold held when, where it was moved during a live run. */
@@ -210,30 +204,32 @@ class Timeline {
 
   /** Everything that changes as the threshold is dragged. */
   drawThreshold() {
-    const y = this.y(this.compared, this.threshold);
     this.overlay.replaceChildren();
-    this.drawOver(this.held, y);
-    if (this.summed) this.drawCurve(this.compared, this.held, "sum compared", this.overlay);
+    if (this.policy.decision) {
+      const y = this.y(this.compared, this.threshold);
+      this.drawOver(y);
+      if (this.decision) this.drawCurve(this.compared, this.curve, this.decision.color, true, this.overlay);
+      this.drawLine(y);
+    }
     this.drawWould();
-    this.drawLine(y);
-    this.svg.setAttribute("aria-label", this.description(this.picked.length));
+    this.svg.setAttribute("aria-label", this.description());
     this.showValues(this.time);
   }
 
-  /** Tints what the compared curve has above the threshold. */
-  drawOver(compared, y) {
-    const { times } = this.trace;
+  /** Tints the part of the decision curve above the threshold. */
+  drawOver(y) {
+    const { curve, trace: { times } } = this;
     const base = this.compared.y + this.compared.height;
-    const known = compared.flatMap((value, index) => (Number.isNaN(value) ? [] : [index]));
+    const known = curve.flatMap((value, index) => (value === null ? [] : [index]));
     if (known.length < 2) return;
     const at = (index) => this.x(times[index]).toFixed(1);
-    const points = known.map((index) => `L${at(index)} ${this.y(this.compared, compared[index]).toFixed(1)}`);
+    const points = known.map((index) => `L${at(index)} ${this.y(this.compared, curve[index]).toFixed(1)}`);
     const path = `M${at(known[0])} ${base}${points.join("")}L${at(known.at(-1))} ${base}z`;
     const above = shape("rect", "", { x: 0, y: 0, width: this.width, height: y });
-    const kind = this.summed ? "sum" : this.policy.heads[0];
+    const { color } = this.decision ?? this.curves.find(({ name }) => name === this.policy.decision.head);
     this.overlay.append(
       shape("clipPath", "", { id: this.name }, above),
-      shape("path", `over ${kind}`, { d: path, "clip-path": `url(#${this.name})` }),
+      shape("path", "over", { d: path, "clip-path": `url(#${this.name})`, style: `--color: ${color}` }),
     );
   }
 
@@ -243,7 +239,7 @@ class Timeline {
     const r = clamp(step, 2.5, 6);
     const y = this.rows.would + ROW / 2;
     const mark = (time) => `M${(this.x(time) - r).toFixed(1)} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
-    const marks = this.picked.map((index) => mark(this.trace.times[index]));
+    const marks = this.frames.map((index) => mark(this.trace.times[index]));
     this.overlay.append(shape("path", "would", { d: marks.join(""), "stroke-width": step < 4 ? 1.3 : 2 }));
   }
 
@@ -254,30 +250,32 @@ class Timeline {
         "g", "threshold", {},
         shape("line", "", { x1: LEFT, x2: right, y1: y, y2: y }),
         shape("path", "", { d: `M${right} ${y}l6 -9h${RIGHT - 10}v18h-${RIGHT - 10}z` }),
-        shape("text", "", { x: right + RIGHT / 2, y }, number(this.threshold, this.scale.digits)),
+        shape("text", "", { x: right + RIGHT / 2, y }, number(this.threshold, this.policy.dial.digits)),
         shape("rect", "grab", { x: LEFT, y: y - GRAB, width: this.width - LEFT, height: 2 * GRAB }),
       ),
     );
   }
 
-  description(count) {
-    const frames = this.trace.times.length;
+  description() {
+    const { trace, policy, frames } = this;
+    const at = policy.decision ? `at the threshold ${number(this.threshold, policy.dial.digits)} ` : "";
     return (
-      `Scores of ${frames} frames over ${clock(this.end)}. The model spoke ${this.trace.responses.length} times; ` +
-      `at the threshold ${number(this.threshold, this.scale.digits)} the policy would speak ${count} times.`
+      `Scores of ${trace.times.length} frames over ${clock(this.end)}. The model spoke ${trace.responses.length} times; ` +
+      `${at}the policy would speak ${frames.length} times.`
     );
   }
 
-  setThreshold(value) {
-    this.threshold = value;
+  setThreshold(threshold, replays) {
+    Object.assign(this, { threshold, replays });
     this.replay();
     if (this.width) this.drawThreshold();
   }
 
-  /** What the policy would do with the threshold: `picked` and `held`, as in replay. */
+  /** Looks up the `frames` that speak at the threshold and the decision `curve`. */
   replay() {
-    const { picked, compared } = replay(this.trace, this.policy, this.threshold);
-    Object.assign(this, { picked, held: compared });
+    const { frames, curve } = this.replays.at(this.threshold);
+    this.frames = frames.filter((frame) => frame < this.trace.times.length); // a trace may come before its replays
+    this.curve = curve ?? this.trace[this.policy.decision?.head];
   }
 
   moveTo(time) {
@@ -290,8 +288,8 @@ class Timeline {
   showValues(time, hovered = false) {
     const { trace } = this;
     const index = frameAt(trace.times, time);
-    for (const head of HEADS) this.values[head].textContent = score(trace[head][index]);
-    if (this.values.sum) this.values.sum.textContent = score(this.held?.[index]);
+    for (const { name } of this.curves) this.values[name].textContent = score(trace[name][index]);
+    if (this.decision) this.values[this.decision.name].textContent = score(this.curve?.[index]);
     const text = index < 0 ? "no frame yet" : `${hovered ? "pointing at" : "at"} ${clock(trace.times[index])}`;
     this.moment.textContent = text;
   }
@@ -313,7 +311,7 @@ class Timeline {
     this.svg.setPointerCapture(event.pointerId);
     const mark = event.target.closest("[data-time]");
     if (mark) this.actions.seek(Number(mark.dataset.time));
-    else if (event.target.closest(".mmduet-player-would")) this.actions.seek(this.pickedAt(this.timeAt(event)));
+    else if (event.target.closest(".mmduet-player-would")) this.actions.seek(this.speaksNear(this.timeAt(event)));
     else if (!grabbed) this.move(event);
   }
 
@@ -325,8 +323,8 @@ class Timeline {
   }
 
   /** When it would speak, nearest to a time. */
-  pickedAt(time) {
-    const times = this.picked.map((index) => this.trace.times[index]);
+  speaksNear(time) {
+    const times = this.frames.map((index) => this.trace.times[index]);
     return times.reduce((best, other) => (Math.abs(other - time) < Math.abs(best - time) ? other : best));
   }
 
@@ -339,7 +337,7 @@ class Timeline {
   /** The threshold that is pointed at, in whole steps. */
   valueAt({ clientY }) {
     const { top, width } = this.svg.getBoundingClientRect();
-    const { top: most, step } = this.scale;
+    const { top: most, step } = this.policy.dial;
     const y = (clientY - top) * (this.width / width) - this.compared.y;
     const value = clamp(1 - y / this.compared.height, 0, 1) * most;
     return Number((Math.round(value / step) * step).toPrecision(6));

@@ -4,7 +4,6 @@ const STATES = {
   idle: "ready", running: "watching", paused: "paused", ended: "watched to the end", stopped: "stopped",
   error: "failed",
 };
-const MODES = { threshold: "are above the threshold", sum: "add up to the threshold" };
 const CHOICES = { informative: "informative", relevance: "relevance", "informative relevance": "informative + relevance" };
 const OTHER = "another file …";
 
@@ -122,13 +121,18 @@ class LiveControls {
 
   newHeads() {
     const list = this.select("Heads", CHOICES);
-    const show = () => (list.value = [...this.model.get("heads")].sort().join(" "));
+    const show = () => {
+      list.value = [...this.model.get("heads")].sort().join(" ");
+      list.disabled = !this.model.get("modes").find(({ mode }) => mode === this.model.get("mode"))?.heads;
+    };
     this.bind("heads", list, () => this.set("heads", list.value.split(" ")), show);
+    follow(this.model, ["mode", "modes"], show, this.signal);
     return list;
   }
 
   newMode() {
-    const list = this.select("Threshold mode", MODES);
+    const modes = this.model.get("modes").map(({ mode, rule }) => [mode, rule]);
+    const list = this.select("Threshold mode", Object.fromEntries(modes));
     this.bind("mode", list, () => this.set("mode", list.value), () => (list.value = this.model.get("mode")));
     return list;
   }

@@ -1,0 +1,31 @@
+"""How figures and players show the number that a policy compares with its threshold."""
+
+import numpy as np
+
+from mmduet.policy import HEADS, Policy, ThresholdPolicy
+from mmduet.trace import DuetTrace
+
+
+def policy_heads(policy: Policy) -> tuple[str, ...]:
+    """The heads whose scores the policy says that it uses."""
+    return tuple(head for head in getattr(policy, "heads", ()) if head in HEADS)
+
+
+def accumulates(policy: Policy) -> bool:
+    """Whether the decision curve adds up over frames, so that it is no score and needs a panel of its own."""
+    return bool(getattr(policy, "accumulates", False))
+
+
+def decision_head(policy: ThresholdPolicy, trace: DuetTrace) -> str | None:
+    """The head whose scores are the decision curve; None where the curve is another one."""
+    heads = policy_heads(policy)
+    if len(heads) != 1 or accumulates(policy):
+        return None
+    same = np.array_equal(policy.decision_curve(trace), getattr(trace, heads[0]), equal_nan=True)
+    return heads[0] if same else None
+
+
+def decision_name(policy: Policy) -> str:
+    """The name of a decision curve that is not one head's."""
+    heads = policy_heads(policy)
+    return "running sum" if accumulates(policy) else " + ".join(heads) if len(heads) > 1 else "decision score"
