@@ -25,7 +25,7 @@ import yaml
 from kills import members  # sets the environment, too
 from safetensors.torch import load_file
 
-from mmduet.data.scenes.generate import make_scenes
+from mmduet.data.scenes import make_scenes
 from mmduet.training.config import read_config, run_config
 
 RECIPE = {

@@ -18,9 +18,9 @@ import typer
 from transformers import TrainerCallback
 
 from mmduet import load_duet
-from mmduet.data.feature_cache import FeatureStore
+from mmduet.data.feature_cache import FeatureCache
 from mmduet.data.mixture import MixtureDataset
-from mmduet.data.scenes.generate import make_scenes
+from mmduet.data.scenes import make_scenes
 from mmduet.training import TrainingResult, train
 from mmduet.training.config import TrainingConfig, read_config, run_config
 
@@ -47,7 +47,7 @@ def turn(
     """Seconds of each step, and its loss; a fresh model, the config's recipe."""
     model, processor = load_duet(config.model.base)
     dataset = MixtureDataset(data / "scenes/annotations/train_mixture.json", videos=clips)
-    features = FeatureStore(data / "features", model, processor) if stored else None
+    features = FeatureCache(data / "features", model, processor) if stored else None
     clock = Clock()
     recipe = config.recipe.model_dump() | {
         "steps": steps + 1,

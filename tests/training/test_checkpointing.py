@@ -21,7 +21,7 @@ from tests.training.conftest import Terminate, losses
 
 
 def write_checkpoint(output, step, content="weights"):
-    aside = output / checkpointing.ASIDE / f"checkpoint-{step}"
+    aside = output / checkpointing.TEMPORARY / f"checkpoint-{step}"
     aside.mkdir(parents=True)
     (aside / "model").write_text(content)
     publish_folder(aside, output / aside.name)
@@ -33,7 +33,7 @@ def test_only_whole_checkpoints_count(tmp_path):
     assert [step_of(path) for path in checkpoints(tmp_path)] == [2, 9, 10]
     (second / "model").write_text("wei")  # torn
     (third / checkpointing.MANIFEST).unlink()
-    (tmp_path / checkpointing.ASIDE / "checkpoint-11").mkdir(parents=True)
+    (tmp_path / checkpointing.TEMPORARY / "checkpoint-11").mkdir(parents=True)
     assert checkpoints(tmp_path) == [first]
     assert write_checkpoint(tmp_path, 10, "new") in checkpoints(tmp_path), "a torn one makes way"
 

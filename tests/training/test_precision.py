@@ -7,8 +7,8 @@ from torch.nn.functional import cosine_similarity
 from mmduet.checkpoints.loading import build_tiny
 from mmduet.data.collator import Collator, model_inputs
 from mmduet.kernels.attention import NAME, use_split_attention
+from mmduet.kernels.packing import NAME as PACKED
 from mmduet.training import add_lora
-from mmduet.training.packing import NAME as PACKED
 from mmduet.training.precision import _Added, cheap_bfloat16
 
 

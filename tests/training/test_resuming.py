@@ -56,7 +56,7 @@ def test_a_damaged_checkpoint_is_not_used(finished, name, damage, told, capsys):
         with pytest.raises(DuetError, match=told):
             check(second)
         assert newest_sound([first, second]) == first
-        assert "checkpoint-2 is damaged, so the one before is used" in capsys.readouterr().err
+        assert "checkpoint-2 is damaged, so the previous one is used" in capsys.readouterr().err
     finally:
         path.write_bytes(before)
 

@@ -20,7 +20,7 @@ def test_figures_are_those_of_the_model_over_all_and_by_kind(setting):
     measured = teacher_force(model, batches)
     quality = measured.quality()
     assert measured.kinds == ["grounding", "magqa", "narration"]
-    grounding = [batch for batch in batches if batch["examples"][0].kind == "grounding"]
+    grounding = [batch for batch in batches if batch["samples"][0].kind == "grounding"]
     alone = [model(**model_inputs(batch)).video_loss.item() for batch in grounding]
     assert quality["grounding_video_loss"] == pytest.approx(np.mean(alone), rel=1e-5)
     assert "grounding_lm_loss" not in quality, "there are no words in it"

@@ -5,8 +5,8 @@ import torch
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from mmduet.checkpoints.loading import build_tiny
-from mmduet.training import packing
-from mmduet.training.packing import packed
+from mmduet.kernels import packing
+from mmduet.kernels.packing import packed
 
 LENGTHS = (9, 4, 13)
 PADDINGS = {
