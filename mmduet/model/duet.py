@@ -234,8 +234,8 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         labels: torch.Tensor | None = None,
         informative_labels: torch.Tensor | None = None,
         relevance_labels: torch.Tensor | None = None,
-        lm_items: torch.Tensor | None = None,
-        video_items: torch.Tensor | None = None,
+        lm_normalizer: torch.Tensor | None = None,
+        video_normalizer: torch.Tensor | None = None,
         past_key_values: Cache | None = None,
     ) -> DuetOutput:
         """One pass over whole conversations.
@@ -243,12 +243,12 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         input_ids, attention_mask: [B, L]. pixel_values: [N, 3, S, S], or vision_features: [N, cells, D]
         (stored earlier), the batch's frames in order. labels: [B, L], token ids or -100, unshifted as
         everywhere in transformers. informative_labels, relevance_labels: [B, L], 0 or 1 at the last token
-        of a labelled frame, else -100. lm_items, video_items: [B], see below.
+        of a labelled frame, else -100. lm_normalizer, video_normalizer: [B], see below.
 
         lm_loss: next-token cross-entropy, mean over labelled tokens. video_loss: one cross-entropy, mean
         over the labelled frames of both heads together (MMDuet, arXiv 2411.17991, section 3).
-        Where a batch is only a share of what a mean is over, lm_items and video_items say for each row what its sum
-        is divided by; the losses are then sums of these, 0 where nothing is labelled.
+        A batch may be only a part of what a mean is over. lm_normalizer and video_normalizer then state for each row
+        the number that its sum is divided by. The losses are sums of these quotients, 0 where nothing is labelled.
         """
         frame_embeds = None
         if pixel_values is not None:
@@ -263,9 +263,9 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
         ends = self.frame_positions(input_ids)
         informative, relevance = self.head_logits(hidden[ends])
-        logits, lm_loss = self._lm_loss(hidden, labels, lm_items)
+        logits, lm_loss = self._lm_loss(hidden, labels, lm_normalizer)
         heads = [(informative, informative_labels), (relevance, relevance_labels)]
-        video_loss = _video_loss(heads, ends, video_items)
+        video_loss = _video_loss(heads, ends, video_normalizer)
         losses = [loss for loss in (lm_loss, video_loss) if loss is not None]
         return DuetOutput(
             loss=sum(losses[1:], losses[0]) if losses else None,
@@ -278,17 +278,17 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
             past_key_values=past_key_values,
         )
 
-    def _lm_loss(self, hidden, labels, items):
+    def _lm_loss(self, hidden, labels, normalizer):
         if labels is None:
             return None, None
         targets = labels[:, 1:]
         labelled = targets != IGNORE
         logits = self.vocabulary_logits(hidden[:, :-1][labelled])
-        return logits, _cross_entropy(logits, targets[labelled], labelled.nonzero()[:, 0], items)
+        return logits, _cross_entropy(logits, targets[labelled], labelled.nonzero()[:, 0], normalizer)
 
 
-def _video_loss(heads, ends: torch.Tensor, items: torch.Tensor | None) -> torch.Tensor | None:
-    """heads: (logits [frames, 2], labels [B, L] or None) of each; ends: bool [B, L]; items: [B] or None."""
+def _video_loss(heads, ends: torch.Tensor, normalizer: torch.Tensor | None) -> torch.Tensor | None:
+    """heads: (logits [frames, 2], labels [B, L] or None) of each; ends: bool [B, L]; normalizer: [B] or None."""
     logits, targets, rows = [], [], []
     for head_logits, labels in heads:
         if labels is None:
@@ -299,13 +299,13 @@ def _video_loss(heads, ends: torch.Tensor, items: torch.Tensor | None) -> torch.
         logits.append(head_logits[labelled])
         targets.append(labels[ends][labelled])
         rows.append(ends.nonzero()[:, 0][labelled])
-    return _cross_entropy(torch.cat(logits), torch.cat(targets), torch.cat(rows), items) if targets else None
+    return _cross_entropy(torch.cat(logits), torch.cat(targets), torch.cat(rows), normalizer) if targets else None
 
 
 def _cross_entropy(
-    logits: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor, items: torch.Tensor | None
+    logits: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor, normalizer: torch.Tensor | None
 ) -> torch.Tensor | None:
-    """The mean over targets [n], None without any; or, with items [B], the sum of each one's over its row's items."""
-    if items is None:
+    """The mean over targets [n], None without any; with a normalizer [B], the sum of losses over their row's."""
+    if normalizer is None:
         return F.cross_entropy(logits.float(), targets) if len(targets) else None
-    return (F.cross_entropy(logits.float(), targets, reduction="none") / items[rows]).sum()
+    return (F.cross_entropy(logits.float(), targets, reduction="none") / normalizer[rows]).sum()

@@ -97,7 +97,7 @@ class DuetTrainer(Trainer):
             raise DuetError(f"a step has no label: {_named(self.step_samples)} hold no text and no label.")
         for batch, count in zip(batches, counts, strict=True):
             normalizer = totals[0].expand_as(count) if self.recipe.loss_mean == "step" else count * totals[1]
-            batch["lm_items"], batch["video_items"] = normalizer[:, 0], normalizer[:, 1]
+            batch["lm_normalizer"], batch["video_normalizer"] = normalizer[:, 0], normalizer[:, 1]
         self.window[:, 1] += (totals[0] > 0).cpu()
         return batches, None
 
