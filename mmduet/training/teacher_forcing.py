@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from mmduet.data.collator import model_inputs
 from mmduet.model.duet import IGNORE
@@ -53,6 +53,12 @@ class TeacherForced:
         """(labels, scores) of all labelled frames."""
         labels, scores = zip(*(sample.heads[head] for sample in self.samples), strict=True)
         return np.concatenate(labels), np.concatenate(scores)
+
+    def best_threshold(self, head: str) -> float:
+        """The threshold of a head's score that gives the highest F1 on the labelled frames."""
+        precision, recall, thresholds = precision_recall_curve(*self.frames(head))
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+        return float(thresholds[f1[:-1].argmax()])  # the curve's last point has no threshold
 
     def quality(self) -> dict[str, float]:
         """Compute metrics over all conversations, and by kind as KIND_NAME where they are defined.

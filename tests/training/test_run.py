@@ -134,7 +134,7 @@ def test_the_best_adapter_stays(short, setting):
 
 
 def test_a_figure_to_choose_by_that_is_not_measured_is_refused(short):
-    with pytest.raises(DuetError, match=r"best_by: no figure is named so; known are .* informative_auc"):
+    with pytest.raises(DuetError, match=r"best_by: no figure has this name; known are .* informative_auc"):
         short(best_by="bleu")
     with pytest.raises(DuetError, match=r"best_by='loss' needs a validation set"):
         short(best_by="loss", val_set=None)
