@@ -1,19 +1,17 @@
-"""An annotation kind of one's own: the steps of a how-to video, named as soon as each is half done.
+"""Your own annotation kind: the steps of a how-to video. The assistant names each step at the end of the step.
 
-An annotation file, steps.json: [{"video": "tea.mp4", "steps": [{"name": "Boil the water.", "span": [1.0, 4.5]}]}]
+steps.json, the annotations: [{"video": "tea.mp4", "steps": [{"name": "Boil the water.", "span": [1.0, 4.5]}]}]
 
-A mixture, mixture.json, beside it; the metadata is made by a scan of the videos:
+mixture.json, in the same folder (a scan of the videos makes the metadata file):
 
     [{"dataset_cls": "StepsDataset", "video_root": "videos", "anno_file": "steps.json", "metadata_path": "videos.json"}]
 
-A training config, steps.yaml:
+steps.yaml, the training config, and the command:
 
     output: runs/steps
     model: {base: mini-base}
     data: {train: mixture.json}
     recipe: {steps: 300}
-
-Run from the repository's root:
 
     mmduet train steps.yaml --kind examples.own_kind:STEPS
 """
@@ -27,21 +25,25 @@ from mmduet.model.prompt import TextTurn
 
 
 class Step(BaseModel):
+    """One step; its span is in seconds."""
+
     name: Text
-    span: Span  # seconds
+    span: Span
 
 
 class HowTo(BaseModel):
+    """The steps of one video."""
+
     video: Name
     steps: list[Step] = Field(min_length=1)
 
 
-def entries(content):
+def _entries(content):
     for index, item in enumerate(content):
         yield Entry(item.video, str(index), item, {step.name: step.span[0] for step in item.steps})
 
 
-def conversation(annotation, clock, *, rng, templates, max_frames):
+def _conversation(annotation, clock, *, rng, templates, max_frames):
     turns, now = [TextTurn("user", rng.choice(templates))], 0.0
     for step in sorted(annotation.steps, key=lambda step: step.span):
         middle, end = clock.ceil(sum(step.span) / 2), clock.ceil(step.span[1])
@@ -51,10 +53,8 @@ def conversation(annotation, clock, *, rng, templates, max_frames):
     return Conversation(truncate(turns, max_frames))
 
 
-def texts(annotation):
+def _texts(annotation):
     return [AnnotatedText(step.name, (step.span,)) for step in annotation.steps]
 
 
-STEPS = AnnotationKind(
-    "steps", "StepsDataset", list[HowTo], entries, conversation, texts, templates=("Name each step.", "What is done?")
-)
+STEPS = AnnotationKind("steps", "StepsDataset", list[HowTo], _entries, _conversation, _texts, ("Name each step.",))

@@ -17,7 +17,7 @@ ROUNDING = 0.5  # s: durations are rounded in many files
 
 def _is_text(text: str) -> str:
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ValueError("it holds half of a surrogate pair, which is no character")
+        raise ValueError("it holds half of a surrogate pair, which is not a character")
     return text
 
 

@@ -25,6 +25,7 @@ class Collator:
         self.processor, self.features = processor, features
 
     def __call__(self, samples: Sequence[TrainingSample]) -> dict[str, Any]:
+        """Make a batch of training samples."""
         encoded = [self.processor.encode(sample.conversation.turns) for sample in samples]
         lengths = torch.tensor([len(item.input_ids) for item in encoded])
 

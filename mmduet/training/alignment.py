@@ -128,8 +128,9 @@ def align_projector(
 
 @torch.no_grad()
 def _text_embeddings(model: Any, processor: DuetProcessor, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The texts' word embeddings, centred on the vocabulary's mean and of length 1, float32 [n, L, H], and which of
-    them are words and not padding, bool [n, L].
+    """The texts' word embeddings, centred on the vocabulary's mean.
+
+    float32 [n, L, H], each of length 1, and bool [n, L]: which are words and not padding.
     """
     table = model.get_input_embeddings().weight.float()
     rows = [F.normalize(table[processor.ids(text)] - table.mean(0), dim=-1) for text in texts]

@@ -158,7 +158,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first mistake of a config in one sentence; for an unknown field, with the known ones."""
     first = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")  # the cause of a missing one
     *above, name = first["loc"] or ("",)
-    place = ".".join(place_of([part]) for part in first["loc"]) or "the whole"
+    place = ".".join(place_of([part]) for part in first["loc"]) or "the config"
     if first["type"] == "extra_forbidden":
         known = _fields(model, [str(part) for part in above])
         return f"{place}: unknown field {shown(name)}; known are {', '.join(known)}."

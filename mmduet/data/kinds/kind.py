@@ -63,7 +63,8 @@ class MakeConversation(Protocol):
 
     def __call__(
         self, annotation: Any, clock: Clock, *, rng: Random, templates: Sequence[str], max_frames: int
-    ) -> Conversation: ...
+    ) -> Conversation:
+        """Make a conversation; `annotation` is that of an `Entry`."""
 
 
 @dataclass(frozen=True)

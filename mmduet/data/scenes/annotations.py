@@ -198,7 +198,7 @@ def _ratings(share: float) -> list[int]:
 
 
 def _clip_shares(script: Script, key: str) -> NDArray[np.float64]:
-    """[clips]: the share of each whole 2-second clip that shows the concept."""
+    """[clips]: the share of each complete 2-second clip that shows the concept."""
     starts = np.arange(int(script.duration / QVH_CLIP)) * QVH_CLIP
     return sum(
         (
