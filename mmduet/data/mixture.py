@@ -230,18 +230,10 @@ def read_mixture(path: Path, known: Collection[str]) -> list[MixtureEntry]:
     return entries
 
 
-@dataclass(frozen=True, slots=True)
-class _EntryPaths:
-    video_root: Path
-    anno_file: Path
-    metadata_path: Path
-
-
-def _entry_paths(mixture: Path, index: int, entry: MixtureEntry, root: Path | None) -> _EntryPaths:
-    """The entry's paths. Raises AnnotationError for a relative one that leads out of its root."""
+def _entry_paths(mixture: Path, index: int, entry: MixtureEntry, root: Path | None) -> tuple[Path, Path, Path]:
+    """Video root, annotation file, metadata file. Raises AnnotationError for a relative path that leaves its root."""
     start, limit = (root, root) if root is not None else (mixture.parent, mixture.parent / "..")
-    found = {}
-    for name in _EntryPaths.__slots__:
+    for name in ("video_root", "anno_file", "metadata_path"):
         text = getattr(entry, name)
         within = text if root is not None else f"{ANY_FOLDER}/{text}"
         if not Path(text).is_absolute() and inside(limit, within) is None:
@@ -249,26 +241,25 @@ def _entry_paths(mixture: Path, index: int, entry: MixtureEntry, root: Path | No
                 f"{mixture}: entry {index}, {name} {text!r} leads out of {limit.resolve()}: move the files there, or "
                 "give another root."
             )
-        found[name] = start / text
-    return _EntryPaths(**found)
+    return start / entry.video_root, start / entry.anno_file, start / entry.metadata_path
 
 
 def _read_samples(
-    kind: AnnotationKind, mixed: MixtureEntry, paths: _EntryPaths, broken: UnreadableVideos
+    kind: AnnotationKind, mixed: MixtureEntry, paths: tuple[Path, Path, Path], broken: UnreadableVideos
 ) -> list[Sample]:
-    path = paths.anno_file
+    video_root, path, metadata_path = paths
     annotations = kind.read(path)
-    metadata = load_metadata(paths.video_root, paths.metadata_path)
+    metadata = load_metadata(video_root, metadata_path)
     samples = []
     for entry in kind.entries(annotations):
-        video = inside(paths.video_root, entry.video)
+        video = inside(video_root, entry.video)
         if video is None:
             raise AnnotationError(
-                f"{path}: entry {entry.name} is about {entry.video!r}, which leads out of {paths.video_root}: name a "
+                f"{path}: entry {entry.name} is about {entry.video!r}, which leads out of {video_root}: name a "
                 "file in it."
             )
         try:
-            duration = _duration(path, entry, paths.metadata_path, metadata)
+            duration = _duration(path, entry, metadata_path, metadata)
             check_times(path, entry.name, entry.starts, duration)
         except AnnotationError as error:
             broken.add(video, error)

@@ -88,9 +88,8 @@ def align_projector(
 
     The loss is symmetric InfoNCE (van den Oord et al., arXiv 1807.03748; CLIP, arXiv 2103.00020). The similarity of a
     frame and a text is the mean over the frame's tokens of their best cosine with one of the text's input embeddings
-    (the late interaction of ColBERT, arXiv 2004.12832), both centred on the vocabulary's mean. The language model does
-    not run. Afterwards the projector's last layer is scaled and shifted so that its tokens have the mean and the
-    standard deviation of the word embeddings.
+    (the late interaction of ColBERT, arXiv 2004.12832), both centred on the vocabulary's mean. Afterwards the tokens
+    get the mean and the standard deviation of the word embeddings.
 
     Args:
         model: The model; its projector is changed.

@@ -40,9 +40,7 @@ class ReturnMemory(TrainerCallback):
 class Progress(TrainerCallback):
     """One plain progress bar with the newest figures, which is also readable in a log file."""
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Open the bar."""
         quiet = not state.is_world_process_zero
         self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="step", disable=quiet)
@@ -52,21 +50,12 @@ class Progress(TrainerCallback):
         """Move the bar."""
         self.bar.update(state.global_step - self.bar.n)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **logged: Any) -> None:
         """Show the newest figures."""
-        self.newest |= {name: value for name, value in (logs or {}).items() if name in SHOWN}
+        self.newest |= {name: value for name, value in logged["logs"].items() if name in SHOWN}
         self.bar.set_postfix(self.newest)
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Close the bar."""
         self.bar.close()
 

@@ -281,8 +281,6 @@ class _Resume(TrainerCallback):
     def __init__(self, trainer: DuetTrainer, start: Path):
         self.trainer, self.start = trainer, start
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.trainer.restore_window(self.start)
         state.compute_steps(args, state.max_steps)  # the recipe's, which may have changed

@@ -111,7 +111,7 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nnarration: [*c, *c]\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (BOMB, "aliases are not read"),
         ("narration: [x]\nnarration: [y]\n", "'narration' stands twice"),
@@ -122,9 +122,9 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nnarration: [*c, *c]\n"
         ("narration: [!!python/object/apply:os.system [ls]]", "no readable YAML"),
     ],
 )
-def test_what_yaml_can_do_to_a_reader(tmp_path, text, told):
+def test_what_yaml_can_do_to_a_reader(tmp_path, text, message):
     (tmp_path / "t.yaml").write_text(text)
-    with pytest.raises(DuetError, match=told):
+    with pytest.raises(DuetError, match=message):
         read_templates(tmp_path / "t.yaml")
 
 

@@ -125,8 +125,8 @@ def test_a_missing_video_is_named_or_left_out(mixture, tmp_path):
     dataset = MixtureDataset(mixture())
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "a.mp4").touch()
-    told = r"mixture\.json: entry grounding\.json:0 \(b\.mp4\) is about .*b\.mp4, which does not exist: check"
-    with pytest.raises(AnnotationError, match=told):
+    message = r"mixture\.json: entry grounding\.json:0 \(b\.mp4\) is about .*b\.mp4, which does not exist: check"
+    with pytest.raises(AnnotationError, match=message):
         dataset.check_videos(UnreadableVideos())
     broken = UnreadableVideos("skip", limit=1)
     dataset.check_videos(broken)

@@ -24,7 +24,7 @@ def test_ones_own_kind_has_its_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("grounding: [Where is it]", r"entry grounding / 0: .*needs \{query\} once"),
         ("narration: [' ']", r"entry narration / 0: .*needs words"),
@@ -34,9 +34,9 @@ def test_ones_own_kind_has_its_own(tmp_path):
         ("narration: [", r"no readable YAML"),
     ],
 )
-def test_mistakes_are_named(tmp_path, text, told):
+def test_mistakes_are_named(tmp_path, text, message):
     (tmp_path / "templates.yaml").write_text(text)
-    with pytest.raises(AnnotationError, match=rf"templates\.yaml.*{told}"):
+    with pytest.raises(AnnotationError, match=rf"templates\.yaml.*{message}"):
         read_templates(tmp_path / "templates.yaml")
     with pytest.raises(AnnotationError, match="does not exist"):
         read_templates(tmp_path / "gone.yaml")

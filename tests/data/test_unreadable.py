@@ -6,7 +6,7 @@ import pytest
 from mmduet.data.unreadable import UnreadableVideos
 from mmduet.errors import DuetError, VideoError
 
-ERROR = VideoError("a.mp4 is cut off: get it anew.")
+ERROR = VideoError("a.mp4 is cut off: get it again.")
 
 
 def test_stop_is_the_error_itself():

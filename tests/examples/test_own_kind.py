@@ -61,15 +61,15 @@ def test_statistics_and_browser_show_it(config):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("captions", r"--kind='captions' is not known: use one of \['grounding', 'magqa', 'narration'\]"),
         ("examples.own_kind:HowTo", r"is a .*: give a AnnotationKind"),
         ("examples.own_kind:NONE", "cannot be imported"),
     ],
 )
-def test_an_unknown_kind_is_named(config, name, told):
-    with pytest.raises(DuetError, match=told):
+def test_an_unknown_kind_is_named(config, name, message):
+    with pytest.raises(DuetError, match=message):
         CliRunner().invoke(app, ["train", str(config), "--kind", name], catch_exceptions=False)
 
 

@@ -57,7 +57,7 @@ def test_the_padding_is_not_computed(model):
     assert (hidden[~mask] == 0).all()
 
 
-def test_dropout_of_weights_that_are_computed_anew_is_the_same_dropout(model, monkeypatch):
+def test_dropout_of_weights_that_are_computed_again_is_the_same_dropout(model, monkeypatch):
     monkeypatch.setattr(packing, "BLOCK", 4)
     query, key, value = (torch.randn(1, heads, 20, 8, requires_grad=True) for heads in (4, 2, 2))
     gradients = []

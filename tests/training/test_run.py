@@ -174,15 +174,15 @@ def test_out_of_memory_says_what_to_lower(short):
         short(callbacks=[Full()])
 
 
-def test_sigterm_ends_the_step_and_the_same_run_goes_on(short):
+def test_sigterm_ends_the_step_and_the_same_run_resumes(short):
     before = signal.getsignal(signal.SIGTERM)
     whole = short("whole", log_every=2)
     stopped = short("stopped", log_every=2, callbacks=[Terminate()])
     assert (stopped.stopped, stopped.steps) == (True, 4)
     assert signal.getsignal(signal.SIGTERM) is before
-    went_on = short("stopped", log_every=2, resume=True)
-    assert (went_on.stopped, went_on.steps) == (False, 6)
-    assert losses(went_on) == losses(whole)
+    resumed = short("stopped", log_every=2, resume=True)
+    assert (resumed.stopped, resumed.steps) == (False, 6)
+    assert losses(resumed) == losses(whole)
 
 
 def test_a_missing_video_is_named(short, mixtures, tmp_path):

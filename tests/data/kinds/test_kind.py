@@ -78,7 +78,7 @@ def test_texts_have_the_spans_that_they_describe(tmp_path, kind, texts):
 
 
 @pytest.mark.parametrize(
-    ("kind", "content", "told"),
+    ("kind", "content", "message"),
     [
         (
             "narration",
@@ -98,8 +98,8 @@ def test_texts_have_the_spans_that_they_describe(tmp_path, kind, texts):
         ("magqa", {"not": "a list"}, r"list"),
     ],
 )
-def test_mistakes_are_named(tmp_path, kind, content, told):
-    with pytest.raises(AnnotationError, match=told) as caught:
+def test_mistakes_are_named(tmp_path, kind, content, message):
+    with pytest.raises(AnnotationError, match=message) as caught:
         KINDS[kind].read(write(tmp_path, content))
     assert "annotations.json" in str(caught.value)
     assert "\n" not in str(caught.value)
