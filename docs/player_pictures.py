@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
-from mmduet.data.scenes.generate import make_scenes
+from mmduet.data.scenes import make_scenes
 from tests.browser.servers import run_notebook, serve_lab, set_theme
 from tests.chromium import Page, open_browser, until
 

@@ -413,6 +413,9 @@ def predict(
 @app.command()
 def train(
     config: Annotated[str, typer.Argument(help="A training config (YAML), or the name of one that ships.")],
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Your own annotation kind, module:OBJECT; may be given several times.")
+    ] = None,
 ) -> None:
     """Train an adapter: LoRA, projector and both heads, as a config says.
 
@@ -442,12 +445,16 @@ def train(
     """
     from accelerate import PartialState
 
+    from mmduet.data.kinds import KINDS, AnnotationKind
+    from mmduet.system.objects import find_object
     from mmduet.training.checkpointing import kept
     from mmduet.training.config import read_config, run_config
 
-    settings = read_config(config)
+    own = [find_object(name, KINDS, AnnotationKind, argument="--kind") for name in kind or []]
+    kinds = KINDS | {found.name: found for found in own}
+    settings = read_config(config, kinds)
     with _resumable(lambda: f"{kept(settings.output)}."):
-        result = run_config(settings)
+        result = run_config(settings, kinds)
     if PartialState().is_main_process:
         typer.echo(result.summary())
         if result.stopped:

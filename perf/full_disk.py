@@ -26,7 +26,7 @@ from campaign import Table, difference
 from kills_training import write_config
 from safetensors.torch import load_file
 
-from mmduet.data.scenes.generate import make_scenes
+from mmduet.data.scenes import make_scenes
 from mmduet.errors import DuetError
 from mmduet.training.config import read_config, run_config
 

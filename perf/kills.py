@@ -33,9 +33,9 @@ import torch
 from safetensors.torch import load_file
 
 from mmduet.checkpoints import build_tiny
-from mmduet.data.feature_cache import FeatureStore
+from mmduet.data.feature_cache import FeatureCache
 from mmduet.data.metadata import scan_videos
-from mmduet.data.scenes.generate import make_scenes
+from mmduet.data.scenes import make_scenes
 from mmduet.evaluation.judges.judge import Pair, Rating, rate
 from mmduet.evaluation.prediction import Question, Settings, predict
 from mmduet.trace import Query
@@ -99,7 +99,7 @@ def ask_with_two(videos: Path, model, folder: Path) -> None:
 
 def cache_features(videos: Path, model, folder: Path) -> None:
     """Vision features of all clips."""
-    store = FeatureStore(folder / "features", *model)
+    store = FeatureCache(folder / "features", *model)
     for path in sorted(videos.iterdir()):
         store.read(path, 2.0, 0, 1)
 

@@ -1,11 +1,11 @@
-"""SIGKILL at random moments of training: what the same run gives in the end, and what it leaves behind.
+"""SIGKILL at random moments of training: the result of the resumed run, and leftover files and processes.
 
     python perf/kills_training.py
     python perf/kills_training.py --kills 200 --seed 1
 
-Trains `tiny` for three epochs with dropout, without workers and with two. Each run is a process that is killed at a
-random moment, alone or with its workers, and started again; after some kills it may end. What it then wrote is
-compared with that of a run that nobody interrupted. The process is a fork of this one, so that it starts at once.
+Trains `tiny` for three epochs with dropout, without workers and with two. Each run is a process that is killed at
+random moments, alone or with its workers, and started again. After some kills it is left to end. Its output is then
+compared with that of an uninterrupted run. The process is a fork of this one, so that it starts at once.
 """
 
 import json
@@ -25,7 +25,7 @@ import yaml
 from campaign import members  # sets the environment, too
 from safetensors.torch import load_file
 
-from mmduet.data.scenes.generate import make_scenes
+from mmduet.data.scenes import make_scenes
 from mmduet.training.config import read_config, run_config
 
 RECIPE = {
@@ -35,13 +35,21 @@ RECIPE = {
 }  # fmt: skip
 KILLS_A_RUN = 5
 TEMPORARY = "tmp"
-PATIENCE = 10.0  # s that the processes of a killed run may take to end
+PATIENCE = 10.0  # s in which the processes of a killed run must end
 EXPECTED = {"adapter", "run.json"}  # and checkpoints
 
 
 @dataclass
 class Tally:
-    """What came of the runs with so many workers. difference: the largest of two losses. left: files or processes."""
+    """Results of the runs with a number of workers.
+
+    Attributes:
+        kills: Kills of a running process.
+        finished: Runs that ended well.
+        equal: Runs whose losses and adapter equal those of the uninterrupted run.
+        difference: Largest difference of two losses.
+        left: Leftover files and processes.
+    """
 
     kills: int = 0
     finished: int = 0
@@ -51,7 +59,7 @@ class Tally:
 
 
 def write_config(folder: Path, scenes: Path, name: str, workers: int) -> Path:
-    """A config of a short run, into folder/name."""
+    """Write a config of a short run, whose output is folder/name."""
     content = {
         "output": str(folder / name),
         "model": {"base": "tiny"},
@@ -65,7 +73,7 @@ def write_config(folder: Path, scenes: Path, name: str, workers: int) -> Path:
 
 
 def start(config: Path, result: Path) -> int:
-    """Train in a new process, a session of its own, that writes its losses to `result`; its id."""
+    """Train in a new process with its own session, which writes its losses to `result`; returns its id."""
     process = os.fork()
     if process:
         return process
@@ -84,24 +92,24 @@ def start(config: Path, result: Path) -> int:
 
 
 def end(process: int) -> bool:
-    """Wait for a process; whether it ended well."""
+    """Wait for a process; returns whether it ended well."""
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
 
 
 def kill_after(process: int, seconds: float, *, group: bool) -> bool:
-    """SIGKILL after some time, to the process or to its session; whether it was still running."""
+    """Send SIGKILL after some time to the process or its session; returns whether it was still running."""
     try:
         psutil.Process(process).wait(seconds)
         return False
     except psutil.TimeoutExpired:
-        own_group = os.getpgid(process) == process  # else the moment came before it had one
+        own_group = os.getpgid(process) == process  # otherwise it has none yet
         (os.killpg if group and own_group else os.kill)(process, signal.SIGKILL)
         os.waitpid(process, 0)
         return True
 
 
 def left_over(sessions: list[int], output: Path, temporary: Path) -> list[str]:
-    """Processes of killed runs, and files in a finished run's folders that should not be there, after some time."""
+    """Processes of killed runs that do not end in time, and files that a finished run must not leave."""
     deadline = time.monotonic() + PATIENCE
     while (left := _processes(sessions) + _files(output, temporary)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -119,7 +127,7 @@ def _files(output: Path, temporary: Path) -> list[str]:
 
 
 def killed_run(config: Path, kills: int, seconds: float, draw: random.Random, tally: Tally) -> list[float]:
-    """Kill a run so often, then let it end; its losses."""
+    """Kill a run several times, then let it end; returns its losses."""
     result, sessions = config.with_suffix(".losses"), []
     for _ in range(kills):
         sessions.append(start(config, result))
@@ -136,14 +144,14 @@ def same_tensors(output: Path, other: Path) -> bool:
 
 
 def campaign(folder: Path, scenes: Path, workers: int, kills: int, seed: int) -> Tally:
-    """Kill runs with so many workers until there were so many kills."""
+    """Kill runs with a number of workers until the number of kills is reached."""
     temporary = folder / TEMPORARY
     temporary.mkdir(exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
-    whole = write_config(folder, scenes, f"whole-{workers}", workers)
+    uninterrupted = write_config(folder, scenes, f"uninterrupted-{workers}", workers)
     began = time.monotonic()
-    assert end(start(whole, whole.with_suffix(".losses"))), "the uninterrupted run failed"
-    seconds, wanted = time.monotonic() - began, json.loads(whole.with_suffix(".losses").read_text())
+    assert end(start(uninterrupted, uninterrupted.with_suffix(".losses"))), "the uninterrupted run failed"
+    seconds, wanted = time.monotonic() - began, json.loads(uninterrupted.with_suffix(".losses").read_text())
     draw, tally, runs = random.Random(seed), Tally(), 0
     while tally.kills < kills:
         config = write_config(folder, scenes, f"killed-{workers}-{runs}", workers)
@@ -151,21 +159,21 @@ def campaign(folder: Path, scenes: Path, workers: int, kills: int, seed: int) ->
         losses = killed_run(config, min(KILLS_A_RUN, kills - tally.kills), seconds, draw, tally)
         apart = max(abs(one - other) for one, other in zip(losses, wanted, strict=True))
         tally.difference = max(tally.difference, apart)
-        tally.equal += apart <= 1e-5 and same_tensors(config.with_suffix(""), whole.with_suffix(""))
+        tally.equal += apart <= 1e-5 and same_tensors(config.with_suffix(""), uninterrupted.with_suffix(""))
     return tally
 
 
 def main(
-    kills: Annotated[int, typer.Option(help="With each number of workers.")] = 40,
-    seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
+    kills: Annotated[int, typer.Option(help="Kills for each number of workers.")] = 40,
+    seed: Annotated[int, typer.Option(help="Seed of the moments.")] = 0,
     data: Annotated[Path, typer.Option(help="Folder that holds scenes/, or gets it.")] = Path("datasets"),
 ) -> None:
-    """Print a table; status 1 when a run differs or leaves something."""
+    """Print a table; exit with status 1 if a run differs or leaves something."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder, scenes = Path(name), make_scenes(data, train=3, val=1, test=0)
         tallies = {workers: campaign(folder, scenes, workers, kills, seed) for workers in (0, 2)}
-    print("| workers | kills | runs finished | equal | losses differ by | left over |\n|" + " --- |" * 6)
+    print("| workers | kills | runs finished | equal | losses differ by | leftovers |\n|" + " --- |" * 6)
     for workers, tally in tallies.items():
         print(
             f"| {workers} | {tally.kills} | {tally.finished} | {tally.equal} | {tally.difference:.1e} | "

@@ -16,8 +16,8 @@ import typer
 from tqdm import tqdm
 
 from mmduet import DuetSession, DuetTrace, ScoreThreshold, load_duet, read_frames
-from mmduet.data.conversations import NARRATION_INSTRUCTIONS
-from mmduet.data.scenes.generate import make_scenes
+from mmduet.data.kinds.narration import NARRATION_INSTRUCTIONS
+from mmduet.data.scenes import make_scenes
 from mmduet.streaming.protocol import ContextProtocol, StreamState, TrainingProtocol, UpstreamProtocol
 
 

@@ -1,11 +1,11 @@
-"""What a training step of `mini` costs from stored vision features, beside the same step straight from video.
+"""Time of a training step of `mini` with cached vision features, compared with the same step from video.
 
     python perf/training.py
-    python perf/training.py --full     # then the whole run of the config, too
+    python perf/training.py --full     # then the complete run of the config, too
 
-Both ways train on the same conversations in the same order, in turns; a step is all from one step's end to the next's,
-loading included. The first step of each turn warms up and is left out. Conversations differ in length, so the same
-steps are compared: the sum of all, and each with itself.
+Both ways train on the same conversations in the same order, in alternate runs. A step lasts from the previous step's
+end to its own, loading included. The first step of each run warms up and is left out. Conversations differ in length,
+so the same steps are compared: their sums, and each step with itself.
 """
 
 import tempfile
@@ -18,13 +18,13 @@ import typer
 from transformers import TrainerCallback
 
 from mmduet import load_duet
-from mmduet.data.feature_cache import FeatureStore
+from mmduet.data.feature_cache import FeatureCache
 from mmduet.data.mixture import MixtureDataset
-from mmduet.data.scenes.generate import make_scenes
+from mmduet.data.scenes import make_scenes
 from mmduet.training import TrainingResult, train
 from mmduet.training.config import TrainingConfig, read_config, run_config
 
-TURNS = 4  # of each way
+RUNS = 4  # of each way
 
 
 class Clock(TrainerCallback):
@@ -34,20 +34,21 @@ class Clock(TrainerCallback):
         self.ends: list[float] = []
 
     def on_step_end(self, args, state, control, **kwargs):
+        """Record the step's end."""
         self.ends.append(time.monotonic())
 
     def seconds(self) -> np.ndarray:
-        """Of all steps but the first."""
+        """The duration of each step except the first."""
         return np.diff(self.ends)
 
 
-def turn(
-    config: TrainingConfig, data: Path, clips: int, steps: int, *, stored: bool, output: Path
+def timed_run(
+    config: TrainingConfig, data: Path, clips: int, steps: int, *, cached: bool, output: Path
 ) -> tuple[np.ndarray, list[float]]:
-    """Seconds of each step, and its loss; a fresh model, the config's recipe."""
+    """Seconds of each step, and its loss, of a new model with the config's recipe."""
     model, processor = load_duet(config.model.base)
     dataset = MixtureDataset(data / "scenes/annotations/train_mixture.json", videos=clips)
-    features = FeatureStore(data / "features", model, processor) if stored else None
+    features = FeatureCache(data / "features", model, processor) if cached else None
     clock = Clock()
     recipe = config.recipe.model_dump() | {
         "steps": steps + 1,
@@ -62,22 +63,24 @@ def turn(
 
 
 def compare(config: TrainingConfig, data: Path, clips: int, steps: int) -> dict[str, np.ndarray]:
-    """Seconds of all steps, from the cache and from video."""
+    """Seconds of all steps, with the cache and from video."""
     seconds: dict[str, list[np.ndarray]] = {"cache": [], "video": []}
     losses = {}
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(TURNS):
+        for _ in range(RUNS):
             for way, found in seconds.items():
-                took, losses[way] = turn(config, data, clips, steps, stored=way == "cache", output=Path(folder) / way)
+                took, losses[way] = timed_run(
+                    config, data, clips, steps, cached=way == "cache", output=Path(folder) / way
+                )
                 found.append(took)
     print(f"largest difference between the two ways' losses: {np.abs(np.subtract(*losses.values())).max():.1e}")
     return {way: np.concatenate(found) for way, found in seconds.items()}
 
 
 def main(
-    name: Annotated[str, typer.Option("--config", help="Whose model and recipe.")] = "scenes_mini",
-    clips: Annotated[int, typer.Option(help="Training clips of scenes to draw from.")] = 24,
-    steps: Annotated[int, typer.Option(help="Steps of each turn that count.")] = 8,
+    name: Annotated[str, typer.Option("--config", help="Config whose model and recipe are used.")] = "scenes_mini",
+    clips: Annotated[int, typer.Option(help="Training clips of scenes.")] = 24,
+    steps: Annotated[int, typer.Option(help="Measured steps of each run.")] = 8,
     data: Annotated[Path, typer.Option(help="Folder that holds scenes/, or gets it.")] = Path("datasets"),
     full: Annotated[
         bool, typer.Option(help="Run the config from scratch to its end as well (about half an hour).")
@@ -94,16 +97,18 @@ def main(
         print(f"| from {way} | {means[way]:.2f} s | {low:.2f} to {high:.2f} s |")
     shares = seconds["cache"] / seconds["video"]
     low, middle, high = np.percentile(shares, [25, 50, 75])
-    print(f"\nfrom the cache all {len(shares)} steps together cost {means['cache'] / means['video']:.0%} of those from")
-    print(f"video; a step with itself {middle:.0%}, quartiles {low:.0%} to {high:.0%}")
+    print(
+        f"\nfrom the cache all {len(shares)} steps together take {means['cache'] / means['video']:.0%} of the time from"
+    )
+    print(f"video; each step compared with itself {middle:.0%}, quartiles {low:.0%} to {high:.0%}")
     total = config.recipe.steps or 0
     print(f"{total} steps from the cache: {total * means['cache'] / 60:.1f} minutes, without alignment and evaluation")
     if full:
-        print(whole_run(config, data).summary())
+        print(complete_run(config, data).summary())
 
 
-def whole_run(config: TrainingConfig, data: Path) -> TrainingResult:
-    """The config from scratch, into a folder that is new, its features stored anew."""
+def complete_run(config: TrainingConfig, data: Path) -> TrainingResult:
+    """The config from scratch, in a new folder, with a new feature cache."""
     make_scenes(data, train=240, val=24, test=0)
     folder = Path(tempfile.mkdtemp(prefix="scenes_mini-"))
     changed = {"output": folder / "run"}

@@ -1,11 +1,11 @@
-"""A training step of a 7B-shaped model with random weights: an estimate on paper, and measured where there is a GPU.
+"""A training step of a 7B-shaped model with random weights: an estimate from shapes, and a measurement on a GPU.
 
-    python perf/training_7b.py                 # the estimate; on a machine with a GPU, the measured step too
+    python perf/training_7b.py                 # the estimate; on a machine with a GPU, the measured step, too
     python perf/training_7b.py --frames 60
 
 bfloat16, LoRA r 16 on every linear layer, projector and heads in full, gradient checkpointing, batch 1: the recipe of
-mmduet/configs/mmduet_7b.yaml in one process. The measured step is put together as training puts it together, from
-pixels and from stored vision features.
+mmduet/configs/mmduet_7b.yaml in one process. The measured step uses the parts of training, from pixels and from cached
+vision features.
 """
 
 import time
@@ -26,7 +26,7 @@ from mmduet.training.run import CHECKPOINTING
 
 GB = 1e9
 PEAK = {"H100": 989e12, "A100": 312e12}  # dense bfloat16 operations a second, NVIDIA's data sheets
-WORDS = 200  # tokens that are no frame, half of them labelled
+WORDS = 200  # text tokens, half of them labelled
 CONFIG = DuetConfig(
     text_config=Qwen2Config(
         vocab_size=152064, hidden_size=3584, intermediate_size=18944, num_hidden_layers=28, num_attention_heads=28,
@@ -39,13 +39,19 @@ CONFIG = DuetConfig(
     image_token_id=152063,  # type: ignore[call-arg]
 )  # fmt: skip
 CARD = "NVIDIA H100 80GB HBM3, torch 2.11"
-MEASURED = {120: (20.7, 0.77)}  # frames -> GB, s a step from stored features, on CARD
-UTILISATION = 0.36  # share of its peak that the card reached in it
+MEASURED = {120: (20.7, 0.77)}  # frames -> GB, s per step from cached features, on CARD
+UTILISATION = 0.36  # share of the peak FLOP/s that CARD reached
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes of memory when most is in use, and operations of a step. pixels: bytes of what features spare."""
+    """Cost of a training step.
+
+    Attributes:
+        memory: Bytes by purpose, at the moment of peak memory.
+        pixels: Bytes of the frames' pixels, which cached features save.
+        operations: Floating-point operations by part of the model.
+    """
 
     memory: dict[str, float]
     pixels: float
@@ -53,19 +59,19 @@ class Estimate:
 
     @property
     def gigabytes(self) -> float:
-        """From stored features."""
+        """Peak memory from cached features, in GB."""
         return sum(self.memory.values()) / GB
 
     def table(self) -> str:
-        """What makes them up."""
+        """The estimate as a Markdown table."""
         rows = [f"| {name} | {size / GB:.1f} GB |" for name, size in self.memory.items()]
-        together = f"| together, from stored features | {self.gigabytes:.1f} GB |"
-        pixels = f"| and from pixels, float32 | {self.gigabytes + self.pixels / GB:.1f} GB |"
+        together = f"| sum, from cached features | {self.gigabytes:.1f} GB |"
+        pixels = f"| sum, from pixels, float32 | {self.gigabytes + self.pixels / GB:.1f} GB |"
         lines = ["| memory | |", "| --- | --- |", *rows, together, pixels, ""]
         for card, peak in PEAK.items():
             cached, tower = (amount / peak / UTILISATION for amount in self.operations.values())
             share = f"{card} at {UTILISATION:.0%} of its peak"
-            lines.append(f"{share}: {cached:.1f} s a step from stored features, {cached + tower:.1f} s from pixels")
+            lines.append(f"{share}: {cached:.1f} s per step from cached features, {cached + tower:.1f} s from pixels")
         return "\n".join(lines)
 
 
@@ -77,25 +83,25 @@ def _shape() -> Any:
 
 
 def estimate(frames: int) -> Estimate:
-    """By hand, from the shapes alone."""
+    """Estimate a step from the shapes alone."""
     wrapped = _shape()
     tokens = frames * CONFIG.tokens_per_frame + WORDS
     return Estimate(_memory(wrapped, frames, tokens), 4.0 * frames * 3 * 384**2, _operations(wrapped, frames, tokens))
 
 
 def _memory(wrapped: Any, frames: int, tokens: int) -> dict[str, float]:
-    """When the backward pass computes the last layer again, at its widest place: all layers' inputs are still kept.
+    """Peak memory: the backward pass computes the last layer again, while the inputs of all layers are still stored.
 
-    The tower is not in it: it has no gradient, ended before, and took less. What follows takes less, too: a layer's
-    gradients are smaller than its kept input, which goes, and logits have gone when the layers begin.
+    The tower is not included: it has no gradient, has ended, and took less. Later moments take less, too: a layer's
+    gradients are smaller than its stored input, which is freed, and the logits are freed before the layers begin.
     """
     hidden, wide = CONFIG.text_config.hidden_size, CONFIG.text_config.intermediate_size
     trained = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in wrapped.parameters() if not p.requires_grad)
     cells, seen = len(wrapped.get_base_model().pool.cells), CONFIG.vision_config.hidden_size
-    # of both norms their input in float32; query, key and value on all heads, the result; the residuals, on their way
+    # inputs of both norms in float32; query, key, value of all heads, and the result; residuals
     attention = 2 * 4 * hidden + 4 * 2 * hidden + 3 * 2 * hidden
-    dropped = 2 + 1  # bytes: LoRA's input after dropout, and which of it was dropped
+    dropped = 2 + 1  # bytes: LoRA's input after dropout, and the dropout mask
     return {
         "frozen weights, bfloat16": 2 * frozen,
         "trained weights, Adam's two moments, float32": 12 * trained,
@@ -117,12 +123,12 @@ def _operations(wrapped: Any, frames: int, tokens: int) -> dict[str, float]:
     attention = 4 * tokens**2 / 2 * text.hidden_size * text.num_hidden_layers
     forward = 2 * layers * tokens + attention
     seen = frames * (2 * tower * patches + 4 * patches**2 * vision.hidden_size * vision.num_hidden_layers)
-    # forward, again for the checkpoints, and the gradient of the inputs: frozen weights need none of their own
+    # forward, forward again for the checkpoints, gradient of the inputs; frozen weights need no gradient
     return {"language model": 3 * forward, "vision tower": seen}
 
 
 def batch(config: DuetConfig, frames: int, device: torch.device) -> dict[str, torch.Tensor]:
-    """One conversation: frames, every one labelled, and half of the words."""
+    """One conversation: every frame is labelled, and half of the words."""
     visual, size = frames * config.tokens_per_frame, config.vision_config.image_size
     ids = torch.randint(0, 200, (1, visual + WORDS), device=device)
     ids[0, :visual] = config.image_token_id
@@ -137,7 +143,7 @@ def batch(config: DuetConfig, frames: int, device: torch.device) -> dict[str, to
 
 @dataclass(frozen=True)
 class Step:
-    """s: the median step's. gigabytes: the most in use. loss: of the last."""
+    """A measured step: median seconds, peak memory in GB, and the last loss."""
 
     seconds: float
     gigabytes: float
@@ -145,7 +151,7 @@ class Step:
 
 
 def measure(config: DuetConfig, frames: int, steps: int) -> dict[str, Step]:
-    """From pixels, then from stored features, on the same model; the step is that of `mmduet.training`."""
+    """Measure steps from pixels, then from cached features, on the same model, as `mmduet.training` does them."""
     accelerator = Accelerator(mixed_precision="bf16")
     torch.set_default_dtype(torch.bfloat16)
     with accelerator.device:
@@ -159,7 +165,7 @@ def measure(config: DuetConfig, frames: int, steps: int) -> dict[str, Step]:
         prepared = accelerator.prepare_model(wrapped)
         found = {"pixels": _measured(accelerator, prepared, optimizer, inputs, steps)}
         inputs["vision_features"] = model.frame_features(inputs.pop("pixel_values"))
-        found["stored features"] = _measured(accelerator, prepared, optimizer, inputs, steps)
+        found["cached features"] = _measured(accelerator, prepared, optimizer, inputs, steps)
     return found
 
 
@@ -182,21 +188,21 @@ def _measured(accelerator: Accelerator, model: Any, optimizer: Any, inputs: dict
 
 
 def main(
-    frames: Annotated[int, typer.Option(help="Of the conversation.")] = 120,
-    steps: Annotated[int, typer.Option(help="Steps to measure, after one that warms up.")] = 5,
+    frames: Annotated[int, typer.Option(help="Frames of the conversation.")] = 120,
+    steps: Annotated[int, typer.Option(help="Measured steps, after one that warms up.")] = 5,
 ) -> None:
-    """Print the estimate, and what was measured."""
-    print(f"Estimate on paper: {frames} frames, {WORDS} other tokens, one process\n")
+    """Print the estimate and the measurement."""
+    print(f"Estimate from shapes: {frames} frames, {WORDS} other tokens, one process\n")
     print(estimate(frames).table())
     if frames in MEASURED:
         gigabytes, seconds = MEASURED[frames]
-        print(f"\nmeasured earlier on {CARD}: {gigabytes} GB, {seconds} s a step from stored features")
+        print(f"\nmeasured earlier on {CARD}: {gigabytes} GB, {seconds} s per step from cached features")
     if not torch.cuda.is_available():
-        print("\nno GPU here, so nothing is measured")
+        print("\nthis machine has no GPU, so nothing is measured")
         return
-    print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}: median of {steps} steps, memory at most")
+    print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}: median of {steps} steps, peak memory")
     for way, step in measure(CONFIG, frames, steps).items():
-        print(f"from {way}: {step.seconds:.2f} s a step, {step.gigabytes:.1f} GB, loss {step.loss:.3f}")
+        print(f"from {way}: {step.seconds:.2f} s per step, {step.gigabytes:.1f} GB, loss {step.loss:.3f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Collator: training examples -> one padded batch for the model's forward."""
+"""Collator: training samples -> one padded batch for the model's forward."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from mmduet.data.feature_cache import FeatureStore
-from mmduet.data.mixture import Example
+from mmduet.data.feature_cache import FeatureCache
+from mmduet.data.mixture import TrainingSample
 from mmduet.errors import DuetError
 from mmduet.model.losses import IGNORE
 from mmduet.model.processing import DuetProcessor
@@ -15,16 +15,18 @@ from mmduet.video import read_frames
 
 
 class Collator:
-    """Right-pads to the longest conversation; frames come as stored vision features, or without a store as pixels.
+    """Pads conversations on the right to the longest one, and adds their frames.
 
-    Beside the model's inputs a batch holds `examples`, what it was made of.
+    Frames are vision features from the cache, or pixels without a cache. Besides the model's inputs a batch holds
+    `samples`, the training samples that it was made of.
     """
 
-    def __init__(self, processor: DuetProcessor, features: FeatureStore | None):
+    def __init__(self, processor: DuetProcessor, features: FeatureCache | None):
         self.processor, self.features = processor, features
 
-    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
-        encoded = [self.processor.encode(example.conversation.turns) for example in examples]
+    def __call__(self, samples: Sequence[TrainingSample]) -> dict[str, Any]:
+        """Make a batch of training samples."""
+        encoded = [self.processor.encode(sample.conversation.turns) for sample in samples]
         lengths = torch.tensor([len(item.input_ids) for item in encoded])
 
         def pad(name: str, value: int) -> torch.Tensor:
@@ -33,38 +35,36 @@ class Collator:
         return {
             "input_ids": pad("input_ids", self.processor.end_id),
             "attention_mask": (torch.arange(int(lengths.max())) < lengths[:, None]).long(),
-            **self._frames(examples),
+            **self._frames(samples),
             "labels": pad("labels", IGNORE),
             "informative_labels": pad("informative_labels", IGNORE),
             "relevance_labels": pad("relevance_labels", IGNORE),
-            "examples": list(examples),
+            "samples": list(samples),
         }
 
-    def _frames(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+    def _frames(self, samples: Sequence[TrainingSample]) -> dict[str, torch.Tensor]:
         if self.features is None:
-            return {"pixel_values": torch.cat([self._pixels(example) for example in examples])}
+            return {"pixel_values": torch.cat([self._pixels(sample) for sample in samples])}
         features = [
-            self.features.read(
-                example.video, example.fps, example.conversation.first_frame, example.conversation.frames
-            )
-            for example in examples
+            self.features.read(sample.video, sample.fps, sample.conversation.first_frame, sample.conversation.frames)
+            for sample in samples
         ]
         return {"vision_features": torch.cat(features)}
 
-    def _pixels(self, example: Example) -> torch.Tensor:
-        size, first = self.processor.frame.size, example.conversation.first_frame
-        end = first + example.conversation.frames
+    def _pixels(self, sample: TrainingSample) -> torch.Tensor:
+        size, first = self.processor.frame.size, sample.conversation.first_frame
+        end = first + sample.conversation.frames
         if end == first:
             return torch.empty(0, 3, size, size)
-        frames = read_frames(example.video, fps=example.fps, size=size, max_frames=end, rounding="ceil").frames
+        frames = read_frames(sample.video, fps=sample.fps, size=size, max_frames=end, rounding="ceil").frames
         if len(frames) < end:
             raise DuetError(
-                f"{example.video} gives {len(frames)} frames at {example.fps} a second, {example.entry} speaks of "
-                f"{end}: correct the metadata's duration."
+                f"{sample.video} gives {len(frames)} frames at {sample.fps} per second, {sample.entry} needs {end}: "
+                "correct the metadata's duration."
             )
         return self.processor.pixel_values(frames[first:])
 
 
 def model_inputs(batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """What of a batch the model's forward takes."""
-    return {name: value for name, value in batch.items() if name != "examples"}
+    """The part of a batch that the model's forward takes."""
+    return {name: value for name, value in batch.items() if name != "samples"}

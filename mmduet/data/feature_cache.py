@@ -1,4 +1,4 @@
-"""FeatureStore: the frozen tower's features of whole videos, stored once and read in every epoch and run."""
+"""FeatureCache: the frozen vision tower's features of whole videos, computed once and read in every epoch and run."""
 
 import hashlib
 import math
@@ -11,8 +11,8 @@ from accelerate import PartialState
 from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
-from mmduet.data.mixture import Source
-from mmduet.data.unreadable import BrokenVideos
+from mmduet.data.mixture import Sample
+from mmduet.data.unreadable import UnreadableVideos
 from mmduet.errors import DuetError, VideoError
 from mmduet.files import clean, make_folder, write_tensors
 from mmduet.model.duet import ENCODE_AT_ONCE, DuetForConditionalGeneration
@@ -22,15 +22,13 @@ from mmduet.video import iter_frames
 GB = 1e9  # bytes
 
 
-class FeatureStore:
-    """Vision features of a video's sampled frames, [N, cells, D] in the tower's own precision, one file a video.
+class FeatureCache:
+    """Vision features of a video's sampled frames, [N, cells, D] in the tower's own precision, one file per video.
 
-    Kept is what the pooling reads (`FramePool.cells`), before the projector: that is trained, and not linear, so the
-    pooling behind it cannot be done before. The key is the video
-    file (path, size, time of change), the rate, the tower's weights and the frame settings. A file is complete
-    or not there, so processes may share the folder; only the frames that are asked for are read from it.
-
-    limit_gb: the folder may not grow past so many GB; None: past what the disk has.
+    The cache holds what the pooling reads (`FramePool.cells`), before the projector: the projector is trained and not
+    linear, so the pooling after it cannot be computed in advance. The key is the video file (path, size, time of
+    change), the frame rate, the tower's weights and the frame settings. A file is complete or does not exist, so
+    processes may share the folder. Only the requested frames are read from a file.
     """
 
     def __init__(
@@ -41,13 +39,25 @@ class FeatureStore:
         *,
         limit_gb: float | None = None,
     ):
+        """Open a cache, or make its folder.
+
+        Args:
+            folder: Where the files are.
+            model: The model whose vision tower computes the features.
+            processor: Its processor.
+            limit_gb: Maximum size of the folder in GB. None: as much as the disk has.
+        """
         self.folder, self.model, self.processor, self.limit_gb = Path(folder), model, processor, limit_gb
         make_folder(self.folder)
         clean(self.folder)
         self.tower = _fingerprint(model, processor)
 
     def path(self, video: Path, fps: float) -> Path:
-        """Where a video's features are, or will be. Raises VideoError when there is no such video."""
+        """The file of a video's features, whether it exists or not.
+
+        Raises:
+            VideoError: The video does not exist.
+        """
         try:
             stat = video.stat()
         except FileNotFoundError:
@@ -55,24 +65,28 @@ class FeatureStore:
         key = f"{video.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{float(fps)}|{self.tower}"
         return self.folder / f"{video.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
 
-    def estimate(self, sources: Iterable[Source]) -> int:
-        """Bytes that the features of these annotations' videos take, from their durations."""
-        durations = {(source.video, source.fps): source.duration for source in sources}
+    def estimate(self, samples: Iterable[Sample]) -> int:
+        """Bytes that the features of these samples' videos take, computed from the videos' durations."""
+        durations = {(sample.video, sample.fps): sample.duration for sample in samples}
         frames = sum(math.ceil(duration * fps) for (_, fps), duration in durations.items())
         return frames * self._frame_bytes()
 
-    def prepare(self, sources: Sequence[Source], broken: BrokenVideos | None = None) -> None:
-        """Compute what is missing for these annotations, with a progress bar; processes share the work.
+    def prepare(self, samples: Sequence[Sample], broken: UnreadableVideos | None = None) -> None:
+        """Compute the missing features of these samples, with a progress bar. Processes share the work.
 
-        broken: what is done about a video that cannot be read (None: stop).
-        Raises DuetError, before anything is computed, when it would not fit the limit or the disk.
+        Args:
+            samples: Samples of a mixture.
+            broken: The policy for a video that cannot be read; None stops at the first one.
+
+        Raises:
+            DuetError: The features would exceed the limit or the disk (before anything is computed), or `broken` stops.
         """
-        broken, state = broken or BrokenVideos(), PartialState()
-        missing = [source for source in sources if not self._is_stored(source)]
+        broken, state = broken or UnreadableVideos(), PartialState()
+        missing = [sample for sample in samples if not self._is_stored(sample.video, sample.fps)]
         if missing and state.is_main_process:
             self._check_space(missing)
         state.wait_for_everyone()
-        jobs = sorted({(source.video, source.fps) for source in missing})
+        jobs = sorted({(sample.video, sample.fps) for sample in missing})
         for video, fps in tqdm(
             jobs[state.process_index :: state.num_processes], desc="vision features", unit="video", disable=not jobs
         ):
@@ -80,17 +94,20 @@ class FeatureStore:
                 self._compute(video, fps)
             except VideoError as error:
                 if state.num_processes > 1:
-                    continue  # every process finds it below, and does the same about it
+                    continue  # below, every process finds it and follows the same policy
                 broken.add(video, error)
         state.wait_for_everyone()
         if state.num_processes > 1:
-            self._find_broken([job for job in jobs if not self._is_there(*job)], broken)
+            self._find_unreadable([job for job in jobs if not self._is_stored(*job)], broken)
 
     def read(self, video: Path, fps: float, first: int, count: int) -> torch.Tensor:
-        """Features of frames first … first + count - 1, [count, cells, D]; computed first if they are not stored.
+        """Features of frames first … first + count - 1, computed first if they are not in the cache.
 
-        Raises DuetError when the video has fewer frames than that, or the file is damaged, of another tower, or holds
-        what is no number.
+        Returns:
+            [count, cells, D]
+
+        Raises:
+            DuetError: The video has fewer frames, or the file is damaged, of another tower, or holds NaN or inf.
         """
         path = self.path(video, fps)
         if not path.is_file():
@@ -98,14 +115,14 @@ class FeatureStore:
         features = self._slice(path, first, count)
         if len(features) < count:
             raise DuetError(
-                f"{video} gives {first + len(features)} frames at {fps} a second, its annotations speak of "
+                f"{video} gives {first + len(features)} frames at {fps} per second, its annotations need "
                 f"{first + count}: correct the metadata's duration."
             )
         finite = features.flatten(1).isfinite().all(1)
         if not finite.all():
             frame = first + int((~finite).nonzero()[0])
             raise DuetError(
-                f"{path}, frame {frame} of {video}, holds NaN or inf: delete the file, to have it made anew."
+                f"{path}, frame {frame} of {video}, holds NaN or inf: delete the file, and it is computed again."
             )
         return features
 
@@ -116,11 +133,12 @@ class FeatureStore:
                 if tower != self.tower:
                     raise DuetError(
                         f"{path} holds features of another vision tower ({str(tower)[:12]}, this model's is "
-                        f"{self.tower[:12]}): delete it, or give each tower a folder of its own."
+                        f"{self.tower[:12]}): delete it, or give each tower its own folder."
                     )
-                return file.get_slice("features")[first : first + count]
+                features: torch.Tensor = file.get_slice("features")[first : first + count]
+                return features
         except (SafetensorError, OSError) as error:
-            raise DuetError(f"{path} cannot be read ({error}): delete it, to have it made anew.") from error
+            raise DuetError(f"{path} cannot be read ({error}): delete it, and it is computed again.") from error
 
     def _compute(self, video: Path, fps: float) -> None:
         path = self.path(video, fps)
@@ -129,40 +147,38 @@ class FeatureStore:
             raise DuetError(f"{video}: the vision tower gives NaN or inf for it: check the tower's weights and dtype.")
         write_tensors(path, {"features": features}, {"tower": self.tower, "video": str(video), "fps": str(fps)})
 
-    def _find_broken(self, jobs: Iterable[tuple[Path, float]], broken: BrokenVideos) -> None:
+    def _find_unreadable(self, jobs: Iterable[tuple[Path, float]], broken: UnreadableVideos) -> None:
         for video, fps in jobs:
             try:
                 self._compute(video, fps)
             except VideoError as error:
                 broken.add(video, error)
 
-    def _is_there(self, video: Path, fps: float) -> bool:
+    def _is_stored(self, video: Path, fps: float) -> bool:
         return video.is_file() and self.path(video, fps).is_file()
-
-    def _is_stored(self, source: Source) -> bool:
-        return self._is_there(source.video, source.fps)
 
     def _frame_bytes(self) -> int:
         tower = next(self.model.vision_tower.parameters())
-        return len(self.model.pool.cells) * self.model.config.vision_config.hidden_size * tower.element_size()
+        hidden: int = self.model.config.vision_config.hidden_size
+        return len(self.model.pool.cells) * hidden * tower.element_size()
 
-    def _check_space(self, missing: Sequence[Source]) -> None:
+    def _check_space(self, missing: Sequence[Sample]) -> None:
         needed = self.estimate(missing)
         used = sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
         free = shutil.disk_usage(self.folder).free
-        tqdm.write(f"vision features: {_size(needed)} to compute, {_size(used)} are in {self.folder}")
-        room, what = free, "the disk has left"
+        tqdm.write(f"vision features: {_size(needed)} to compute, {_size(used)} already in {self.folder}")
+        room, what = free, "the disk has"
         if self.limit_gb is not None and self.limit_gb * GB - used < free:
             room, what = int(self.limit_gb * GB) - used, f"limit_gb={self.limit_gb:g} leaves"
         if needed > room:
             raise DuetError(
                 f"the vision features would take {_size(needed)} more in {self.folder}, {what} {_size(max(room, 0))}: "
-                "raise the limit, choose another folder, or train straight from video."
+                "raise the limit, choose another folder, or train from video without a cache."
             )
 
 
 def _size(amount: int) -> str:
-    """Bytes as one reads them."""
+    """A number of bytes, for a message."""
     return f"{amount / GB:.1f} GB" if amount >= GB else f"{amount / 1e6:.1f} MB"
 
 
@@ -175,7 +191,19 @@ def tower_features(
     first: int,
     count: int | None,
 ) -> torch.Tensor:
-    """Vision features of frames first … first + count - 1 (None: to the end), [n, cells, D] on the CPU, not stored."""
+    """Compute vision features without a cache.
+
+    Args:
+        model: The model whose vision tower computes them.
+        processor: Its processor.
+        video: The video file.
+        fps: Frames sampled per second.
+        first: The first frame.
+        count: The number of frames; None for all frames to the end.
+
+    Returns:
+        [n, cells, D] on the CPU.
+    """
     end = None if count is None else max(1, first + count)
     frames = iter_frames(
         video, fps=fps, size=processor.frame.size, max_frames=end, rounding="ceil", batch_size=ENCODE_AT_ONCE
@@ -185,7 +213,7 @@ def tower_features(
 
 
 def _fingerprint(model: DuetForConditionalGeneration, processor: DuetProcessor) -> str:
-    """Of everything a feature depends on beside the video."""
+    """A hash of everything that a feature depends on besides the video."""
     digest = hashlib.sha256(repr((processor.frame, model.pool.side, model.pool.stride, model.pool.mode)).encode())
     for name, value in model.vision_tower.state_dict().items():
         digest.update(f"{name} {value.dtype}".encode())

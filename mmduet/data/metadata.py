@@ -1,7 +1,7 @@
 """Metadata of a video folder: one scan by a process pool, resumable, repeated only for files that changed.
 
-The file is the published JSON, `{file: {duration, fps, path, frame_count}}`, with each file's size and time of change
-beside these; one made elsewhere, without them, is taken as it is.
+The file is the published JSON, `{file: {duration, fps, path, frame_count}}`, with each file's size and time of change.
+A metadata file without these two is used as it is.
 """
 
 import json
@@ -28,8 +28,16 @@ SUFFIXES = (
 
 
 class VideoInfo(BaseModel):
-    """What is known of a video. duration: s. fps: mean source rate. decoder: the library that decodes its frames.
-    size: bytes. mtime_ns: its time of change.
+    """One video's metadata.
+
+    Attributes:
+        duration: In seconds.
+        path: The file, relative to the folder.
+        fps: Mean frame rate of the file.
+        frame_count: Frames of the file.
+        decoder: The library that decodes its frames.
+        size: In bytes.
+        mtime_ns: The file's time of change.
     """
 
     duration: Annotated[Seconds, Field(gt=0)]
@@ -43,16 +51,22 @@ class VideoInfo(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """videos: of each readable file, by its path in the folder. broken: what is wrong with each other one."""
+    """Metadata of a video folder.
+
+    Attributes:
+        videos: Each readable file's, by its path in the folder.
+        broken: The error of each other file.
+    """
 
     videos: dict[str, VideoInfo]
     broken: dict[str, str]
 
 
 def load_metadata(folder: str | Path, path: str | Path) -> Metadata:
-    """The metadata of `folder`, read from `path`; scanned where there is none, or where files changed since.
+    """The metadata of `folder`, read from `path`. A missing file is made by a scan; so is one whose videos changed.
 
-    Raises AnnotationError when `path` is broken, or there is neither it nor the folder.
+    Raises:
+        AnnotationError: `path` is damaged, or neither it nor the folder exists.
     """
     folder, path = Path(folder), Path(path)
     if not path.is_file():
@@ -65,14 +79,19 @@ def load_metadata(folder: str | Path, path: str | Path) -> Metadata:
 
 
 def scan_videos(folder: str | Path, path: str | Path, *, workers: int | None = None) -> Metadata:
-    """Look at every video of a folder and write `path`; the next scan resumes one that was killed.
+    """Read every video of a folder and write `path`. The next scan resumes one that was killed.
 
-    Files whose size and time of change are those of the last scan are not opened again. What cannot be read is left
-    out of `path` and listed, with the reason, in the file `.broken.json` beside it. workers: processes; None for as
-    many as there are cores.
+    Files whose size and time of change are those of the last scan are not opened again. Unreadable files are left out
+    of `path` and listed, with the reason, in the file `.broken.json` next to it.
 
-    Raises AnnotationError when there is no such folder, and FileError when `path` is not a scan's to write or another
-    scan writes it.
+    Args:
+        folder: The videos' folder.
+        path: The metadata file to write.
+        workers: Processes; None for one per core.
+
+    Raises:
+        AnnotationError: The folder does not exist.
+        FileError: `path` was not written by a scan, or another scan is writing it.
     """
     folder, path = Path(folder), Path(path)
     if not folder.is_dir():
@@ -81,7 +100,7 @@ def scan_videos(folder: str | Path, path: str | Path, *, workers: int | None = N
     found, unnamed = _stamped(folder)
     with LineFile(path.with_name(f".{path.name}.journal")) as journal:
         known = {name: row for name, row in _rows(path, journal.path) if _stamp_of(row) == found.get(name)}
-        for name, row in _look_at(folder, [name for name in found if name not in known], workers):
+        for name, row in _read_videos(folder, [name for name in found if name not in known], workers):
             known[name] = row
             journal.add([name, row])
         good = {name: known[name] for name in found if "error" not in known[name]}
@@ -95,9 +114,14 @@ def scan_videos(folder: str | Path, path: str | Path, *, workers: int | None = N
 
 
 def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
-    """Refuse a file that no scan wrote, before any work is done. inputs: what the command reads.
+    """Refuse a file that no scan wrote, before any work is done.
 
-    Raises FileError.
+    Args:
+        path: The metadata file to write.
+        inputs: The files that the command reads.
+
+    Raises:
+        FileError: The file was not written by a scan, or is one of the inputs.
     """
     check_target(path, ours=_is_of_scan, inputs=inputs)
     check_target(_broken_path(Path(path)), ours=_is_of_scan, inputs=inputs)
@@ -126,12 +150,12 @@ def _stamped(folder: Path) -> tuple[dict[str, tuple[int, int] | None], dict[str,
 
 def _videos(folder: Path) -> list[str]:
     """Paths in the folder, with forward slashes, sorted."""
-    # hidden files are what writers have not finished; a macOS copy adds others
+    # hidden files are those that writers have not finished; macOS adds others to a copy
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
     return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
-def _look_at(folder: Path, names: list[str], workers: int | None) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read_videos(folder: Path, names: list[str], workers: int | None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each name and its row."""
     if not names:
         return
@@ -154,7 +178,7 @@ def _row(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """Size and time of change; None for a file that is not there."""
+    """Size and time of change; None for a missing file."""
     try:
         stat = path.stat()
     except OSError:
@@ -163,7 +187,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 def _stamp_of(row: Any) -> tuple[int, int] | None:
-    """Size and time of change that a row states; None for what is no row of a scan."""
+    """Size and time of change that a row states; None for anything but a row of a scan."""
     try:
         if "error" not in row:
             VideoInfo.model_validate(row)
@@ -173,7 +197,7 @@ def _stamp_of(row: Any) -> tuple[int, int] | None:
 
 
 def _rows(path: Path, journal: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What earlier scans saw, newest last."""
+    """The rows of earlier scans, newest last."""
     for file in (path, _broken_path(path)):
         if file.is_file():
             yield from read_json(file).items()

@@ -1,55 +1,46 @@
 """The mixture: a JSON list of annotated video folders -> a dataset of training conversations.
 
-Each entry is `{dataset_cls, video_root, anno_file, metadata_path, frame_fps?, max_num_frames?}`, as
-published. A metadata file that is missing is made by a scan of the videos.
+Each entry is `{dataset_cls, video_root, anno_file, metadata_path, frame_fps?, max_num_frames?}`, as published. A
+missing metadata file is made by a scan of the videos.
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.data import Dataset
 
-from mmduet.data.annotations import (
-    GroundingItem,
-    MagqaItem,
-    Name,
-    Number,
-    Whole,
-    check_times,
-    read_annotations,
-)
-from mmduet.data.conversations import (
-    Clock,
-    Conversation,
-    grounding_conversation,
-    magqa_conversation,
-    narration_conversation,
-)
+from mmduet.data.annotations import Name, Number, Text, Whole, check_times
+from mmduet.data.conversations import Clock, Conversation
+from mmduet.data.kinds import KINDS, AnnotatedText, AnnotationKind, Entry
 from mmduet.data.metadata import Metadata, load_metadata
 from mmduet.data.templates import Templates
-from mmduet.data.unreadable import BrokenVideos
+from mmduet.data.unreadable import UnreadableVideos
 from mmduet.errors import AnnotationError, DuetError
-from mmduet.files import inside, place_of, read_json, validated
+from mmduet.files import inside, read_json, shown, validated
 
-KINDS = {
-    "DenseVideoCaptioningStreamDataset": "narration",
-    "MAGQAStreamDataset": "magqa",
-    "GroundingStreamDataset": "grounding",
-}
 MAX_FPS, MAX_FRAMES = 240, 100_000
 ANY_FOLDER = "_"  # stands for the mixture's own folder where a path may go up by one
 
 
 class MixtureEntry(BaseModel):
-    """One annotation file and the videos it speaks of. frame_fps: frames sampled a second."""
+    """One annotation file and its videos.
+
+    Attributes:
+        dataset_cls: The annotation kind, by the name that mixture files use.
+        video_root: The videos' folder.
+        anno_file: The annotation file.
+        metadata_path: The videos' metadata file.
+        frame_fps: Frames sampled per second.
+        max_num_frames: Maximum frames of a conversation.
+    """
 
     model_config = ConfigDict(extra="forbid")
-    dataset_cls: Literal[*KINDS]  # type: ignore[valid-type]
+    dataset_cls: Text
     video_root: Name
     anno_file: Name
     metadata_path: Name
@@ -58,21 +49,40 @@ class MixtureEntry(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """One annotation of one video, not yet a conversation."""
+class Sample:
+    """One annotation of one video.
+
+    Attributes:
+        kind: The name of its annotation kind.
+        video: The video file.
+        duration: The video's duration, in seconds.
+        fps: Frames sampled per second.
+        max_frames: Maximum frames of its conversation.
+        annotation: What the kind's functions take.
+        entry: Where the annotation comes from, FILE:ENTRY, for messages.
+    """
 
     kind: str
     video: Path
     duration: float
     fps: float
     max_frames: int
-    annotation: Any  # a list of Narration, a MagqaItem, or a GroundingItem
+    annotation: Any
     entry: str
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """A training conversation and where its frames come from. drawn: the epoch and index that it was drawn for."""
+class TrainingSample:
+    """A sample's conversation, as drawn for one epoch.
+
+    Attributes:
+        kind: The name of its annotation kind.
+        video: The video file.
+        fps: Frames sampled per second.
+        conversation: Turns and labels.
+        entry: Where the annotation comes from, FILE:ENTRY, for messages.
+        drawn: The epoch and the index that it was drawn for.
+    """
 
     kind: str
     video: Path
@@ -82,18 +92,16 @@ class Example:
     drawn: tuple[int, int]
 
 
-class MixtureDataset(Dataset):
-    """Training conversations of a mixture file, built when they are asked for.
+class MixtureDataset(Dataset[TrainingSample]):
+    """Training conversations of a mixture file, made when they are asked for.
 
-    `dataset[index]` is a conversation as drawn in epoch 0, `dataset[epoch, index]` in another: the wording and the
-    frames before a question are drawn from (seed, epoch, index) alone, so any number of workers draws the same.
+    `dataset[index]` is a conversation as drawn in epoch 0, `dataset[epoch, index]` in another epoch. The prompt
+    template and the frames before a question are drawn from (seed, epoch, index) alone, so any number of workers draws
+    the same.
 
-    videos: keep the first so many videos, None for all. root: what relative paths of the mixture start from and may
-    not leave (the published mixture's: the folder that holds datasets/); None: they start from the mixture's folder
-    and stay in the one above, as in NAME/annotations beside NAME/videos. Absolute paths are taken as they are.
-    broken: what is done about a video that the metadata does not list, or whose annotations begin past its end.
-
-    Raises AnnotationError for a broken file, a path that leaves its root, or what `broken` stops at.
+    Attributes:
+        samples: The annotations, in the order of the mixture.
+        kinds: The known annotation kinds, by name.
     """
 
     def __init__(
@@ -104,77 +112,128 @@ class MixtureDataset(Dataset):
         videos: int | None = None,
         root: str | Path | None = None,
         templates: Templates | None = None,
-        broken: BrokenVideos | None = None,
+        broken: UnreadableVideos | None = None,
+        kinds: Mapping[str, AnnotationKind] = KINDS,
     ):
-        self.path, self.seed, self.templates = Path(path), seed, templates or Templates()
-        self.sources: list[Source] = []
-        broken = broken or BrokenVideos()
-        for index, entry in enumerate(read_mixture(self.path)):
+        """Read a mixture file, its annotations and its metadata.
+
+        Args:
+            path: The mixture file.
+            seed: Seed of everything that is drawn.
+            videos: Keep the samples of the first so many videos; None keeps all.
+            root: The folder that relative paths of the mixture start from and may not leave; for the published mixture,
+                the folder that holds datasets/. None: they start from the mixture's folder and stay in its parent, as
+                in NAME/annotations and NAME/videos. Absolute paths are used as they are.
+            templates: Prompt templates by kind; None for the built-in ones (see `read_templates`).
+            broken: The policy for a video that the metadata does not list, or that ends before its annotations begin.
+                None stops at the first one.
+            kinds: The known annotation kinds: ``KINDS | {kind.name: kind}`` adds your own.
+
+        Raises:
+            AnnotationError: A file is damaged, names an unknown kind, or has a path that leaves its root, or `broken`
+                stops.
+        """
+        self.path, self.seed, self.templates = Path(path), seed, templates or {}
+        self.kinds = {kind.name: kind for kind in kinds.values()}
+        self.samples: list[Sample] = []
+        by_class = _by_class(kinds)
+        broken = broken or UnreadableVideos()
+        for index, entry in enumerate(read_mixture(self.path, by_class)):
             paths = _entry_paths(self.path, index, entry, None if root is None else Path(root))
-            self.sources += _read_sources(entry, paths, broken)
+            self.samples += _read_samples(by_class[entry.dataset_cls], entry, paths, broken)
         if videos is not None:
-            kept = set(list(dict.fromkeys(source.video for source in self.sources))[:videos])
-            self.sources = [source for source in self.sources if source.video in kept]
+            kept = set(list(dict.fromkeys(sample.video for sample in self.samples))[:videos])
+            self.samples = [sample for sample in self.samples if sample.video in kept]
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self.samples)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> Example:
+    def __getitem__(self, key: int | tuple[int, int]) -> TrainingSample:
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        source = self.sources[index]
-        rng = Random(f"{self.seed}/{epoch}/{index}")
+        sample = self.samples[index]
         try:
-            conversation = _converse(source, Clock(source.fps, source.duration), rng, self.templates)
+            conversation = self._converse(sample, Random(f"{self.seed}/{epoch}/{index}"))
         except DuetError as error:
-            raise AnnotationError(f"{self.path}: entry {source.entry}: {error}") from error
-        return Example(source.kind, source.video, source.fps, conversation, source.entry, (epoch, index))
+            raise AnnotationError(f"{self.path}: entry {sample.entry}: {error}") from error
+        return TrainingSample(sample.kind, sample.video, sample.fps, conversation, sample.entry, (epoch, index))
+
+    def _converse(self, sample: Sample, rng: Random) -> Conversation:
+        kind = self.kinds[sample.kind]
+        conversation = kind.conversation(
+            sample.annotation,
+            Clock(sample.fps, sample.duration),
+            rng=rng,
+            templates=self.templates.get(kind.name, kind.templates),
+            max_frames=sample.max_frames,
+        )
+        if conversation.frames > sample.max_frames:
+            raise AnnotationError(
+                f"kind {kind.name} made a conversation of {conversation.frames} frames, the mixture allows "
+                f"{sample.max_frames}: cut it with `truncate`."
+            )
+        return conversation
 
     def lengths(self) -> list[int]:
         """Frames of each conversation as drawn in epoch 0."""
         return [self[index].conversation.frames for index in range(len(self))]
 
-    def check_videos(self, broken: BrokenVideos) -> None:
-        """See that every video is there; one that is not goes to `broken`."""
-        first = {source.video: source.entry for source in reversed(self.sources)}
+    def texts(self, index: int) -> Sequence[AnnotatedText]:
+        """The texts of a sample's annotation."""
+        sample = self.samples[index]
+        return self.kinds[sample.kind].texts(sample.annotation)
+
+    def check_videos(self, broken: UnreadableVideos) -> None:
+        """Check that every video exists, and report missing ones to `broken`."""
+        first = {sample.video: sample.entry for sample in reversed(self.samples)}
         for video, entry in first.items():
             if not os.path.isfile(video):
                 error = f"{self.path}: entry {entry} is about {video}, which does not exist: check the mixture's "
                 broken.add(video, AnnotationError(error + "video_root, get the video, or remove the entry."))
 
     def leave_out(self, videos: Collection[Path]) -> None:
-        """Drop the conversations about these videos."""
-        self.sources = [source for source in self.sources if source.video not in videos]
+        """Remove the samples of these videos."""
+        self.samples = [sample for sample in self.samples if sample.video not in videos]
 
 
-def _converse(source: Source, clock: Clock, rng: Random, templates: Templates) -> Conversation:
-    limit = source.max_frames
-    match source.annotation:
-        case MagqaItem() as item:
-            return magqa_conversation(item, clock, rng=rng, max_frames=limit)
-        case GroundingItem() as item:
-            return grounding_conversation(item, clock, template=rng.choice(templates.grounding), max_frames=limit)
-        case narrations:
-            instruction = rng.choice(templates.narration)
-            return narration_conversation(narrations, clock, instruction=instruction, max_frames=limit)
+def _by_class(kinds: Mapping[str, AnnotationKind]) -> dict[str, AnnotationKind]:
+    """The kinds by their names in mixture files. Raises DuetError when two kinds share a name."""
+    found: dict[str, AnnotationKind] = {}
+    for kind in kinds.values():
+        for other in found.values():
+            if kind.name == other.name or kind.dataset_cls == other.dataset_cls:
+                raise DuetError(
+                    f"two annotation kinds share the name {kind.name!r} or the dataset_cls {kind.dataset_cls!r}: "
+                    "give each kind its own."
+                )
+        found[kind.dataset_cls] = kind
+    return found
 
 
-def read_mixture(path: Path) -> list[MixtureEntry]:
-    """The entries of a mixture file; AnnotationError names the first that is wrong."""
-    return validated(path, list[MixtureEntry], read_json(path))
+def read_mixture(path: Path, known: Collection[str]) -> list[MixtureEntry]:
+    """The entries of a mixture file.
+
+    Args:
+        path: The mixture file.
+        known: The annotation kinds' names in mixture files.
+
+    Raises:
+        AnnotationError: An entry is wrong, or its kind is not known. The message names the first.
+    """
+    entries: list[MixtureEntry] = validated(path, list[MixtureEntry], read_json(path))
+    for index, entry in enumerate(entries):
+        if entry.dataset_cls not in known:
+            raise AnnotationError(
+                f"{path}: entry {index} / dataset_cls: no annotation kind is named {shown(entry.dataset_cls)}; known "
+                f"are {', '.join(sorted(known))}: use one of them, or add your own kind (`kinds=`, --kind "
+                "module:OBJECT)."
+            )
+    return entries
 
 
-@dataclass(frozen=True, slots=True)
-class _EntryPaths:
-    video_root: Path
-    anno_file: Path
-    metadata_path: Path
-
-
-def _entry_paths(mixture: Path, index: int, entry: MixtureEntry, root: Path | None) -> _EntryPaths:
-    """The entry's paths; AnnotationError for a relative one that leads out of its root."""
+def _entry_paths(mixture: Path, index: int, entry: MixtureEntry, root: Path | None) -> tuple[Path, Path, Path]:
+    """Video root, annotation file, metadata file. Raises AnnotationError for a relative path that leaves its root."""
     start, limit = (root, root) if root is not None else (mixture.parent, mixture.parent / "..")
-    found = {}
-    for name in _EntryPaths.__slots__:
+    for name in ("video_root", "anno_file", "metadata_path"):
         text = getattr(entry, name)
         within = text if root is not None else f"{ANY_FOLDER}/{text}"
         if not Path(text).is_absolute() and inside(limit, within) is None:
@@ -182,63 +241,45 @@ def _entry_paths(mixture: Path, index: int, entry: MixtureEntry, root: Path | No
                 f"{mixture}: entry {index}, {name} {text!r} leads out of {limit.resolve()}: move the files there, or "
                 "give another root."
             )
-        found[name] = start / text
-    return _EntryPaths(**found)
+    return start / entry.video_root, start / entry.anno_file, start / entry.metadata_path
 
 
-def _read_sources(entry: MixtureEntry, paths: _EntryPaths, broken: BrokenVideos) -> list[Source]:
-    kind, path = KINDS[entry.dataset_cls], paths.anno_file
-    annotations = read_annotations(path, kind)
-    metadata = load_metadata(paths.video_root, paths.metadata_path)
-    sources = []
-    for name, key, annotation in _entries(kind, annotations):
-        video = inside(paths.video_root, name)
+def _read_samples(
+    kind: AnnotationKind, mixed: MixtureEntry, paths: tuple[Path, Path, Path], broken: UnreadableVideos
+) -> list[Sample]:
+    video_root, path, metadata_path = paths
+    annotations = kind.read(path)
+    metadata = load_metadata(video_root, metadata_path)
+    samples = []
+    for entry in kind.entries(annotations):
+        video = inside(video_root, entry.video)
         if video is None:
             raise AnnotationError(
-                f"{path}: entry {key} is about {name!r}, which leads out of {paths.video_root}: name a file in it."
+                f"{path}: entry {entry.name} is about {entry.video!r}, which leads out of {video_root}: name a "
+                "file in it."
             )
-        if name not in metadata.videos:
-            broken.add(video, _unlisted(path, key, name, paths.metadata_path, metadata))
-            continue
-        duration = metadata.videos[name].duration
         try:
-            check_times(path, key, _starts(annotation), duration)
+            duration = _duration(path, entry, metadata_path, metadata)
+            check_times(path, entry.name, entry.starts, duration)
         except AnnotationError as error:
             broken.add(video, error)
             continue
-        sources.append(
-            Source(kind, video, duration, entry.frame_fps, entry.max_num_frames, annotation, f"{path.name}:{key}")
-        )
-    return sources
+        samples.append(
+            Sample(
+                kind.name, video, duration, mixed.frame_fps, mixed.max_num_frames, entry.annotation,
+                f"{path.name}:{entry.name}",
+            )
+        )  # fmt: skip
+    return samples
 
 
-def _unlisted(path: Path, key: str, name: str, metadata_path: Path, metadata: Metadata) -> AnnotationError:
-    about = f"{path}: entry {key} is about {name!r}, which"
-    if name in metadata.broken:
-        return AnnotationError(f"{about} cannot be used: {metadata.broken[name]}")
-    return AnnotationError(
-        f"{about} {metadata_path.name} does not list: make the metadata anew (`mmduet scan`), or remove the entry."
+def _duration(path: Path, entry: Entry, metadata_path: Path, metadata: Metadata) -> float:
+    """The duration of an entry's video. Raises AnnotationError when the metadata does not state it."""
+    if entry.video in metadata.videos:
+        return metadata.videos[entry.video].duration
+    about = f"{path}: entry {entry.name} is about {entry.video!r}, which"
+    if entry.video in metadata.broken:
+        raise AnnotationError(f"{about} cannot be used: {metadata.broken[entry.video]}")
+    raise AnnotationError(
+        f"{about} {metadata_path.name} does not list: make the metadata again (`mmduet scan`), or remove the entry."
     )
-
-
-def _entries(kind: str, annotations):
-    """(video, name of the entry, annotation) of each."""
-    if kind == "narration":
-        for video, by_id in annotations.items():
-            for key, narrations in by_id.items():
-                yield video, place_of([f"{video}/{key}"]), narrations
-    else:
-        for index, item in enumerate(annotations):
-            yield item.video_uid, f"{index} ({place_of([item.video_uid])})", item
-
-
-def _starts(annotation) -> dict[str, float]:
-    """When each thing begins that an annotation speaks of; what ends past the video's end is clipped, as published."""
-    match annotation:
-        case MagqaItem():
-            turns = enumerate(annotation.conversation)
-            return {f"turn {i} start": turn.timespan[0] if turn.timespan else turn.time for i, turn in turns}
-        case GroundingItem():
-            return {f"timestamps[{i}] start": start for i, (start, _) in enumerate(annotation.timestamps)}
-        case _:
-            return {f"narration {i} start": item.timespan[0] for i, item in enumerate(annotation)}

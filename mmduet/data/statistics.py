@@ -1,59 +1,78 @@
-"""What a mixture is made of: one row a conversation, and the silences between responses."""
+"""Statistics of a mixture: one row per conversation, and the gaps before responses."""
 
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from mmduet.data.mixture import Example, MixtureDataset
+from mmduet.data.mixture import MixtureDataset, TrainingSample
 from mmduet.model.losses import IGNORE
 from mmduet.model.prompt import StreamTurn
 from mmduet.trace import Query, Response
 
 
+class Timeline(NamedTuple):
+    """A conversation along time.
+
+    Attributes:
+        times: [N], in seconds: when each frame is seen.
+        informative: [N]: the informative labels, 0, 1 or -100 (unlabelled).
+        relevance: [N]: the relevance labels, likewise.
+        turns: Queries and responses, each at the time of the frame before it.
+    """
+
+    times: NDArray[np.float64]
+    informative: NDArray[np.int64]
+    relevance: NDArray[np.int64]
+    turns: list[Query | Response]
+
+
+def timeline(sample: TrainingSample) -> Timeline:
+    """Lay a conversation along time."""
+    informative: list[int] = []
+    relevance: list[int] = []
+    turns: list[Query | Response] = []
+    first = sample.conversation.first_frame
+    for turn in sample.conversation.turns:
+        if isinstance(turn, StreamTurn):
+            informative += turn.informative or (IGNORE,) * turn.frames
+            relevance += turn.relevance or (IGNORE,) * turn.frames
+            continue
+        time = (first + max(len(informative) - 1, 0)) / sample.fps
+        turns.append(Query(time, turn.text) if turn.role == "user" else Response(time, turn.text))
+    times = (first + np.arange(len(informative))) / sample.fps
+    return Timeline(times, np.array(informative, np.int64), np.array(relevance, np.int64), turns)
+
+
 def mixture_frame(dataset: MixtureDataset) -> pd.DataFrame:
-    """A row a conversation: kind, video, duration (s), frames, responses, and frames labelled 1 by each head."""
+    """Tabulate a mixture.
+
+    Returns:
+        One row per conversation: kind, video, duration (in seconds), frames, responses, and the number of frames that
+        each head's labels mark (informative, relevant).
+    """
     return pd.DataFrame(_row(dataset, index) for index in range(len(dataset)))
 
 
-def _row(dataset: MixtureDataset, index: int) -> dict:
-    source, (_, informative, relevance, turns) = dataset.sources[index], example_times(dataset[index])
+def _row(dataset: MixtureDataset, index: int) -> dict[str, Any]:
+    sample, laid = dataset.samples[index], timeline(dataset[index])
     return {
-        "kind": source.kind,
-        "video": source.video.name,
-        "duration": source.duration,
-        "frames": len(informative),
-        "responses": sum(isinstance(turn, Response) for turn in turns),
-        "informative": int((informative == 1).sum()),
-        "relevant": int((relevance == 1).sum()),
+        "kind": sample.kind,
+        "video": sample.video.name,
+        "duration": sample.duration,
+        "frames": len(laid.times),
+        "responses": sum(isinstance(turn, Response) for turn in laid.turns),
+        "informative": int((laid.informative == 1).sum()),
+        "relevant": int((laid.relevance == 1).sum()),
     }
 
 
-def example_times(example: Example) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Query | Response]]:
-    """A conversation laid along time.
-
-    Returns times [N], s; informative and relevance labels [N], 0, 1 or -100; and the turns, each at the time
-    of the frame it comes after.
-    """
-    labels: dict[str, list[int]] = {"informative": [], "relevance": []}
-    turns: list[Query | Response] = []
-    first = example.conversation.first_frame
-    for turn in example.conversation.turns:
-        if isinstance(turn, StreamTurn):
-            for head, column in labels.items():
-                column += getattr(turn, head) or (IGNORE,) * turn.frames
-            continue
-        seen = len(labels["informative"])
-        time = (first + max(seen - 1, 0)) / example.fps
-        turns.append(Query(time, turn.text) if turn.role == "user" else Response(time, turn.text))
-    informative, relevance = (np.array(column, dtype=np.int64) for column in labels.values())
-    return (first + np.arange(len(informative))) / example.fps, informative, relevance, turns
-
-
-def silences(dataset: MixtureDataset) -> np.ndarray:
-    """Seconds [n] that each response of the mixture waits after the turn before it."""
+def response_gaps(dataset: MixtureDataset) -> NDArray[np.float64]:
+    """Seconds [n] between each response of the mixture and the previous turn."""
     gaps: list[float] = []
     for index in range(len(dataset)):
-        turns = example_times(dataset[index])[3]
+        turns = timeline(dataset[index]).turns
         gaps += [turn.time - before.time for before, turn in pairwise(turns) if isinstance(turn, Response)]
     return np.array(gaps)

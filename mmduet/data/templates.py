@@ -1,47 +1,36 @@
-"""Wordings of instructions and queries; one is drawn for each conversation, and a file may add others."""
+"""Prompt templates: each kind has its own, and a file may add to them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from mmduet.data.kinds import KINDS, AnnotationKind
+from mmduet.errors import AnnotationError
+from mmduet.files import place_of, read_yaml, validated
 
-from mmduet.data.annotations import Text
-from mmduet.data.conversations import GROUNDING_TEMPLATES, NARRATION_INSTRUCTIONS
-from mmduet.files import read_yaml, validated
-
-
-@dataclass(frozen=True, slots=True)
-class Templates:
-    """narration: instructions. grounding: texts in which {query} stands for the query."""
-
-    narration: tuple[str, ...] = NARRATION_INSTRUCTIONS
-    grounding: tuple[str, ...] = GROUNDING_TEMPLATES
+Templates = Mapping[str, tuple[str, ...]]  # kind's name -> prompt templates
 
 
-def _with_words(text: str) -> str:
-    if not text.strip():
-        raise ValueError("a template needs words")
-    return text
+def read_templates(path: str | Path, kinds: Mapping[str, AnnotationKind] = KINDS) -> Templates:
+    """The built-in prompt templates of each kind, followed by those of a YAML or JSON file.
 
+    Args:
+        path: A file ``{narration: [...], grounding: [...]}``. A template of grounding holds ``{query}`` once.
+        kinds: The known kinds.
 
-def _with_query(text: str) -> str:
-    if text.count("{query}") != 1:
-        raise ValueError("a grounding template needs {query} once, where the query is to stand")
-    return text
-
-
-class _TemplateFile(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    narration: list[Annotated[Text, AfterValidator(_with_words)]] = []
-    grounding: list[Annotated[Text, AfterValidator(_with_query)]] = []
-
-
-def read_templates(path: str | Path) -> Templates:
-    """Our own wordings and those of a YAML or JSON file, `{narration: [...], grounding: [...]}`, after them.
-
-    Raises AnnotationError naming the file and the entry.
+    Raises:
+        AnnotationError: The file cannot be read, names a kind that is not known or has no templates, or holds a
+            template that does not suit its kind. The message names the file and the entry.
     """
     written = read_yaml(path)
-    more = validated(path, _TemplateFile, {} if written is None else written)
-    return Templates(NARRATION_INSTRUCTIONS + tuple(more.narration), GROUNDING_TEMPLATES + tuple(more.grounding))
+    listed = validated(path, dict[str, object], {} if written is None else written)
+    with_templates = {kind.name: kind for kind in kinds.values() if kind.templates}
+    for name in listed:
+        if name not in with_templates:
+            known = ", ".join(sorted(with_templates))
+            raise AnnotationError(f"{path}: entry {place_of([name])}: no kind with templates; use one of {known}.")
+    added = {}
+    for name, texts in listed.items():
+        template: Any = with_templates[name].template
+        added[name] = validated(path, list[template], texts, place=f"entry {name} /")
+    return {name: (*kind.templates, *added.get(name, ())) for name, kind in with_templates.items()}

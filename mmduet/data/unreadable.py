@@ -1,4 +1,4 @@
-"""BrokenVideos: what is done about videos that cannot be used. Never is another one taken in their place."""
+"""UnreadableVideos: the policy for videos that cannot be used. No other video ever takes their place."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,25 +9,38 @@ from mmduet.files import write_json
 Policy = Literal["stop", "skip"]
 
 
-class BrokenVideos:
-    """``stop`` raises at the first one; ``skip`` leaves it out, and raises when there are more than `limit`.
+class UnreadableVideos:
+    """Stops at the first unreadable video, or skips up to a limit of them.
 
-    found: what is wrong with each. report: a JSON file that lists them, written anew with each one.
+    Attributes:
+        found: Each unreadable video and its error.
     """
 
     def __init__(self, policy: Policy = "stop", *, limit: int = 0, report: Path | None = None):
+        """Choose a policy.
+
+        Args:
+            policy: ``stop`` raises at the first unreadable video; ``skip`` leaves it out.
+            limit: ``skip`` raises when there are more than this.
+            report: A JSON file that lists the videos, written again with each one.
+        """
         self.policy, self.limit, self.report = policy, limit, report
         self.found: dict[Path, str] = {}
 
     def add(self, video: Path, error: DuetError) -> None:
-        """Note one. Raises `error` itself under ``stop``, DuetError past the limit."""
+        """Record an unreadable video.
+
+        Raises:
+            DuetError: `error` itself under ``stop``; under ``skip``, the limit is exceeded.
+        """
         if self.policy == "stop":
             raise error
         self.found[video] = str(error)
         if self.report is not None:
-            write_json(self.report, {str(path): why for path, why in self.found.items()})
+            write_json(self.report, {str(path): reason for path, reason in self.found.items()})
         if len(self.found) > self.limit:
+            listed = f" (all are listed in {self.report})" if self.report else ""
             raise DuetError(
                 f"{len(self.found)} videos cannot be used, the limit is {self.limit}; the last: {error} "
-                f"Mend them{f' (all are in {self.report})' if self.report else ''}, or raise the limit."
+                f"Repair them{listed}, or raise the limit."
             )

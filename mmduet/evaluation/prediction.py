@@ -22,7 +22,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
-from mmduet.data.conversations import GROUNDING_TEMPLATES
+from mmduet.data.kinds.grounding import GROUNDING_TEMPLATES
 from mmduet.errors import DuetError, VideoError
 from mmduet.evaluation.prediction_file import begin, collect, part_path, put_in_order
 from mmduet.evaluation.predictions import Prediction

@@ -275,8 +275,8 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         labels: torch.Tensor | None = None,
         informative_labels: torch.Tensor | None = None,
         relevance_labels: torch.Tensor | None = None,
-        lm_items: torch.Tensor | None = None,
-        video_items: torch.Tensor | None = None,
+        lm_normalizer: torch.Tensor | None = None,
+        video_normalizer: torch.Tensor | None = None,
         past_key_values: Cache | None = None,
     ) -> DuetOutput:
         """Run whole conversations, and compute what the labels allow.
@@ -292,9 +292,9 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
             labels: [B, L], token ids or -100, unshifted as everywhere in transformers.
             informative_labels: [B, L], 0 or 1 at the last token of a labelled frame, else -100.
             relevance_labels: Likewise.
-            lm_items: [B], what the sum of each row's token losses is divided by, where a batch is only a share of
-                what the mean is over. The loss is then the sum of the quotients, 0 where nothing is labelled.
-            video_items: Likewise, for frame losses.
+            lm_normalizer: [B], the number that each row's sum of token losses is divided by, where a batch is only a
+                part of what the mean is over. The loss is then the sum of the quotients, 0 where nothing is labelled.
+            video_normalizer: Likewise, for frame losses.
             past_key_values: A cache to fill.
 
         Raises:
@@ -314,9 +314,9 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
         ends = self.frame_ends(input_ids, frames)
         informative, relevance = self.head_logits(hidden[ends])
-        logits, lm_loss = self._lm_loss(hidden, labels, lm_items)
+        logits, lm_loss = self._lm_loss(hidden, labels, lm_normalizer)
         heads = [(informative, informative_labels), (relevance, relevance_labels)]
-        frame_loss = video_loss(heads, ends, video_items)
+        frame_loss = video_loss(heads, ends, video_normalizer)
         losses = [loss for loss in (lm_loss, frame_loss) if loss is not None]
         return DuetOutput(
             loss=sum(losses[1:], losses[0]) if losses else None,
@@ -331,11 +331,11 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
 
     def _lm_loss(
-        self, hidden: torch.Tensor, labels: torch.Tensor | None, items: torch.Tensor | None
+        self, hidden: torch.Tensor, labels: torch.Tensor | None, normalizer: torch.Tensor | None
     ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         if labels is None:
             return None, None
         targets = labels[:, 1:]
         labelled = targets != IGNORE
         logits = self.vocabulary_logits(hidden[:, :-1][labelled])
-        return logits, token_loss(logits, targets[labelled], labelled, items)
+        return logits, token_loss(logits, targets[labelled], labelled, normalizer)

@@ -1,18 +1,19 @@
-"""Training: projector alignment, then LoRA, projector and heads through transformers' Trainer.
+"""Training: projector alignment, then LoRA, projector and heads with transformers' Trainer.
 
-The losses live in `mmduet.model.duet`; the conversations in `mmduet.data`.
+The losses are in `mmduet.model.duet`; the conversations are in `mmduet.data`.
 """
 
 from mmduet.training.alignment import AlignmentPairs, align_projector, alignment_pairs
+from mmduet.training.lora import LORA_TARGETS, TRAINED_IN_FULL, add_lora
 from mmduet.training.recipe import Lora, Recipe
-from mmduet.training.run import LORA_TARGETS, TRAINED_IN_FULL, TrainingResult, add_lora, train
-from mmduet.training.teacher_forcing import ForcedExample, TeacherForced, auc, teacher_force
+from mmduet.training.run import TrainingResult, train
+from mmduet.training.teacher_forcing import ForcedSample, TeacherForced, auc, teacher_force
 
 __all__ = [
     "LORA_TARGETS",
     "TRAINED_IN_FULL",
     "AlignmentPairs",
-    "ForcedExample",
+    "ForcedSample",
     "Lora",
     "Recipe",
     "TeacherForced",

@@ -1,13 +1,15 @@
-"""What happens beside the steps: a progress bar, free memory given back, a stop when the process is asked to."""
+"""Callbacks of training: a progress bar, memory returned to the system, and a stop on signals."""
 
 import signal
 import sys
 from contextlib import AbstractContextManager
+from types import FrameType
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from tqdm import tqdm
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mmduet.system.interrupts import handling
 from mmduet.system.memory import return_memory
@@ -17,77 +19,89 @@ SHOWN = ("lm_loss", "video_loss", "eval_informative_auc", "eval_relevance_auc")
 
 
 class ReturnMemory(TrainerCallback):
-    """Every batch has shapes of its own, whose buffers leave holes in glibc's heap: memory that is free, and still the
-    process's. Give it back now and then, and after each look at the validation set; after every step, the next one's
-    page faults would cost a tenth of its time.
+    """Returns free memory to the system every `TRIM_EVERY` steps and after each evaluation.
+
+    Every batch has its own shapes, whose buffers leave holes in glibc's heap: the memory is free, but the process keeps
+    it. After every step, the page faults of the next step would take a tenth of its time.
     """
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Return memory every `TRIM_EVERY` steps."""
         if state.global_step % TRIM_EVERY == 0:
             return_memory()
 
-    def on_evaluate(self, args, state, control, **kwargs):
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Return memory."""
         return_memory()
 
     on_train_end = on_evaluate
 
 
 class Progress(TrainerCallback):
-    """One plain bar with the newest figures: also readable in a log, where a widget is not."""
+    """One plain progress bar with the newest figures, which is also readable in a log file."""
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Open the bar."""
         quiet = not state.is_world_process_zero
         self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="step", disable=quiet)
-        self.newest = {}
+        self.newest: dict[str, float] = {}
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Move the bar."""
         self.bar.update(state.global_step - self.bar.n)
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        self.newest |= {name: value for name, value in logs.items() if name in SHOWN}
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **logged: Any) -> None:
+        """Show the newest figures."""
+        self.newest |= {name: value for name, value in logged["logs"].items() if name in SHOWN}
         self.bar.set_postfix(self.newest)
 
-    def on_train_end(self, args, state, control, **kwargs):
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Close the bar."""
         self.bar.close()
 
 
-class LastLook(TrainerCallback):
-    """The validation set is looked at after the last step, too."""
+class EvaluateAtEnd(TrainerCallback):
+    """Evaluates on the validation set after the last step, too."""
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Request an evaluation after the last step."""
         if state.global_step >= state.max_steps and args.eval_strategy != "no":
             control.should_evaluate = True
 
 
-class StopWhenAsked(TrainerCallback):
-    """After SIGTERM or Ctrl-C the step is finished, a checkpoint written, and training ends; after a second Ctrl-C it
-    ends at once.
+class StopOnSignal(TrainerCallback):
+    """After SIGTERM or Ctrl-C the step is finished, a checkpoint is written, and training ends.
 
-    asked: whether a signal came, to any of the processes. interrupted: whether Ctrl-C came to this one.
+    A second Ctrl-C ends it at once.
+
+    Attributes:
+        requested: Whether any of the processes got a signal.
+        interrupted: Whether this process got Ctrl-C.
     """
 
-    def __init__(self):
-        self.asked = self.interrupted = False
+    def __init__(self) -> None:
+        self.requested = self.interrupted = False
 
     def listening(self) -> AbstractContextManager[None]:
-        """Take the signals within. Where Ctrl-C is ignored, or something else than an interrupt, it stays so."""
-        heard = {signal.SIGTERM: self._hear}
+        """Handle the signals within a block. A handler of Ctrl-C other than Python's own stays."""
+        handlers = {signal.SIGTERM: self._handle}
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            heard[signal.SIGINT] = self._hear
-        return handling(heard)
+            handlers[signal.SIGINT] = self._handle
+        return handling(handlers)
 
-    def _hear(self, signum, frame):
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGINT:
             if self.interrupted:
                 raise KeyboardInterrupt
             self.interrupted = True
             print("stopping after this step, with a checkpoint; interrupt again to stop at once", file=sys.stderr)
-        self.asked = True
+        self.requested = True
 
-    def on_step_end(self, args, state, control, **kwargs):
-        if args.world_size > 1:  # the signal reaches processes at different steps, and they must stop at the same
-            heard = torch.tensor(float(self.asked), device=args.device)
-            dist.all_reduce(heard, dist.ReduceOp.MAX)
-            self.asked = bool(heard)
-        if self.asked:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Request a checkpoint and the end of training, once any process got a signal."""
+        if args.world_size > 1:  # the signal reaches processes at different steps, and they must stop at the same one
+            requested = torch.tensor(float(self.requested), device=args.device)
+            dist.all_reduce(requested, dist.ReduceOp.MAX)
+            self.requested = bool(requested)
+        if self.requested:
             control.should_save = control.should_training_stop = True

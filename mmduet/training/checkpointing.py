@@ -1,7 +1,7 @@
-"""Checkpoints that are whole or not there, and what a run is, so that it goes on as what it was begun as.
+"""Checkpoints, complete or not written at all, and the settings of a run, so that it is resumed with the same.
 
-A checkpoint is written aside, with a list of its files and their sizes, and renamed. One that does not agree with its
-list, or has none, is not used.
+A checkpoint is written to a temporary folder, with a list of its files and their sizes, and renamed. A checkpoint that
+does not match its list, or has none, is not used.
 """
 
 import os
@@ -28,24 +28,28 @@ from mmduet.files import (
 from mmduet.training.resuming import newest_sound
 
 STATE = "run.json"
-ASIDE = ".checkpoint-being-written"
+TEMPORARY = ".checkpoint-being-written"
 NAME = re.compile(r"checkpoint-(\d+)$")
 
 
 def checkpoints(output: Path) -> list[Path]:
-    """The folder's whole checkpoints, oldest first."""
+    """The folder's complete checkpoints, oldest first."""
     found = [(int(match[1]), path) for path in output.glob("checkpoint-*") if (match := NAME.match(path.name))]
     return [path for _, path in sorted(found) if is_complete(path)]
 
 
 def keep_newest(output: Path, count: int) -> None:
-    """Remove all whole checkpoints but the newest `count`."""
+    """Remove all complete checkpoints except the newest `count`."""
     for path in checkpoints(output)[:-count]:
         remove(path)
 
 
 def step_of(checkpoint: Path) -> int:
-    """Optimiser steps done at a checkpoint."""
+    """Optimiser steps done at a checkpoint.
+
+    Raises:
+        CheckpointError: The folder's name is not that of a checkpoint.
+    """
     match = NAME.match(checkpoint.name)
     if match is None:
         raise CheckpointError(f"{checkpoint} is no checkpoint of a training run: its name would be checkpoint-STEPS.")
@@ -53,12 +57,18 @@ def step_of(checkpoint: Path) -> int:
 
 
 def find_start(output: Path, identity: dict[str, Any], *, resume: bool) -> Path | None:
-    """The checkpoint to go on from; None to begin.
+    """Find the checkpoint to resume from; None starts a new run.
 
-    Raises DuetError when there are checkpoints that are not to be gone on from, or that another run left, and
-    FileError when the folder holds what no run of this package wrote.
+    Args:
+        output: The run's folder.
+        identity: The settings that a resumed run must keep.
+        resume: Whether an earlier run may be resumed.
+
+    Raises:
+        DuetError: The folder holds checkpoints, and `resume` is false or their run had other settings.
+        FileError: The folder holds something that no training run wrote.
     """
-    remove(output / ASIDE)  # of a run that was killed while it wrote
+    remove(output / TEMPORARY)  # of a run that was killed while it wrote
     clean(output)
     _check_ours(output)
     newest = newest_sound(checkpoints(output))
@@ -66,8 +76,8 @@ def find_start(output: Path, identity: dict[str, Any], *, resume: bool) -> Path 
         return None
     if not resume:
         raise DuetError(
-            f"{output} holds {newest.name} of an earlier run: go on from it with resume, give another output, or "
-            "remove it."
+            f"{output} holds {newest.name} of an earlier run: resume from it with resume=True, give another output, "
+            "or remove it."
         )
     begun = read_run(output).identity
     differing = [
@@ -83,7 +93,7 @@ def find_start(output: Path, identity: dict[str, Any], *, resume: bool) -> Path 
 
 
 def _check_ours(output: Path) -> None:
-    """Raises FileError when the folder holds, under a name that a run writes, what no run of this package wrote."""
+    """Raises FileError when the folder holds, under a name that a run writes, something that no run wrote."""
     if os.path.lexists(output) and not output.is_dir():
         raise FileError(f"{output} is no folder: give another output.")
     names = [path for path in output.glob("checkpoint-*") if not (path / MANIFEST).is_file()]
@@ -97,23 +107,33 @@ def _check_ours(output: Path) -> None:
 
 
 class Run(BaseModel):
-    """What a run is. identity: what it must agree with to resume. alignment: losses of its first stage."""
+    """A run's file.
+
+    Attributes:
+        identity: The settings that a resumed run must keep.
+        alignment: Losses of the first stage.
+    """
 
     identity: dict[str, Any]
     alignment: list[Number]
 
 
 def read_run(output: Path) -> Run:
-    """What was stated about the run of a folder."""
+    """Read the file of the run in a folder.
+
+    Raises:
+        CheckpointError: It is damaged.
+    """
     path = output / STATE
     try:
-        return validated(path, Run, read_json(path), place="field")
+        run: Run = validated(path, Run, read_json(path), place="field")
     except AnnotationError as error:
         raise CheckpointError(f"{error} Give another output.") from error
+    return run
 
 
 def kept(output: Path) -> str:
-    """What a run that was stopped left to resume from, as a sentence's end."""
+    """Say what a stopped run can be resumed from, as the end of a sentence."""
     found = checkpoints(output)
     if not found:
         return f"no checkpoint is in {output} yet, so the same command begins again"
@@ -121,5 +141,5 @@ def kept(output: Path) -> str:
 
 
 def state_run(output: Path, identity: dict[str, Any], alignment: list[float]) -> None:
-    """State what a run is: what it must agree with to go on, and the losses of its first stage."""
+    """Write a run's file: the settings that a resumed run must keep, and the losses of the first stage."""
     write_json(output / STATE, {"identity": identity, "alignment": alignment})

@@ -1,6 +1,7 @@
-"""TrainingConfig: a training run in a YAML file, and the run itself; what `mmduet train` does."""
+"""TrainingConfig: a training run as a YAML file, and the run itself, which `mmduet train` starts."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,10 +10,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from mmduet.checkpoints import load_duet
 from mmduet.data.annotations import Name, Number, Whole
-from mmduet.data.feature_cache import FeatureStore
+from mmduet.data.feature_cache import FeatureCache
+from mmduet.data.kinds import KINDS, AnnotationKind
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.templates import read_templates
-from mmduet.data.unreadable import BrokenVideos
+from mmduet.data.unreadable import UnreadableVideos
 from mmduet.errors import DuetError
 from mmduet.files import read_yaml
 from mmduet.system.workers import end_with_launcher
@@ -31,7 +33,13 @@ File = Annotated[Path, BeforeValidator(_checked_path)]
 
 
 class ModelPart(BaseModel):
-    """base: a preset, folder or hub id. dtype: of the frozen weights. attn_implementation: as in `load_duet`."""
+    """The base model.
+
+    Attributes:
+        base: A preset, folder or hub id.
+        dtype: The frozen weights' precision.
+        attn_implementation: As in `load_duet`.
+    """
 
     model_config = ConfigDict(extra="forbid")
     base: Name
@@ -40,10 +48,18 @@ class ModelPart(BaseModel):
 
 
 class DataPart(BaseModel):
-    """train, validation: mixture files; validation null: nothing is measured. root: what their relative paths start
-    from, null for the mixture's own folder. train_videos, validation_videos: the first so many, null for all.
-    templates: a file with more wordings. broken_videos: stop at one that cannot be used, or skip up to broken_limit
-    of them, which are listed in OUTPUT/broken_videos.json.
+    """The data.
+
+    Attributes:
+        train: The training mixture file.
+        validation: The validation mixture file; null evaluates nothing.
+        root: Where the mixtures' relative paths start; null for each mixture's own folder.
+        train_videos: Use the first so many videos; null for all.
+        validation_videos: Likewise.
+        templates: A file with additional prompt templates.
+        broken_videos: Stop at the first unreadable video, or skip up to broken_limit of them, which are listed in
+            OUTPUT/broken_videos.json.
+        broken_limit: Maximum videos to skip.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -58,7 +74,12 @@ class DataPart(BaseModel):
 
 
 class FeaturesPart(BaseModel):
-    """folder: where vision features are kept. limit_gb: how large it may grow, null for what the disk has."""
+    """The feature cache.
+
+    Attributes:
+        folder: Where its files are.
+        limit_gb: Maximum size in GB; null for as much as the disk has.
+    """
 
     model_config = ConfigDict(extra="forbid")
     folder: File
@@ -66,8 +87,14 @@ class FeaturesPart(BaseModel):
 
 
 class TrainingConfig(BaseModel):
-    """One run. output: its folder. features: null to decode the videos in every step. Paths are as seen from the
-    working directory.
+    """One run. Paths start from the working directory.
+
+    Attributes:
+        output: The run's folder.
+        model: The base model.
+        data: The data.
+        features: The feature cache; null decodes the videos in every step.
+        recipe: Everything else.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -79,7 +106,11 @@ class TrainingConfig(BaseModel):
 
 
 def find_config(name: str | Path) -> Path:
-    """A file, or one of those that ship, by its name. Raises DuetError when there is neither."""
+    """Find a config file, or one that ships, by its name.
+
+    Raises:
+        DuetError: Neither exists.
+    """
     path, shipped = Path(name), CONFIGS / f"{name}.yaml"
     for file in (path, shipped):
         if os.path.isfile(file):
@@ -88,42 +119,70 @@ def find_config(name: str | Path) -> Path:
     raise DuetError(f"{name} is no file and no config that ships ({known}): give one of them.")
 
 
-def read_config(name: str | Path) -> TrainingConfig:
-    """Read and check a config. Raises DuetError naming the file, the field and what is known or allowed there."""
+def read_config(name: str | Path, kinds: Mapping[str, AnnotationKind] = KINDS) -> TrainingConfig:
+    """Read and check a config.
+
+    Args:
+        name: A file, or the name of a config that ships.
+        kinds: The known annotation kinds.
+
+    Raises:
+        DuetError: The config is wrong. The message names the file, the field, and what is known or allowed there.
+    """
     path = find_config(name)
     written = read_yaml(path)
     try:
-        return TrainingConfig.model_validate(written)
+        return TrainingConfig.model_validate(written, context={"kinds": kinds})
     except ValidationError as error:
         raise DuetError(f"{path}: {explain(error, TrainingConfig)}") from error
 
 
-def run_config(config: TrainingConfig) -> TrainingResult:
-    """The run, gone on with from its newest sound checkpoint if it was begun. Raises DuetError as its parts do."""
+def run_config(config: TrainingConfig, kinds: Mapping[str, AnnotationKind] = KINDS) -> TrainingResult:
+    """Train as a config says; resume the run from its newest sound checkpoint if there is one.
+
+    Args:
+        config: The run.
+        kinds: The known annotation kinds.
+
+    Raises:
+        DuetError: As `load_duet`, `MixtureDataset` and `train` raise it.
+    """
     import torch
 
     end_with_launcher()
-    # without an accelerator, processes that were launched are processes on the CPU
+    # without an accelerator, launched processes run on the CPU
     state, data = PartialState(cpu=not torch.accelerator.is_available()), config.data
-    broken = BrokenVideos(data.broken_videos, limit=data.broken_limit, report=config.output / "broken_videos.json")
-    with state.main_process_first():  # it makes the metadata that is missing
-        train_set = _dataset(config, data.train, data.train_videos, broken)
-        val_set = _dataset(config, data.validation, data.validation_videos, broken) if data.validation else None
+    broken = UnreadableVideos(data.broken_videos, limit=data.broken_limit, report=config.output / "broken_videos.json")
+    with state.main_process_first():  # it makes missing metadata
+        train_set = _dataset(config, data.train, data.train_videos, broken, kinds)
+        val_set = _dataset(config, data.validation, data.validation_videos, broken, kinds) if data.validation else None
     model, processor = load_duet(
         config.model.base, dtype=getattr(torch, config.model.dtype), device=state.device,
         attn_implementation=config.model.attn_implementation,
     )  # fmt: skip
     kept = config.features
-    features = FeatureStore(kept.folder, model, processor, limit_gb=kept.limit_gb) if kept else None
+    features = FeatureCache(kept.folder, model, processor, limit_gb=kept.limit_gb) if kept else None
     return train(
         model, processor, train_set, val_set, features, output=config.output, base=config.model.base, resume=True,
         broken=broken, **config.recipe.model_dump(),
     )  # fmt: skip
 
 
-def _dataset(config: TrainingConfig, path: Path, videos: int | None, broken: BrokenVideos) -> MixtureDataset:
+def _dataset(
+    config: TrainingConfig,
+    path: Path,
+    videos: int | None,
+    broken: UnreadableVideos,
+    kinds: Mapping[str, AnnotationKind],
+) -> MixtureDataset:
     data = config.data
-    templates = read_templates(data.templates) if data.templates else None
+    templates = read_templates(data.templates, kinds) if data.templates else None
     return MixtureDataset(
-        path, seed=config.recipe.seed, videos=videos, root=data.root, templates=templates, broken=broken
+        path,
+        seed=config.recipe.seed,
+        videos=videos,
+        root=data.root,
+        templates=templates,
+        broken=broken,
+        kinds=kinds,
     )

@@ -1,4 +1,4 @@
-"""The training data loader, and its workers: they end with the process that started them, and never run its script."""
+"""The training data loader, whose workers end with the process that started them and never run its script."""
 
 import multiprocessing
 import os
@@ -17,8 +17,8 @@ from mmduet.system.workers import without_script
 CHECK_EVERY = 1.0  # s
 
 
-def make_loader(dataset: Any, *, workers: int, **settings: Any) -> DataLoader:
-    """A data loader that draws no random number but from a generator of its own."""
+def make_loader(dataset: Any, *, workers: int, **settings: Any) -> DataLoader[Any]:
+    """A data loader that draws random numbers from its own generator only."""
     return DataLoader(
         dataset, num_workers=workers, persistent_workers=workers > 0, worker_init_fn=_start_worker, drop_last=True,
         generator=torch.Generator(), **settings,
@@ -27,8 +27,10 @@ def make_loader(dataset: Any, *, workers: int, **settings: Any) -> DataLoader:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """To take batches in. Workers that are started within do not run the main script (`without_script`). What goes
-    wrong in one is said as it is without workers.
+    """Take batches within this block. Workers that are started in it do not run the main script (`without_script`).
+
+    Raises:
+        DuetError: A worker raised it, or a worker ended.
     """
     try:
         with without_script():
@@ -47,10 +49,11 @@ def loading() -> Iterator[None]:
 
 
 def _start_worker(_: int) -> None:
-    """The worker ends when its parent is gone, and leaves no shared memory. An interrupt, or a SIGTERM that the whole
-    process group gets, is the parent's to handle: it finishes a step first, for which it needs the worker.
+    """Prepare a worker: it ends after its parent, leaves no shared memory, and ignores signals to the whole group.
+
+    The parent handles an interrupt or SIGTERM: it finishes a step first, for which it needs the worker.
     """
-    # in files that a process of torch removes after everyone who used them is gone, however they ended
+    # in files that a process of torch removes after all their users have ended, in whatever way
     torch.multiprocessing.set_sharing_strategy("file_system")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigtimedwait"):
@@ -59,11 +62,11 @@ def _start_worker(_: int) -> None:
 
 
 def _end_after(parent: Any) -> None:
-    """Wait until the parent is gone, or asks this process to end."""
+    """Wait until the parent has ended, or asks this process to end."""
     if hasattr(signal, "sigtimedwait"):
-        asked = None
-        while os.getppid() == parent.pid and (asked is None or asked.si_pid != parent.pid):
-            asked = signal.sigtimedwait({signal.SIGTERM}, CHECK_EVERY)
+        received = None
+        while os.getppid() == parent.pid and (received is None or received.si_pid != parent.pid):
+            received = signal.sigtimedwait({signal.SIGTERM}, CHECK_EVERY)
     else:
         parent.join()
     os._exit(1)

@@ -1,9 +1,10 @@
-"""cheap_bfloat16: what autocast and PEFT would convert and copy over and over in training is done once, or not at all.
+"""Precision of training: where bfloat16 is fast, and how to avoid repeated conversions to it.
 
-Autocast converts the frozen weights anew in every step, and a layer's input anew for each of its linear layers and each
-LoRA beside it, to which PEFT first gives a float32 copy and whose outputs it scales and adds one after the other. On a
-CPU, where a small model's training is bound by memory as much as by arithmetic, that and the padding (`packing`) are a
-large part of a step. Results are the same, but for what is rounded to bfloat16 earlier.
+Autocast converts the frozen weights again in every step, and a layer's input again for each of its linear layers and
+each LoRA. PEFT makes a float32 copy of that input first, and scales and adds the outputs one after the other. On a CPU,
+where a small model's training is bound by memory as much as by arithmetic, these conversions and the padding
+(`packing`) are a large part of a step. Without them results are the same, except that some values are rounded to
+bfloat16 earlier.
 """
 
 from collections.abc import Iterator
@@ -16,15 +17,26 @@ from peft.helpers import disable_input_dtype_casting
 from peft.tuners.lora.layer import LoraLayer, LoraVariant
 from torch import nn
 
+from mmduet.kernels.packing import packed
 from mmduet.model.duet import DuetForConditionalGeneration
-from mmduet.training.packing import packed
 
-BLOCKS = ("self_attn", "mlp")  # of a layer; what enters them is read by linear layers alone
+BLOCKS = ("self_attn", "mlp")  # of a layer; only linear layers read their inputs
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes bfloat16 at least about as fast as float32.
+
+    A CPU does where oneDNN has kernels for it: with AVX-512 or AVX-NE-CONVERT on x86, with BF16 on Arm. Otherwise torch
+    multiplies matrices of bfloat16 without oneDNN, 6 to 50 times slower than those of float32.
+    """
+    if device.type != "cpu":
+        return True
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @contextmanager
 def cheap_bfloat16(model: PeftModel) -> Iterator[None]:
-    """Within, under autocast to bfloat16: the same at less cost. Afterwards weights and settings are as they were."""
+    """Make autocast to bfloat16 cheaper within a block. Afterwards weights and settings are as before."""
     with ExitStack() as stack:
         stack.enter_context(disable_input_dtype_casting(model))
         language_model = cast(DuetForConditionalGeneration, model.get_base_model()).language_model
@@ -41,14 +53,16 @@ def cheap_bfloat16(model: PeftModel) -> Iterator[None]:
         yield
 
 
-def _cast_input(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+def _cast_input(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if args:
         return (args[0].bfloat16(), *args[1:]), kwargs
     return args, kwargs | {"hidden_states": kwargs["hidden_states"].bfloat16()}
 
 
 def _cast_frozen(layer: Any, stack: ExitStack) -> None:
-    """A frozen float32 weight in bfloat16; it is kept aside only where the way back loses something."""
+    """Convert a frozen float32 weight to bfloat16. The original is kept only if the conversion rounds."""
     weight = layer.weight
     if weight.dtype != torch.float32:
         return
@@ -63,7 +77,7 @@ def _cast_frozen(layer: Any, stack: ExitStack) -> None:
 
 
 def _add_in_product(layer: LoraLayer, stack: ExitStack) -> None:
-    """For each adapter of plain LoRA, `_Added` in place of PEFT's sum."""
+    """Replace PEFT's sum by `_Added`, for each adapter of plain LoRA."""
     for adapter in layer.lora_A:
         if adapter not in layer.lora_variant:
             layer.lora_variant[adapter] = _Added()
@@ -71,20 +85,22 @@ def _add_in_product(layer: LoraLayer, stack: ExitStack) -> None:
 
 
 class _Added(LoraVariant):
-    """Plain LoRA that its matrix product adds to the outputs in place, and whose r columns are scaled, not these."""
+    """Plain LoRA whose matrix product is added to the outputs in place. Its r columns are scaled, not the outputs."""
 
     @staticmethod
     def forward(module: Any, active_adapter: str, x: torch.Tensor, result: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         down, up = module.lora_A[active_adapter].weight, module.lora_B[active_adapter].weight
         x = module.lora_dropout[active_adapter](x)
-        return _AddProduct.apply(result, x, down, up, module.scaling[active_adapter])
+        return cast(torch.Tensor, _AddProduct.apply(result, x, down, up, module.scaling[active_adapter]))
 
 
 class _AddProduct(torch.autograd.Function):
     """result [..., out] += scaling * x [..., in] down.T up.T, with float32 down [r, in] and up [out, r]."""
 
     @staticmethod
-    def forward(ctx, result, x, down, up, scaling):
+    def forward(
+        ctx: Any, result: torch.Tensor, x: torch.Tensor, down: torch.Tensor, up: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
         rows, down, up = (factor.to(result.dtype) for factor in (x.flatten(0, -2), down, up))
         columns = (rows @ down.t()).mul_(scaling)
         result.flatten(0, -2).addmm_(columns, up.t())
@@ -94,7 +110,7 @@ class _AddProduct(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         rows, down, up, columns = ctx.saved_tensors
         grad_rows = grad.flatten(0, -2)
         grad_columns = (grad_rows @ up).mul_(ctx.scaling)
@@ -103,7 +119,7 @@ class _AddProduct(torch.autograd.Function):
 
 
 def _cast_output(layer: Any, stack: ExitStack) -> None:
-    """The output layer reads a copy in bfloat16: its weight may be the embeddings', which stay float32."""
+    """The output layer reads a copy in bfloat16: it may share its weight with the embeddings, which stay float32."""
     weight = layer.weight
     layer.weight = nn.Parameter(weight.data.bfloat16(), requires_grad=False)
     stack.callback(setattr, layer, "weight", weight)

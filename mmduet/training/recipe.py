@@ -1,10 +1,12 @@
 """Recipe: every hyperparameter of a training run, checked."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from mmduet.data.annotations import Flag, Number, Whole
+from mmduet.data.kinds import KINDS, AnnotationKind
 from mmduet.errors import DuetError
 from mmduet.files import place_of, shown
 
@@ -16,20 +18,25 @@ Count = Annotated[Whole, Field(ge=1, le=MANY)]
 UNRELATED = ("eval_every", "save_every", "keep_checkpoints", "log_every", "workers", "tensorboard", "best_by")
 
 MEASURED = ("loss", "lm_loss", "video_loss", "token_accuracy", "informative_auc", "relevance_auc")
-KINDS = ("narration", "magqa", "grounding")
 
 
-def _measured(name: str) -> str:
-    known = [*MEASURED, *(f"{kind}_{figure}" for kind in KINDS for figure in MEASURED)]
-    if name not in known:
-        raise ValueError(f"no figure is named so; known are {', '.join(MEASURED)}, also after {', '.join(KINDS)} and _")
+def _measured(name: str, info: ValidationInfo) -> str:
+    """`name`, if it is a metric that training can measure. The context may hold the known kinds."""
+    kinds = [kind.name for kind in (info.context or {}).get("kinds", KINDS).values()]
+    if name not in (*MEASURED, *(f"{kind}_{figure}" for kind in kinds for figure in MEASURED)):
+        raise ValueError(
+            f"no figure has this name; known are {', '.join(MEASURED)}, also after {', '.join(kinds)} and _"
+        )
     return name
 
 
 class Lora(BaseModel):
-    """LoRA on every linear layer of the LLM.
+    """LoRA on every linear layer of the language model.
 
-    r: rank. alpha: the update is scaled by alpha / r. dropout: of its input.
+    Attributes:
+        r: The rank of its matrices.
+        alpha: The update is scaled by alpha / r.
+        dropout: Share of its inputs that are dropped.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -41,25 +48,36 @@ class Lora(BaseModel):
 class Recipe(BaseModel):
     """How to train. One of `steps` and `epochs` must be given.
 
-    steps: optimiser steps. epochs: passes over the training set.
-    align_iterations: of the first stage, the projector alone; 0 for a base whose projector is trained.
-    learning_rate: of LoRA. projector_learning_rate, head_learning_rate: of these; the projector's is lower, so that its
-    alignment lasts, the heads', which start at random, higher. schedule: what the rates do after the warm-up, which is
-    a share of the steps.
-    batch_size: conversations at once in a process. accumulation: such batches a step. group_by_length: put
-    conversations of about one length at once, so that little is padded.
-    loss_mean: a step's losses are means over all its tokens and labelled frames (``step``), or over its conversations
-    of the means over each (``example``: as published, where a batch is one conversation).
-    video_loss_weight: of the heads' loss beside the words'; 0: the heads get no gradient, as in the published release.
-    bf16: compute in bfloat16 where that is safe; the trained weights stay float32. tf32: allow TF32, on
-    NVIDIA's cards from Ampere on.
-    gradient_checkpointing: compute activations anew in the backward pass: less memory, about a third more time.
-    workers: processes that load data, beside each training process.
-    eval_every, save_every, log_every: steps between looks at the validation set, checkpoints, and logged figures;
-    save_every None: no checkpoints, but when asked to stop. keep_checkpoints: the newest so many stay.
-    best_by: the validation figure (of TeacherForced.quality) whose best is kept as the adapter; a figure of loss is
-    best low, any other high. None: the adapter is the last.
-    tensorboard: write event files to OUTPUT/tensorboard.
+    Attributes:
+        steps: Optimiser steps.
+        epochs: Passes over the training set.
+        align_iterations: Optimiser steps of the first stage, the projector alone; 0 if the base's projector is trained.
+        lora: LoRA's settings.
+        learning_rate: LoRA's learning rate.
+        projector_learning_rate: The projector's; low, so that its alignment is kept.
+        head_learning_rate: The heads'; high, because they start at random.
+        weight_decay: AdamW's weight decay.
+        max_grad_norm: Gradients are clipped to this norm.
+        schedule: The learning rates' schedule after the warm-up.
+        warmup: The warm-up, as a share of the steps.
+        batch_size: Conversations per batch, in each process.
+        accumulation: Batches per step.
+        group_by_length: Put conversations of similar length into a batch, so that there is little padding.
+        loss_mean: ``step``: a step's losses are means over all its tokens and labelled frames. ``example``: means over
+            its conversations of the means over each, as published, where a batch is one conversation.
+        video_loss_weight: Weight of the heads' loss. With 0 the heads get no gradient, as in the published code.
+        bf16: Compute in bfloat16 where that is safe, and on a CPU only where it is fast. Trained weights stay float32.
+        tf32: Allow TF32, on NVIDIA GPUs from Ampere on.
+        gradient_checkpointing: Compute activations again in the backward pass: less memory, about a third more time.
+        workers: Processes that load data, for each training process.
+        eval_every: Steps between evaluations.
+        save_every: Steps between checkpoints. None writes one only when a signal stops the run.
+        keep_checkpoints: Keep the newest so many checkpoints.
+        log_every: Steps between logged figures.
+        best_by: The validation metric (see `TeacherForced.quality`) that chooses the adapter. A loss is best low, any
+            other metric high. None keeps the last adapter.
+        tensorboard: Write event files to OUTPUT/tensorboard.
+        seed: Seed of everything that is drawn.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -98,7 +116,15 @@ class Recipe(BaseModel):
         return self
 
     def total_steps(self, conversations: int, processes: int) -> int:
-        """Optimiser steps of the run. Raises DuetError when the conversations fill no batch."""
+        """Optimiser steps of the run.
+
+        Args:
+            conversations: Size of the training set.
+            processes: Number of training processes.
+
+        Raises:
+            DuetError: The conversations do not fill a batch.
+        """
         batches = conversations // (self.batch_size * processes)
         if batches == 0:
             raise DuetError(
@@ -108,23 +134,31 @@ class Recipe(BaseModel):
         return self.steps or max(1, round((self.epochs or 0) * -(-batches // self.accumulation)))
 
     def identity(self) -> dict[str, Any]:
-        """What changes the losses: a run goes on only with the same."""
+        """The fields that change the losses; a resumed run must have the same."""
         return self.model_dump(mode="json", exclude=set(UNRELATED))
 
 
-def make_recipe(**fields: Any) -> Recipe:
-    """A recipe of these fields; DuetError names the one that is unknown or out of range."""
+def make_recipe(kinds: Mapping[str, AnnotationKind] = KINDS, /, **fields: Any) -> Recipe:
+    """A recipe of these fields.
+
+    Args:
+        kinds: The known annotation kinds.
+        **fields: Fields of `Recipe`.
+
+    Raises:
+        DuetError: A field is unknown or out of range; the message names it.
+    """
     try:
-        return Recipe(**fields)
+        return Recipe.model_validate(fields, context={"kinds": kinds})
     except ValidationError as error:
         raise DuetError(explain(error, Recipe)) from error
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first mistake in one sentence; an unknown field with the known ones."""
+    """The first mistake of a config in one sentence; for an unknown field, with the known ones."""
     first = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")  # the cause of a missing one
     *above, name = first["loc"] or ("",)
-    place = ".".join(place_of([part]) for part in first["loc"]) or "the whole"
+    place = ".".join(place_of([part]) for part in first["loc"]) or "the config"
     if first["type"] == "extra_forbidden":
         known = _fields(model, [str(part) for part in above])
         return f"{place}: unknown field {shown(name)}; known are {', '.join(known)}."
@@ -135,7 +169,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _fields(model: type[BaseModel], above: list[str]) -> list[str]:
-    """Fields of the part of a model that a path leads to."""
+    """The fields of the part of a config that a path leads to."""
     for part in above:
         annotation = model.model_fields[part].annotation
         kinds = (annotation, *getattr(annotation, "__args__", ()))  # a part that may be null is a union

@@ -1,4 +1,4 @@
-"""What a run that resumes reads: its newest sound checkpoint."""
+"""The newest sound checkpoint, from which a run resumes."""
 
 import sys
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from mmduet.data.annotations import Number, Whole
 from mmduet.errors import CheckpointError, DuetError
 from mmduet.files import read_json, validated
 
-WINDOW = "window.json"  # in a checkpoint: what was summed since figures were last logged
+WINDOW = "window.json"  # in a checkpoint: the sums since figures were last logged
 PROGRESS = "trainer_state.json"
 
 
@@ -24,7 +24,13 @@ Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
 class Window(BaseModel):
-    """parts: (sum, steps) of both losses since figures were last logged. loss: their sum. logged: the step of that."""
+    """Sums since figures were last logged.
+
+    Attributes:
+        parts: (sum, steps) of both losses.
+        loss: The sum of the total loss.
+        logged: The step at which figures were last logged.
+    """
 
     parts: Annotated[list[Pair], Field(min_length=2, max_length=2)]
     loss: Number
@@ -37,7 +43,7 @@ class _Callbacks(BaseModel):
 
 
 class _Progress(BaseModel):
-    """What Trainer takes from its state when it resumes."""
+    """The part of Trainer's state that it resumes from."""
 
     global_step: Annotated[Whole, Field(ge=1)]
     epoch: Number
@@ -51,26 +57,32 @@ class _Progress(BaseModel):
 
 
 def read_window(checkpoint: Path) -> Window:
-    """Raises AnnotationError when it is damaged."""
+    """Read a checkpoint's sums.
+
+    Raises:
+        AnnotationError: The file is damaged.
+    """
     path = checkpoint / WINDOW
-    return validated(path, Window, read_json(path), place="field")
+    window: Window = validated(path, Window, read_json(path), place="field")
+    return window
 
 
 def newest_sound(checkpoints: list[Path]) -> Path | None:
-    """The newest of these checkpoints whose files can be read; says of each that cannot."""
+    """The newest of these checkpoints whose files can be read; reports each one that cannot."""
     for checkpoint in reversed(checkpoints):
         try:
             check(checkpoint)
             return checkpoint
         except DuetError as error:
-            print(f"{checkpoint} is damaged, so the one before is used: {error}", file=sys.stderr)
+            print(f"{checkpoint} is damaged, so the previous one is used: {error}", file=sys.stderr)
     return None
 
 
 def check(checkpoint: Path) -> None:
-    """Read a checkpoint's small files, and the heads of its large ones.
+    """Read a checkpoint's small files, and the headers of its large ones.
 
-    Raises DuetError naming the file that is damaged.
+    Raises:
+        DuetError: A file is damaged; the message names it.
     """
     read_window(checkpoint)
     path = checkpoint / PROGRESS
@@ -91,12 +103,12 @@ def check(checkpoint: Path) -> None:
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[None]:
-    """A block that loads a checkpoint or a file of one: whatever goes wrong is CheckpointError."""
+    """Turn every error of a block that loads a checkpoint, or a file of one, into CheckpointError."""
     try:
         yield
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise CheckpointError(
             f"{path} cannot be loaded ({reason}): remove the checkpoint, and the same command resumes from the "
-            "one before."
+            "previous one."
         ) from error

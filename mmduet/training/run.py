@@ -1,10 +1,10 @@
-"""train: projector alignment, then LoRA + projector + heads, from a base model to an adapter."""
+"""train: projector alignment, then LoRA, projector and heads, from a base model to an adapter."""
 
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,64 +12,50 @@ from typing import Any, cast
 
 import torch
 from accelerate import PartialState
-from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import TrainerCallback, TrainerState, TrainingArguments, set_seed
+from peft import PeftModel
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
 from mmduet.data.collator import Collator
-from mmduet.data.feature_cache import FeatureStore, tower_features
+from mmduet.data.feature_cache import FeatureCache, tower_features
 from mmduet.data.mixture import MixtureDataset
-from mmduet.data.unreadable import BrokenVideos
+from mmduet.data.unreadable import UnreadableVideos
 from mmduet.errors import DuetError
 from mmduet.files import locked
-from mmduet.model.duet import HEAD_NAMES, DuetForConditionalGeneration
+from mmduet.model.duet import DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor
 from mmduet.system.devices import enough_memory
 from mmduet.system.memory import peak_memory
 from mmduet.training.alignment import align_projector, alignment_pairs
-from mmduet.training.callbacks import LastLook, Progress, ReturnMemory, StopWhenAsked
+from mmduet.training.callbacks import EvaluateAtEnd, Progress, ReturnMemory, StopOnSignal
 from mmduet.training.checkpointing import find_start, read_run, state_run, step_of
-from mmduet.training.precision import cheap_bfloat16
+from mmduet.training.lora import add_lora
+from mmduet.training.precision import cheap_bfloat16, has_fast_bfloat16
 from mmduet.training.recipe import Recipe, make_recipe
 from mmduet.training.trainer import DuetTrainer
 
-LORA_TARGETS = r".*language_model\..*(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)$"
-LESS = (  # memory
+LESS_MEMORY = (
     "lower batch_size (accumulation makes up for it) or the mixture's max_num_frames, or set gradient_checkpointing, "
     "bf16 and the model's dtype to bfloat16"
 )
 CHECKPOINTING = {"use_reentrant": False}  # how activations are computed again
-PATIENCE = 5.0  # s: processes whose launcher was killed take so long to end
-TRAINED_IN_FULL = ["projector", *HEAD_NAMES]
-
-
-def add_lora(
-    model: DuetForConditionalGeneration, *, r: int = 16, alpha: float = 32, dropout: float = 0.05
-) -> PeftModel:
-    """LoRA on every linear layer of the LLM; projector and heads trained in full, saved with the adapter.
-
-    What is trained is float32, whatever precision the frozen weights have.
-    """
-    config = LoraConfig(
-        r=r,
-        lora_alpha=alpha,  # type: ignore[arg-type]
-        lora_dropout=dropout,
-        target_modules=LORA_TARGETS,
-        modules_to_save=TRAINED_IN_FULL,
-    )
-    wrapped = get_peft_model(model, config)
-    for parameter in wrapped.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    return cast(PeftModel, wrapped)
+PATIENCE = 5.0  # s: processes need it to end after their launcher was killed
 
 
 @dataclass(slots=True)
 class TrainingResult:
-    """adapter: its folder. history: Trainer's log rows. alignment: loss of each iteration.
+    """The outcome of a training run.
 
-    steps, total: optimiser steps done, of how many. stopped: by SIGTERM, to go on later. seconds, peak_gb: of this
-    process. best: the figure that chose the adapter, None where it is the last.
+    Attributes:
+        adapter: The adapter's folder.
+        history: Trainer's log rows.
+        alignment: The loss of each alignment iteration.
+        seconds: Duration of this process's part of the run.
+        steps: Optimiser steps done.
+        total: Optimiser steps of the complete run.
+        stopped: Whether a signal stopped the run; it can be resumed.
+        best: The metric that chose the adapter, and its value. None if the adapter is the last one.
+        peak_gb: Peak memory of this process.
     """
 
     adapter: Path
@@ -83,7 +69,7 @@ class TrainingResult:
     peak_gb: float
 
     def summary(self) -> str:
-        """What came of it, in a few lines."""
+        """The outcome in a few lines."""
         newest: dict[str, Any] = {}
         for row in self.history:
             newest |= row
@@ -96,134 +82,192 @@ class TrainingResult:
         )
 
 
-@enough_memory(LESS)
+@enough_memory(LESS_MEMORY)
 def train(
     model: DuetForConditionalGeneration,
     processor: DuetProcessor,
     train_set: MixtureDataset,
     val_set: MixtureDataset | None,
-    features: FeatureStore | None,
+    features: FeatureCache | None,
     *,
     output: str | Path,
     base: str,
     resume: bool = False,
-    broken: BrokenVideos | None = None,
+    broken: UnreadableVideos | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     **recipe: Any,
 ) -> TrainingResult:
     """Train an adapter and write it to `output`/adapter.
 
-    val_set: what is measured while training; None: nothing is. features: where vision features are kept; None: every
-    step decodes its videos and runs the vision tower. base: the name that `load_duet` finds the base model by, kept in
-    the adapter. resume: go on from the newest sound checkpoint in `output`, if there is one; then the losses are those
-    of a run that was never interrupted. broken: what is done about videos that cannot be used (None: stop). recipe:
-    fields of `Recipe`.
+    Under `accelerate launch` the processes share each step. SIGTERM ends the run after the step, with a checkpoint.
+    Ctrl-C does the same and then raises KeyboardInterrupt.
 
-    Under `accelerate launch` the processes share each step. SIGTERM ends the run after the step, with a checkpoint;
-    so does an interrupt (Ctrl-C), which then raises KeyboardInterrupt.
+    Args:
+        model: The base model; it is changed.
+        processor: Its processor.
+        train_set: Samples to train on.
+        val_set: Samples to evaluate on while training; None evaluates nothing.
+        features: The feature cache; None decodes the videos and runs the vision tower in every step.
+        output: The run's folder.
+        base: The name by which `load_duet` finds the base model; it is saved in the adapter.
+        resume: Resume from the newest sound checkpoint in `output`. The losses equal those of an uninterrupted run.
+        broken: The policy for unreadable videos; None stops at the first one.
+        callbacks: Additional callbacks of transformers' Trainer.
+        **recipe: Fields of `Recipe`.
 
-    Raises DuetError for a recipe or data that will not do, a loss that is no number any more, with the conversations
-    of its batch, memory that runs out, and when `output` holds another run's checkpoints; FileError when another run is
-    writing there.
+    Raises:
+        DuetError: The recipe or the data are not valid, the loss is NaN or infinite (the message names the samples of
+            its batch), memory is exhausted, or `output` holds another run's checkpoints.
+        FileError: Another run is writing to `output`.
     """
-    started, output = time.monotonic(), Path(output)
-    settings, state = make_recipe(**recipe), PartialState(cpu=model.device.type == "cpu")
-    sets = [train_set] if val_set is None else [train_set, val_set]
-    _check_data(sets, features, broken or BrokenVideos())
-    if model.dtype != torch.float32 and not settings.bf16:
-        raise DuetError(f"the model is {model.dtype}, what is trained is float32: load it as float32, or set bf16.")
-    if settings.best_by is not None and val_set is None:
-        raise DuetError(f"best_by={settings.best_by!r} needs a validation set: give one, or leave best_by out.")
-    total = settings.total_steps(len(train_set), state.num_processes)
-    identity = _identity(settings, base, train_set, state.num_processes)
-    with locked(output, patience=PATIENCE) if state.is_main_process else nullcontext():
-        with state.main_process_first():
-            start = find_start(output, identity, resume=resume)
-        alignment = _first_stage(model, processor, train_set, features, settings, output, identity, start)
-        stop = StopWhenAsked()
-        set_seed(settings.seed)
-        trainer = DuetTrainer(
-            model=add_lora(model, **settings.lora.model_dump()),
-            args=_arguments(settings, output, total, val_set is not None, model.device.type),
-            train_dataset=train_set, eval_dataset=val_set, data_collator=Collator(processor, features),
-            callbacks=[LastLook(), stop, Progress(), ReturnMemory(), *callbacks],
-            recipe=settings, adapter=output / "adapter", base=base,
-        )  # fmt: skip
-        if settings.tensorboard and state.is_main_process:
-            trainer.add_callback(_tensorboard(output))
-        with cheap_bfloat16(cast(PeftModel, trainer.model)) if settings.bf16 else nullcontext():
-            history = _run(trainer, start, total, stop)
-        best = trainer.state.best_metric
-        if settings.best_by is None or val_set is None or best is None:
-            trainer.save_adapter()
-    return TrainingResult(
-        trainer.adapter, history, alignment, time.monotonic() - started, trainer.state.global_step, total, stop.asked,
-        (settings.best_by, best) if settings.best_by and best is not None else None, peak_memory(model.device) / 1000,
-    )  # fmt: skip
+    settings = make_recipe(train_set.kinds, **recipe)
+    run = _Run(model, processor, train_set, val_set, features, Path(output), base, settings)
+    run.check(broken or UnreadableVideos())
+    return run.train(resume, callbacks)
 
 
-def _check_data(sets: Sequence[MixtureDataset], features: FeatureStore | None, broken: BrokenVideos) -> None:
-    """Leave out, or stop at, what cannot be used; compute the features that are missing."""
-    for dataset in sets:
-        dataset.check_videos(broken)
-        dataset.leave_out(broken.found)
-        if features is not None:
-            features.prepare(dataset.sources, broken)
+@dataclass
+class _Run:
+    model: DuetForConditionalGeneration
+    processor: DuetProcessor
+    train_set: MixtureDataset
+    val_set: MixtureDataset | None
+    features: FeatureCache | None
+    output: Path
+    base: str
+    recipe: Recipe
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.state = PartialState(cpu=self.model.device.type == "cpu")
+        self.bf16 = self.recipe.bf16 and (self.model.dtype != torch.float32 or has_fast_bfloat16(self.model.device))
+
+    def check(self, broken: UnreadableVideos) -> None:
+        """Leave out, or stop at, what cannot be used; compute missing features."""
+        if self.model.dtype != torch.float32 and not self.recipe.bf16:
+            raise DuetError(
+                f"the model is {self.model.dtype}, trained weights are float32: load it as float32, or set bf16."
+            )
+        if self.recipe.best_by is not None and self.val_set is None:
+            raise DuetError(f"best_by={self.recipe.best_by!r} needs a validation set: give one, or leave best_by out.")
+        if self.recipe.bf16 and not self.bf16:
+            self.report("bf16: this CPU computes bfloat16 slowly, so the run computes in float32")
+        for dataset in [self.train_set] if self.val_set is None else [self.train_set, self.val_set]:
+            dataset.check_videos(broken)
             dataset.leave_out(broken.found)
-        if not len(dataset):
-            raise DuetError(f"{dataset.path} holds no conversation that can be used: give one that does.")
-    if broken.found and PartialState().is_main_process:
-        print(f"{len(broken.found)} videos left out; listed in {broken.report}", file=sys.stderr)
+            if self.features is not None:
+                self.features.prepare(dataset.samples, broken)
+                dataset.leave_out(broken.found)
+            if not len(dataset):
+                raise DuetError(f"{dataset.path} holds no conversation that can be used: give one that does.")
+        if broken.found:
+            self.report(f"{len(broken.found)} videos left out; listed in {broken.report}")
 
+    def report(self, text: str) -> None:
+        """Print a line to stderr, in one process."""
+        if self.state.is_main_process:
+            print(text, file=sys.stderr)
 
-def _identity(settings: Recipe, base: str, train_set: MixtureDataset, processes: int) -> dict[str, Any]:
-    """What a run must agree with to go on."""
-    at_once = settings.batch_size * processes
-    recipe = settings.identity() | {"batch_size": at_once}
-    return recipe | {"base": base, "conversations": len(train_set), "data_seed": train_set.seed}
+    def train(self, resume: bool, callbacks: Sequence[TrainerCallback]) -> TrainingResult:
+        """Both stages."""
+        total = self.recipe.total_steps(len(self.train_set), self.state.num_processes)
+        with locked(self.output, patience=PATIENCE) if self.state.is_main_process else nullcontext():
+            with self.state.main_process_first():
+                start = find_start(self.output, self.identity(), resume=resume)
+            alignment = self.first_stage(start)
+            stop = StopOnSignal()
+            trainer = self.make_trainer(total, [stop, *callbacks])
+            with cheap_bfloat16(cast(PeftModel, trainer.model)) if self.bf16 else nullcontext():
+                self.second_stage(trainer, start, stop)
+            chosen_by = self.recipe.best_by
+            best = None if chosen_by is None else trainer.state.best_metric
+            if best is None:
+                trainer.save_adapter()
+        return TrainingResult(
+            trainer.adapter, trainer.state.log_history, alignment, time.monotonic() - self.started,
+            trainer.state.global_step, total, stop.requested,
+            None if chosen_by is None or best is None else (chosen_by, best), peak_memory(self.model.device) / 1000,
+        )  # fmt: skip
 
+    def identity(self) -> dict[str, Any]:
+        """The settings that a run must keep to be resumed."""
+        at_once = self.recipe.batch_size * self.state.num_processes
+        recipe = self.recipe.identity() | {"batch_size": at_once}
+        return recipe | {
+            "base": self.base, "conversations": len(self.train_set), "data_seed": self.train_set.seed,
+        }  # fmt: skip
 
-def _first_stage(model, processor, train_set, features, settings, output, identity, start) -> list[float]:
-    """Align the projector and state the run, or, where it was begun, read what that gave."""
-    if start is not None:
-        return read_run(output).alignment
-    set_seed(settings.seed)
-    alignment = _align(model, processor, train_set, features, settings)
-    if PartialState().is_main_process:
-        state_run(output, identity, alignment)
-    return alignment
+    def first_stage(self, start: Path | None) -> list[float]:
+        """Align the projector and state the run; a resumed run reads the losses of this stage."""
+        if start is not None:
+            return read_run(self.output).alignment
+        set_seed(self.recipe.seed)
+        losses = self.align()
+        if self.state.is_main_process:
+            state_run(self.output, self.identity(), losses)
+        return losses
 
+    def align(self) -> list[float]:
+        """Align the projector. Its pairs are freed before the language model needs the memory."""
+        if not self.recipe.align_iterations:
+            return []
+        read = partial(tower_features, self.model, self.processor) if self.features is None else self.features.read
+        pairs = alignment_pairs(self.train_set, read)
+        return align_projector(
+            self.model, self.processor, pairs, iterations=self.recipe.align_iterations, seed=self.recipe.seed
+        )
 
-def _align(model, processor, train_set, features: FeatureStore | None, settings: Recipe) -> list[float]:
-    """Stage one; the pairs are let go again before the language model needs the memory."""
-    if not settings.align_iterations:
-        return []
-    read = features.read if features is not None else partial(tower_features, model, processor)
-    pairs = alignment_pairs(train_set, read)
-    return align_projector(model, processor, pairs, iterations=settings.align_iterations, seed=settings.seed)
+    def make_trainer(self, total: int, callbacks: Sequence[TrainerCallback]) -> DuetTrainer:
+        """The trainer of the second stage."""
+        set_seed(self.recipe.seed)
+        trainer = DuetTrainer(
+            model=add_lora(self.model, **self.recipe.lora.model_dump()),
+            args=self.arguments(total),
+            train_dataset=self.train_set, eval_dataset=self.val_set,
+            data_collator=Collator(self.processor, self.features),
+            callbacks=[EvaluateAtEnd(), Progress(), ReturnMemory(), *callbacks],
+            recipe=self.recipe, adapter=self.output / "adapter", base=self.base,
+        )  # fmt: skip
+        if self.recipe.tensorboard and self.state.is_main_process:
+            trainer.add_callback(_tensorboard(self.output))
+        return trainer
 
+    def arguments(self, total: int) -> TrainingArguments:
+        """The recipe as transformers' arguments."""
+        recipe, saves = self.recipe, self.recipe.save_every is not None
+        return TrainingArguments(
+            output_dir=str(self.output), max_steps=total, learning_rate=recipe.learning_rate,
+            lr_scheduler_type=recipe.schedule, warmup_steps=round(recipe.warmup * total),
+            per_device_train_batch_size=recipe.batch_size, gradient_accumulation_steps=recipe.accumulation,
+            max_grad_norm=recipe.max_grad_norm, weight_decay=recipe.weight_decay, bf16=self.bf16,
+            tf32=recipe.tf32 or None, seed=recipe.seed, use_cpu=self.model.device.type == "cpu",
+            activation_checkpointing=recipe.gradient_checkpointing,
+            activation_checkpointing_kwargs=CHECKPOINTING if recipe.gradient_checkpointing else None,
+            eval_strategy="no" if self.val_set is None else "steps", eval_steps=recipe.eval_every,
+            logging_steps=min(recipe.log_every, max(1, total // 10)),
+            save_strategy="steps" if saves else "no", save_steps=recipe.save_every or 500,
+            report_to="none", remove_unused_columns=False, disable_tqdm=True,
+            label_names=["labels"], dataloader_drop_last=True,
+            ddp_find_unused_parameters=False,
+        )  # fmt: skip
 
-def _arguments(settings: Recipe, output: Path, total: int, evaluates: bool, device: str) -> TrainingArguments:
-    saves = settings.save_every is not None
-    return TrainingArguments(
-        output_dir=str(output), max_steps=total, learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule, warmup_steps=round(settings.warmup * total),
-        per_device_train_batch_size=settings.batch_size, gradient_accumulation_steps=settings.accumulation,
-        max_grad_norm=settings.max_grad_norm, weight_decay=settings.weight_decay, bf16=settings.bf16,
-        tf32=settings.tf32 or None, seed=settings.seed, use_cpu=device == "cpu",
-        activation_checkpointing=settings.gradient_checkpointing,
-        activation_checkpointing_kwargs=CHECKPOINTING if settings.gradient_checkpointing else None,
-        eval_strategy="steps" if evaluates else "no", eval_steps=settings.eval_every,
-        logging_steps=min(settings.log_every, max(1, total // 10)),
-        save_strategy="steps" if saves else "no", save_steps=settings.save_every or 500,
-        report_to="none", remove_unused_columns=False, disable_tqdm=True,
-        label_names=["labels"], dataloader_drop_last=True,
-        ddp_find_unused_parameters=False,
-    )  # fmt: skip
+    def second_stage(self, trainer: DuetTrainer, start: Path | None, stop: StopOnSignal) -> None:
+        """All steps after `start`, or from the beginning."""
+        if start is not None and step_of(start) >= trainer.args.max_steps:
+            trainer._load_from_checkpoint(str(start))
+            trainer.state = TrainerState.load_from_json(str(start / "trainer_state.json"))
+            return
+        if start is not None:
+            self.report(f"resuming from {start}")
+            trainer.add_callback(_Resume(trainer, start))
+        with stop.listening():
+            trainer.train(resume_from_checkpoint=None if start is None else str(start))
+        if stop.interrupted:
+            raise KeyboardInterrupt
 
 
 def _tensorboard(output: Path) -> TrainerCallback:
-    """Writes every logged figure to event files in `output`/tensorboard."""
+    """A callback that writes every logged figure to event files in `output`/tensorboard."""
     if find_spec("tensorboard") is None:
         raise DuetError("tensorboard=true needs the package tensorboard: install it, or set tensorboard=false.")
     from torch.utils.tensorboard import SummaryWriter
@@ -231,28 +275,12 @@ def _tensorboard(output: Path) -> TrainerCallback:
     return TensorBoardCallback(SummaryWriter(str(output / "tensorboard")))
 
 
-class _GoOn(TrainerCallback):
-    """A run that goes on sums up figures from where it stood, and logs, evaluates and saves as its recipe says."""
+class _Resume(TrainerCallback):
+    """A resumed run continues the sums of its figures, and logs, evaluates and saves as its recipe says."""
 
     def __init__(self, trainer: DuetTrainer, start: Path):
         self.trainer, self.start = trainer, start
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.trainer.restore_window(self.start)
         state.compute_steps(args, state.max_steps)  # the recipe's, which may have changed
-
-
-def _run(trainer: DuetTrainer, start: Path | None, total: int, stop: StopWhenAsked) -> list[dict[str, Any]]:
-    """All steps from a checkpoint, or from the beginning, on; Trainer's log rows."""
-    if start is not None and step_of(start) >= total:
-        trainer._load_from_checkpoint(str(start))
-        trainer.state = TrainerState.load_from_json(str(start / "trainer_state.json"))
-    else:
-        if start is not None:
-            print(f"going on from {start}", file=sys.stderr)
-            trainer.add_callback(_GoOn(trainer, start))
-        with stop.listening():
-            trainer.train(resume_from_checkpoint=None if start is None else str(start))
-        if stop.interrupted:
-            raise KeyboardInterrupt
-    return trainer.state.log_history

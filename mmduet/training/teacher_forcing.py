@@ -1,13 +1,14 @@
-"""What a model makes of annotated conversations when the words before each point are given."""
+"""Teacher forcing: a model's scores and losses on annotated conversations, given the reference words before each."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from mmduet.data.collator import model_inputs
 from mmduet.model.losses import IGNORE
@@ -17,40 +18,54 @@ LOSSES = ("lm_loss", "video_loss")
 
 
 @dataclass(slots=True)
-class ForcedExample:
-    """One conversation. kind: of its annotation. losses: those it has. right: bool [tokens], whether each labelled
-    token is the likeliest. heads: head -> (labels int [n], scores float [n]) of its labelled frames.
+class ForcedSample:
+    """One conversation.
+
+    Attributes:
+        kind: The name of its annotation kind.
+        losses: The losses that its labels define.
+        correct: [tokens]: whether each labelled token is the most probable one.
+        heads: Head -> (labels [n], scores [n]) of its labelled frames.
     """
 
     kind: str
     losses: dict[str, float]
-    right: np.ndarray
-    heads: dict[str, tuple[np.ndarray, np.ndarray]]
+    correct: NDArray[np.bool_]
+    heads: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
 
 
 @dataclass(slots=True)
 class TeacherForced:
-    """What a model made of each conversation, in order."""
+    """A model's outputs for each conversation, in order."""
 
-    examples: list[ForcedExample] = field(default_factory=list)
+    samples: list[ForcedSample] = field(default_factory=list)
 
     @property
     def kinds(self) -> list[str]:
-        """Kinds of annotation that there are."""
-        return sorted({example.kind for example in self.examples})
+        """Names of the annotation kinds, sorted."""
+        return sorted({sample.kind for sample in self.samples})
 
     def of_kind(self, kind: str) -> "TeacherForced":
         """The conversations of one kind."""
-        return TeacherForced([example for example in self.examples if example.kind == kind])
+        return TeacherForced([sample for sample in self.samples if sample.kind == kind])
 
-    def frames(self, head: str) -> tuple[np.ndarray, np.ndarray]:
+    def frames(self, head: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(labels, scores) of all labelled frames."""
-        labels, scores = zip(*(example.heads[head] for example in self.examples), strict=True)
+        labels, scores = zip(*(sample.heads[head] for sample in self.samples), strict=True)
         return np.concatenate(labels), np.concatenate(scores)
 
+    def best_threshold(self, head: str) -> float:
+        """The threshold of a head's score that gives the highest F1 on the labelled frames."""
+        precision, recall, thresholds = precision_recall_curve(*self.frames(head))
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+        return float(thresholds[f1[:-1].argmax()])  # the curve's last point has no threshold
+
     def quality(self) -> dict[str, float]:
-        """Both heads' AUC (nan where a class is missing), both losses, a conversation's mean, their sum, and token
-        accuracy; then what there is of these by kind, as KIND_NAME.
+        """Compute metrics over all conversations, and by kind as KIND_NAME where they are defined.
+
+        Returns:
+            informative_auc and relevance_auc (0 to 1, NaN if a class is missing), lm_loss and video_loss (means over
+            conversations), loss (their sum), and token_accuracy (0 to 1).
         """
         overall = {f"{head}_auc": auc(*self.frames(head)) for head in HEADS} | self._words()
         for kind in self.kinds:
@@ -58,12 +73,12 @@ class TeacherForced:
         return overall
 
     def _words(self) -> dict[str, float]:
-        losses = {name: [e.losses[name] for e in self.examples if name in e.losses] for name in LOSSES}
+        losses = {name: [sample.losses[name] for sample in self.samples if name in sample.losses] for name in LOSSES}
         figures = {name: float(np.mean(values)) for name, values in losses.items() if values}
         if figures:
             figures["loss"] = sum(figures.values())
-        right = np.concatenate([example.right for example in self.examples])
-        return figures | ({"token_accuracy": float(right.mean())} if len(right) else {})
+        correct = np.concatenate([sample.correct for sample in self.samples])
+        return figures | ({"token_accuracy": float(correct.mean())} if len(correct) else {})
 
     def _of_one_kind(self) -> dict[str, float]:
         heads = {f"{head}_auc": self.frames(head) for head in HEADS}
@@ -72,18 +87,18 @@ class TeacherForced:
 
 @torch.no_grad()
 def teacher_force(model: Any, batches: Iterable[Mapping[str, Any]]) -> TeacherForced:
-    """Run collated conversations, one a batch, through the model in evaluation mode."""
+    """Run collated conversations, one per batch, through the model in evaluation mode."""
     model.eval()
     device = next(model.parameters()).device
     return TeacherForced([_force(model, batch, device) for batch in batches])
 
 
-def _force(model: Any, batch: Mapping[str, Any], device: torch.device) -> ForcedExample:
-    (example,) = batch["examples"]
+def _force(model: Any, batch: Mapping[str, Any], device: torch.device) -> ForcedSample:
+    (sample,) = batch["samples"]
     inputs = {name: value.to(device) for name, value in model_inputs(batch).items()}
     output = model(**inputs)
     targets = inputs["labels"][:, 1:]
-    right = output.logits.argmax(-1) == targets[targets != IGNORE]
+    correct = output.logits.argmax(-1) == targets[targets != IGNORE]
     ends, heads = output.frame_ends, {}
     for head in HEADS:
         labels = inputs[f"{head}_labels"][ends]
@@ -91,9 +106,9 @@ def _force(model: Any, batch: Mapping[str, Any], device: torch.device) -> Forced
         labelled = labels != IGNORE
         heads[head] = (labels[labelled].cpu().numpy(), scores[labelled].cpu().numpy())
     losses = {name: output[name].item() for name in LOSSES if output.get(name) is not None}
-    return ForcedExample(example.kind, losses, right.cpu().numpy(), heads)
+    return ForcedSample(sample.kind, losses, correct.cpu().numpy(), heads)
 
 
-def auc(labels: np.ndarray | Sequence[int], scores: np.ndarray | Sequence[float]) -> float:
-    """Area under the ROC curve, in [0, 1]; nan where only one class is there."""
+def auc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the ROC curve, 0 to 1; NaN if a class is missing."""
     return float(roc_auc_score(labels, scores)) if len(set(np.asarray(labels).tolist())) == 2 else math.nan

@@ -1,4 +1,4 @@
-"""DuetTrainer: transformers' Trainer with both losses, rates by part, exact checkpoints and AUC in evaluation."""
+"""DuetTrainer: transformers' Trainer with both losses, learning rates by part, exact checkpoints and AUC."""
 
 import math
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from transformers import PrinterCallback, Trainer
 
 from mmduet.checkpoints import save_adapter
 from mmduet.data.collator import model_inputs
-from mmduet.data.mixture import Example, MixtureDataset
+from mmduet.data.mixture import MixtureDataset, TrainingSample
 from mmduet.data.sampler import GroupedSampler
 from mmduet.errors import DuetError
 from mmduet.files import make_folder, publish_folder, remove, write_json, writing
 from mmduet.model.losses import IGNORE
-from mmduet.training.checkpointing import ASIDE, keep_newest
+from mmduet.training.checkpointing import TEMPORARY, keep_newest
 from mmduet.training.loading import loading, make_loader
 from mmduet.training.recipe import Recipe
 from mmduet.training.resuming import WINDOW, read_window, reading
 from mmduet.training.teacher_forcing import TeacherForced, teacher_force
 
-# a folder datasets/ in the working directory, where videos are often kept, looks to Trainer like the package
+# Trainer takes a folder datasets/ in the working directory, which often holds the videos, for the package
 _datasets = find_spec("datasets")
 if _datasets is not None and _datasets.origin is None:
     transformers.trainer.is_datasets_available = lambda: False
@@ -37,92 +37,107 @@ PARTS = ("lm_loss", "video_loss")
 
 
 class DuetTrainer(Trainer):
-    """Trainer that learns LoRA, projector and heads at rates of their own and logs both losses apart.
+    """Trainer with separate learning rates for LoRA, projector and heads, which logs both losses separately.
 
-    A step's losses are means over all that the step holds, however it is cut into batches and processes
-    (`Recipe.loss_mean`). adapter: where the best adapter goes. base: the name of the base model, kept in it.
+    A step's losses are means over the whole step, however it is divided into batches and processes
+    (`Recipe.loss_mean`).
     """
 
-    # each batch's loss is its share of the step's, so it is not to be divided by the batches of a step
+    # each batch's loss is its share of the step's, so Trainer must not divide it by the batches of a step
     loss_is_scaled_for_ga = True
 
-    def __init__(self, *args, recipe: Recipe, adapter: Path, base: str, **kwargs):
+    def __init__(self, *args: Any, recipe: Recipe, adapter: Path, base: str, **kwargs: Any):
+        """Prepare training.
+
+        Args:
+            *args: As in Trainer.
+            recipe: How to train.
+            adapter: The folder of the adapter.
+            base: The name of the base model, saved in the adapter.
+            **kwargs: As in Trainer.
+        """
         super().__init__(*args, **kwargs)
         self.remove_callback(PrinterCallback)
         self.recipe, self.adapter, self.base = recipe, adapter, base
         self.window = torch.zeros(2, 2, dtype=torch.float64)  # [part, (sum, steps)] since figures were last logged
-        self.step_examples: list[Example] = []
+        self.step_samples: list[TrainingSample] = []
         self.sampler: GroupedSampler | None = None
         self._run_dir: str | None = None
 
     # data
 
-    def _get_train_sampler(self, train_dataset=None) -> GroupedSampler:
+    def _get_train_sampler(self, train_dataset: Any = None) -> GroupedSampler:
         dataset = cast(MixtureDataset, train_dataset or self.train_dataset)
         at_once = self.args.per_device_train_batch_size * self.args.world_size if self.recipe.group_by_length else 1
         lengths = dataset.lengths() if at_once > 1 else [1] * len(dataset)
         self.sampler = GroupedSampler(lengths, at_once, seed=self.args.seed)
         return self.sampler
 
-    def get_train_dataloader(self) -> DataLoader:
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """The loader of the training set, whose workers end with this process."""
         loader = make_loader(
             self.train_dataset, workers=self.recipe.workers, batch_size=self.args.per_device_train_batch_size,
             sampler=self._get_train_sampler(), collate_fn=self.data_collator,
         )  # fmt: skip
-        return cast(DataLoader, self.accelerator.prepare(loader))
+        return cast(DataLoader[Any], self.accelerator.prepare(loader))
 
-    def _run_epoch(self, model, epoch, *args, **kwargs):
-        cast(GroupedSampler, self.sampler).set_epoch(epoch)  # accelerate does not reach it in a run that goes on
+    def _run_epoch(self, model: Any, epoch: int, *args: Any, **kwargs: Any) -> Any:
+        cast(GroupedSampler, self.sampler).set_epoch(epoch)  # accelerate does not do it in a resumed run
         return super()._run_epoch(model, epoch, *args, **kwargs)
 
-    def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """A step's batches, each told what its sums are divided by."""
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], None]:
+        """A step's batches, each with the loss normalizers of its rows."""
         with loading():
             batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        self.step_examples = [example for batch in batches for example in batch["examples"]]
+        self.step_samples = [sample for batch in batches for sample in batch["samples"]]
         counts = [_label_counts(batch).to(device) for batch in batches]  # each [B, 2]
-        totals = torch.stack([torch.cat(counts).sum(0), _examples_of(counts)])
+        totals = torch.stack([torch.cat(counts).sum(0), _conversations(counts)])
         totals = self.accelerator.reduce(totals, "sum")
         if not totals[0].any():
-            raise DuetError(f"a step has no label at all: {_named(self.step_examples)} hold no text and no label.")
+            raise DuetError(f"a step has no label: {_named(self.step_samples)} hold no text and no label.")
         for batch, count in zip(batches, counts, strict=True):
-            items = totals[0].expand_as(count) if self.recipe.loss_mean == "step" else count * totals[1]
-            batch["lm_items"], batch["video_items"] = items[:, 0], items[:, 1]
+            normalizer = totals[0].expand_as(count) if self.recipe.loss_mean == "step" else count * totals[1]
+            batch["lm_normalizer"], batch["video_normalizer"] = normalizer[:, 0], normalizer[:, 1]
         self.window[:, 1] += (totals[0] > 0).cpu()
         return batches, None
 
     # losses
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        self._seed_dropout(inputs["examples"])
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """This batch's share of the step's loss."""
+        self._seed_dropout(inputs["samples"])
         output = model(**model_inputs(inputs))
         loss = output.lm_loss + self.recipe.video_loss_weight * output.video_loss
         if not torch.isfinite(loss):
-            self._stop_at(f"the loss is {loss.item()}", inputs["examples"])
+            self._stop_at(f"the loss is {loss.item()}", inputs["samples"])
         # gradients are averaged over processes, and each has its share of the step's loss
         shares = self.accelerator.num_processes
         self.window[:, 0] += torch.stack([output[name].detach() for name in PARTS]).cpu() * shares
         return (loss * shares, output) if return_outputs else loss * shares
 
-    def _seed_dropout(self, examples: Sequence[Example]) -> None:
-        """What is dropped depends on the seed and the batch's samples alone: not on processes, nor on a resume."""
-        drawn = [example.drawn for example in examples]
+    def _seed_dropout(self, samples: Sequence[TrainingSample]) -> None:
+        """Dropout depends on the seed and the batch's samples alone, and not on processes or a resume."""
+        drawn = [sample.drawn for sample in samples]
         torch.manual_seed(Random(f"{self.args.seed}/{drawn}").getrandbits(63))
 
-    def _clip_grad_norm(self, model):
+    def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
         if norm is not None and not math.isfinite(float(norm)):
-            self._stop_at("the gradient is no number", self.step_examples)
+            self._stop_at("the gradient is NaN or infinite", self.step_samples)
         return norm
 
-    def _stop_at(self, what: str, examples: Sequence[Example]) -> None:
+    def _stop_at(self, what: str, samples: Sequence[TrainingSample]) -> None:
         raise DuetError(
-            f"{what} at step {self.state.global_step + 1}, with {_named(examples)}: look at these, or lower the rates."
+            f"{what} at step {self.state.global_step + 1}, with {_named(samples)}: check these samples, or lower the "
+            "learning rates."
         )
 
-    def create_optimizer(self, model=None):
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """AdamW with a group for each learning rate."""
         rates = {"projector.": self.recipe.projector_learning_rate, "_head.": self.recipe.head_learning_rate}
-        # LoRA's group stands first: its rate is the one that Trainer logs
+        # LoRA's group is first: Trainer logs its rate
         groups: dict[float, list[nn.Parameter]] = {self.args.learning_rate: []}
         for name, parameter in cast(nn.Module, model or self.model).named_parameters():
             if parameter.requires_grad:
@@ -131,11 +146,12 @@ class DuetTrainer(Trainer):
         self.optimizer = torch.optim.AdamW(
             [{"params": parameters, "lr": rate} for rate, parameters in groups.items()],
             weight_decay=self.args.weight_decay,
-            fused=True,  # by default a CPU's goes through hundreds of small tensors one operation after the other
+            fused=True,  # the default on a CPU goes through hundreds of small tensors one operation after the other
         )
         return self.optimizer
 
-    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log figures; a row with a loss gets the means of both losses since the previous one."""
         if "loss" in logs:
             for name, (total, steps) in zip(PARTS, self._shared_window().tolist(), strict=True):
                 if steps:
@@ -145,11 +161,15 @@ class DuetTrainer(Trainer):
 
     def _shared_window(self) -> torch.Tensor:
         """The window, its sums averaged over processes."""
-        return self.accelerator.reduce(self.window.float().to(self.args.device), "mean").cpu()
+        shared: torch.Tensor = self.accelerator.reduce(self.window.float().to(self.args.device), "mean")
+        return shared.cpu()
 
     # evaluation
 
-    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval") -> dict[str, float]:
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Metrics of teacher forcing on the validation set; keeps the best adapter where the recipe says so."""
         dataset = cast(MixtureDataset, eval_dataset or self.eval_dataset)
         measured = self._teacher_force(dataset)
         quality = measured.quality()
@@ -161,21 +181,21 @@ class DuetTrainer(Trainer):
         return metrics
 
     def _teacher_force(self, dataset: MixtureDataset) -> TeacherForced:
-        """Processes share the conversations, as many passes in each, since a sharded model needs all for each pass."""
+        """Processes share the conversations. Each does as many passes, because a sharded model needs all."""
         processes, index = self.accelerator.num_processes, self.accelerator.process_index
         share = [i % len(dataset) for i in range(index, -(-len(dataset) // processes) * processes, processes)]
-        loader: DataLoader = DataLoader(Subset(dataset, share), collate_fn=self.data_collator)  # type: ignore[arg-type]
-        own = teacher_force(self.model, loader).examples
+        loader = DataLoader(Subset(dataset, share), collate_fn=self.data_collator)
+        own = teacher_force(self.model, loader).samples
         if processes == 1:
             return TeacherForced(own)
         shares = gather_object([own])
-        together = [example for turn in zip(*shares, strict=True) for example in turn]
+        together = [sample for turn in zip(*shares, strict=True) for sample in turn]
         return TeacherForced(together[: len(dataset)])
 
     def _keep_best(self, quality: dict[str, float]) -> None:
         name = cast(str, self.recipe.best_by)
         if name not in quality:
-            raise DuetError(f"best_by={name!r}: the validation set has none of these; it has {', '.join(quality)}.")
+            raise DuetError(f"best_by={name!r}: the validation set does not define it; it has {', '.join(quality)}.")
         value, best = quality[name], self.state.best_metric
         sign = -1 if name.endswith("loss") else 1
         if not math.isnan(value) and (best is None or sign * value > sign * best):
@@ -185,46 +205,46 @@ class DuetTrainer(Trainer):
     # files
 
     def save_adapter(self) -> None:
-        """Write LoRA, projector and heads as they are to `adapter`."""
+        """Write LoRA, projector and heads to the adapter's folder."""
         state = self.accelerator.get_state_dict(self.model_wrapped)
         if self.args.should_save:
             wrapped = cast(PeftModel, self.accelerator.unwrap_model(self.model))
             save_adapter(wrapped, self.adapter, base=self.base, state_dict=state)
 
-    def _save(self, output_dir=None, state_dict=None):
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         if self.args.should_save:
             wrapped = cast(PeftModel, self.accelerator.unwrap_model(self.model))
-            # else PEFT asks a hub about the embeddings
-            wrapped.save_pretrained(output_dir, state_dict=state_dict, save_embedding_layers=False)
+            # otherwise PEFT asks a hub about the embeddings
+            wrapped.save_pretrained(cast(str, output_dir), state_dict=state_dict, save_embedding_layers=False)
 
-    def _save_rng_state(self, output_dir):
-        """Nothing to keep: see `_seed_dropout`."""
+    def _save_rng_state(self, output_dir: str) -> None:
+        """There is no state: see `_seed_dropout`."""
 
-    def _load_rng_state(self, checkpoint):
-        """Nothing to restore."""
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """There is no state."""
 
-    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         with reading(resume_from_checkpoint):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
-    def _load_optimizer_and_scheduler(self, checkpoint):
-        with reading(checkpoint):
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with reading(checkpoint or ""):
             super()._load_optimizer_and_scheduler(checkpoint)
 
-    def _get_output_dir(self, trial):
+    def _get_output_dir(self, trial: Any) -> str:
         return self._run_dir or super()._get_output_dir(trial)
 
-    def _save_checkpoint(self, model, trial):
-        """Trainer's checkpoint and the window, complete or not there."""
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write Trainer's checkpoint and the window, completely or not at all."""
         output = Path(cast(str, self.args.output_dir))
-        aside, name = output / ASIDE, f"checkpoint-{self.state.global_step}"
+        temporary, name = output / TEMPORARY, f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
-            remove(aside)
-            make_folder(aside)
+            remove(temporary)
+            make_folder(temporary)
         self.accelerator.wait_for_everyone()
-        self._run_dir = str(aside)
+        self._run_dir = str(temporary)
         try:
-            with writing(output / name, [aside]):
+            with writing(output / name, [temporary]):
                 super()._save_checkpoint(model, trial)
         finally:
             self._run_dir = None
@@ -234,16 +254,16 @@ class DuetTrainer(Trainer):
             "logged": self._globalstep_last_logged,
         }
         if self.args.should_save:
-            write_json(aside / name / WINDOW, window)
+            write_json(temporary / name / WINDOW, window)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            publish_folder(aside / name, output / name)
-            remove(aside)
+            publish_folder(temporary / name, output / name)
+            remove(temporary)
             keep_newest(output, self.recipe.keep_checkpoints)
         self.accelerator.wait_for_everyone()
 
     def restore_window(self, checkpoint: Path) -> None:
-        """Go on summing where the checkpoint's run stood between two logged figures."""
+        """Restore the sums of the checkpoint's run since figures were last logged."""
         window = read_window(checkpoint)
         self.window = torch.tensor(window.parts, dtype=torch.float64)
         self._tr_loss = torch.tensor(window.loss, device=self.args.device)
@@ -257,12 +277,12 @@ def _label_counts(batch: dict[str, Any]) -> torch.Tensor:
     return torch.stack([words, cast(torch.Tensor, frames)], 1)
 
 
-def _examples_of(counts: list[torch.Tensor]) -> torch.Tensor:
-    """int64 [2]: how many conversations there are."""
+def _conversations(counts: list[torch.Tensor]) -> torch.Tensor:
+    """int64 [2]: the number of conversations, twice."""
     return counts[0].new_full((2,), sum(len(count) for count in counts))
 
 
-def _named(examples: Sequence[Example]) -> str:
-    """Where conversations come from, for a message."""
-    names = [example.entry for example in examples[:8]]
-    return ", ".join(names) + (f" and {len(examples) - 8} more" if len(examples) > 8 else "")
+def _named(samples: Sequence[TrainingSample]) -> str:
+    """Where samples come from, for a message."""
+    names = [sample.entry for sample in samples[:8]]
+    return ", ".join(names) + (f" and {len(samples) - 8} more" if len(samples) > 8 else "")

@@ -14,7 +14,7 @@ import pytest
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from mmduet.data.scenes.generate import make_scenes
+from mmduet.data.scenes import make_scenes
 from tests.browser.servers import serve
 from tests.chromium import Browser, record, until
 

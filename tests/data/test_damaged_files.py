@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from mmduet.data.annotations import read_annotations
-from mmduet.data.mixture import KINDS, MixtureDataset
+from mmduet.data.kinds import KINDS
+from mmduet.data.mixture import MixtureDataset
 from mmduet.data.statistics import mixture_frame
 from mmduet.data.templates import read_templates
 from mmduet.errors import DuetError
@@ -29,9 +29,9 @@ MAGQA = [{"video_uid": "a.mp4", "video_start_time": 0, "conversation": [
 GROUNDING = [{"video_uid": "a.mp4", "query": "a dog", "timestamps": [[1, 3], [4.5, 6]]}]
 METADATA = {"a.mp4": {"duration": 8.0, "fps": 25.0, "path": "a.mp4", "frame_count": 200}}
 MIXTURE = [
-    {"dataset_cls": name, "video_root": "videos", "anno_file": f"{kind}.json", "metadata_path": "metadata.json",
-     "frame_fps": 2, "max_num_frames": 10}
-    for name, kind in KINDS.items()
+    {"dataset_cls": kind.dataset_cls, "video_root": "videos", "anno_file": f"{kind.name}.json",
+     "metadata_path": "metadata.json", "frame_fps": 2, "max_num_frames": 10}
+    for kind in KINDS.values()
 ]  # fmt: skip
 TEMPLATES = b"narration: [Go on., 'Say it.']\ngrounding:\n- 'Where is {query}?'\n"
 CONFIG = b"""output: out
@@ -69,14 +69,14 @@ def read_all(folder, name):
         read_config(folder / name)
     else:
         with suppress(DuetError):  # also where the mixture refuses what these readers take
-            if name.removesuffix(".json") in KINDS.values():
-                read_annotations(folder / name, name.removesuffix(".json"))
+            if kind := KINDS.get(name.removesuffix(".json")):
+                kind.read(folder / name)
         dataset = MixtureDataset(folder / "mixture.json", seed=3)
         dataset.lengths()
         mixture_frame(dataset)
 
 
-FILES = [*(f"{name}.json" for name in (*KINDS.values(), "metadata", "mixture")), "templates.yaml", "config.yaml"]
+FILES = [*(f"{name}.json" for name in (*KINDS, "metadata", "mixture")), "templates.yaml", "config.yaml"]
 MUTANTS = int(os.environ.get("MMDUET_MUTANTS", "60"))  # of each file
 
 
@@ -113,7 +113,7 @@ BOMB = f"a: &a [x, x]\n{LISTS}narration: [*f, *f]\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (BOMB, "stands for more than 100000 values"),
         ("narration: [x]\nnarration: [y]\n", "'narration' is given twice"),
@@ -124,9 +124,9 @@ BOMB = f"a: &a [x, x]\n{LISTS}narration: [*f, *f]\n"
         ("narration: [!!python/object/apply:os.system [ls]]", "no readable YAML"),
     ],
 )
-def test_what_yaml_can_do_to_a_reader(tmp_path, text, told):
+def test_what_yaml_can_do_to_a_reader(tmp_path, text, message):
     (tmp_path / "t.yaml").write_text(text)
-    with pytest.raises(DuetError, match=told):
+    with pytest.raises(DuetError, match=message):
         read_templates(tmp_path / "t.yaml")
 
 
@@ -148,7 +148,7 @@ def test_no_silent_value(tmp_path, kind, field, value):
     path = tmp_path / f"{kind}.json"
     path.write_text(json.dumps([item]))
     with pytest.raises(DuetError, match=rf"{kind}\.json: {kind} entry 0.*{field}"):
-        read_annotations(path, kind)
+        KINDS[kind].read(path)
 
 
 @pytest.mark.parametrize("name", ["../../videos", "a/../../../x"])

@@ -1,4 +1,4 @@
-"""The store of vision features: what is in it, and every way in which it can be wrong."""
+"""The cache of vision features: what is in it, and every way in which it can be wrong."""
 
 import multiprocessing
 import os
@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mmduet.checkpoints import build_tiny
-from mmduet.data.feature_cache import FeatureStore, tower_features
-from mmduet.data.mixture import Source
-from mmduet.data.unreadable import BrokenVideos
+from mmduet.data.feature_cache import FeatureCache, tower_features
+from mmduet.data.mixture import Sample
+from mmduet.data.unreadable import UnreadableVideos
 from mmduet.errors import DuetError, VideoError
 from mmduet.video import read_frames
 from tests.clips import write_clip
@@ -24,124 +24,124 @@ def clip(tmp_path_factory):
 
 
 @pytest.fixture
-def store(tiny, tmp_path):
-    return FeatureStore(tmp_path, *tiny)
+def cache(tiny, tmp_path):
+    return FeatureCache(tmp_path, *tiny)
 
 
-def source(video, duration=3.0, fps=2.0):
-    return Source("narration", video, duration, fps, 128, [], "n.json:0")
+def sample(video, duration=3.0, fps=2.0):
+    return Sample("narration", video, duration, fps, 128, [], "n.json:0")
 
 
-def test_features_are_those_of_the_video(store, tiny, clip):
+def test_features_are_those_of_the_video(cache, tiny, clip):
     model, processor = tiny
     frames = read_frames(clip, fps=2, size=processor.frame.size).frames[1:5]
     with torch.no_grad():
         fresh = model.vision_features(processor.pixel_values(frames))
-    stored = store.read(clip, 2.0, 1, 4)
+    stored = cache.read(clip, 2.0, 1, 4)
     torch.testing.assert_close(stored, fresh, atol=1e-6, rtol=0)
     assert stored.dtype == fresh.dtype
     assert torch.equal(tower_features(model, processor, clip, 2.0, 1, 4), stored)
-    assert len(store.read(clip, 2.0, 3, 0)) == 0
+    assert len(cache.read(clip, 2.0, 3, 0)) == 0
 
 
-def test_the_estimate_is_what_the_files_take(store, clip):
-    store.prepare([source(clip), source(clip, fps=1.0), source(clip)])
-    files = list(store.folder.glob("*.safetensors"))
+def test_the_estimate_is_what_the_files_take(cache, clip):
+    cache.prepare([sample(clip), sample(clip, fps=1.0), sample(clip)])
+    files = list(cache.folder.glob("*.safetensors"))
     assert len(files) == 2, "one for each rate"
     tensors = sum(load_file(file)["features"].nbytes for file in files)
-    assert store.estimate([source(clip), source(clip, fps=1.0)]) == tensors
+    assert cache.estimate([sample(clip), sample(clip, fps=1.0)]) == tensors
 
 
 def test_what_would_not_fit_is_refused_before_it_starts(tiny, tmp_path, clip):
-    store = FeatureStore(tmp_path, *tiny, limit_gb=1e-6)
+    cache = FeatureCache(tmp_path, *tiny, limit_gb=1e-6)
     with pytest.raises(
         DuetError, match=r"would take \d\.\d MB more .*, limit_gb=1e-06 leaves 0\.0 MB: raise the limit"
     ):
-        store.prepare([source(clip)])
+        cache.prepare([sample(clip)])
     assert not list(tmp_path.iterdir())
 
 
-def test_a_changed_video_has_other_features(store, clip, tmp_path):
+def test_a_changed_video_has_other_features(cache, clip, tmp_path):
     video = shutil.copy(clip, tmp_path / "copy.mp4")
-    before = store.path(video, 2.0)
+    before = cache.path(video, 2.0)
     os.utime(video, (1, 1))
-    assert store.path(video, 2.0) != before
-    assert store.path(video, 1.0) != store.path(video, 2.0)
+    assert cache.path(video, 2.0) != before
+    assert cache.path(video, 1.0) != cache.path(video, 2.0)
 
 
-def test_nan_in_the_cache_is_named(store, clip):
-    store.prepare([source(clip)])
-    path = store.path(clip, 2.0)
+def test_nan_in_the_cache_is_named(cache, clip):
+    cache.prepare([sample(clip)])
+    path = cache.path(clip, 2.0)
     features = load_file(path)["features"]
     features[4, 0, 0] = torch.nan
-    save_file({"features": features}, path, {"tower": store.tower})
-    store.read(clip, 2.0, 0, 4)
+    save_file({"features": features}, path, {"tower": cache.tower})
+    cache.read(clip, 2.0, 0, 4)
     with pytest.raises(DuetError, match=rf"{path.name}, frame 4 of .*a\.mp4, holds NaN or inf: delete the file"):
-        store.read(clip, 2.0, 2, 4)
+        cache.read(clip, 2.0, 2, 4)
 
 
-def test_a_cache_of_another_tower_is_named(store, clip, tmp_path):
+def test_a_cache_of_another_tower_is_named(cache, clip, tmp_path):
     model, processor = build_tiny(seed=1)
-    other = FeatureStore(tmp_path / "other", model, processor)
-    other.prepare([source(clip)])
-    assert other.path(clip, 2.0).name != store.path(clip, 2.0).name, "towers share a folder"
-    shutil.copy(other.path(clip, 2.0), store.path(clip, 2.0))
+    other = FeatureCache(tmp_path / "other", model, processor)
+    other.prepare([sample(clip)])
+    assert other.path(clip, 2.0).name != cache.path(clip, 2.0).name, "towers share a folder"
+    shutil.copy(other.path(clip, 2.0), cache.path(clip, 2.0))
     with pytest.raises(DuetError, match=r"holds features of another vision tower .*: delete it"):
-        store.read(clip, 2.0, 0, 1)
+        cache.read(clip, 2.0, 0, 1)
 
 
 def test_a_tower_that_gives_nan_is_named(clip, tmp_path):
     model, processor = build_tiny()
     next(model.vision_tower.parameters()).data.fill_(torch.nan)
     with pytest.raises(DuetError, match=r"a\.mp4: the vision tower gives NaN"):
-        FeatureStore(tmp_path, model, processor).prepare([source(clip)])
+        FeatureCache(tmp_path, model, processor).prepare([sample(clip)])
     assert not list(tmp_path.iterdir())
 
 
-def test_a_damaged_file_is_named(store, clip):
-    store.prepare([source(clip)])
-    path = store.path(clip, 2.0)
+def test_a_damaged_file_is_named(cache, clip):
+    cache.prepare([sample(clip)])
+    path = cache.path(clip, 2.0)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DuetError, match=rf"{path.name} cannot be read .*: delete it"):
-        store.read(clip, 2.0, 0, 1)
+        cache.read(clip, 2.0, 0, 1)
 
 
-def test_more_frames_than_the_video_has_is_an_error(store, clip):
-    with pytest.raises(DuetError, match=r"gives 6 frames at 2\.0 a second, .* speak of 9: correct the metadata"):
-        store.read(clip, 2.0, 4, 5)
+def test_more_frames_than_the_video_has_is_an_error(cache, clip):
+    with pytest.raises(DuetError, match=r"gives 6 frames at 2\.0 per second, .* need 9: correct the metadata"):
+        cache.read(clip, 2.0, 4, 5)
 
 
-def test_a_missing_video_is_named(store, tmp_path):
+def test_a_missing_video_is_named(cache, tmp_path):
     with pytest.raises(VideoError, match=r"gone\.mp4 does not exist"):
-        store.read(tmp_path / "gone.mp4", 2.0, 0, 1)
+        cache.read(tmp_path / "gone.mp4", 2.0, 0, 1)
 
 
-def test_broken_videos_stop_or_are_left_out(store, clip, tmp_path):
+def test_broken_videos_stop_or_are_left_out(cache, clip, tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"nothing")
     with pytest.raises(VideoError, match=r"bad\.mp4"):
-        store.prepare([source(bad), source(clip)])
-    broken = BrokenVideos("skip", limit=1)
-    store.prepare([source(bad), source(clip)], broken)
+        cache.prepare([sample(bad), sample(clip)])
+    broken = UnreadableVideos("skip", limit=1)
+    cache.prepare([sample(bad), sample(clip)], broken)
     assert list(broken.found) == [bad]
-    assert store.path(clip, 2.0).is_file()
+    assert cache.path(clip, 2.0).is_file()
 
 
 def compute(folder, clip, barrier):
-    store = FeatureStore(folder, *build_tiny())
+    cache = FeatureCache(folder, *build_tiny())
     barrier.wait()
     for _ in range(5):
-        store._compute(clip, 2.0)
+        cache._compute(clip, 2.0)
 
 
-def test_two_processes_computing_the_same_do_no_harm(store, clip):
+def test_two_processes_computing_the_same_do_no_harm(cache, clip):
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
-    processes = [context.Process(target=compute, args=(store.folder, clip, barrier)) for _ in range(2)]
+    processes = [context.Process(target=compute, args=(cache.folder, clip, barrier)) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
-    assert [path.name for path in store.folder.iterdir()] == [store.path(clip, 2.0).name], "nothing is left aside"
-    assert len(store.read(clip, 2.0, 0, 6)) == 6
+    assert [path.name for path in cache.folder.iterdir()] == [cache.path(clip, 2.0).name], "nothing is left aside"
+    assert len(cache.read(clip, 2.0, 0, 6)) == 6

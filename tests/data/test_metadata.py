@@ -28,7 +28,7 @@ def here(monkeypatch):
     def read(path):
         looked.append(path.name)
         if path.read_text() == "broken":
-            raise VideoError(f"{path} is cut off: get it anew.")
+            raise VideoError(f"{path} is cut off: get it again.")
         return VideoMetadata(path, float(path.read_text()), 25.0, 100, 64, 48)
 
     monkeypatch.setattr(metadata, "map_in_processes", here)
@@ -73,7 +73,7 @@ def test_only_what_changed_is_looked_at_again(folder, here, tmp_path):
     assert sorted(here) == ["a.mp4", "b.webm"]
 
 
-def test_a_killed_scan_goes_on(folder, here, tmp_path, monkeypatch):
+def test_a_killed_scan_resumes(folder, here, tmp_path, monkeypatch):
     path, read = tmp_path / "metadata.json", metadata.read_metadata
 
     def killed(video):

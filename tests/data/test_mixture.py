@@ -1,14 +1,17 @@
 import json
+from dataclasses import replace
 
 import pytest
 from torch.utils.data import DataLoader
 
+from mmduet.data.conversations import Conversation
+from mmduet.data.kinds import KINDS, NARRATION
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.sampler import GroupedSampler
-from mmduet.data.statistics import example_times, mixture_frame, silences
-from mmduet.data.templates import Templates
-from mmduet.data.unreadable import BrokenVideos
-from mmduet.errors import AnnotationError
+from mmduet.data.statistics import mixture_frame, response_gaps, timeline
+from mmduet.data.unreadable import UnreadableVideos
+from mmduet.errors import AnnotationError, DuetError
+from mmduet.model.prompt import StreamTurn
 from mmduet.trace import Query, Response
 from tests.clips import write_clip
 
@@ -44,9 +47,9 @@ def mixture(tmp_path):
     return write
 
 
-def test_every_annotation_is_an_example(mixture):
+def test_every_annotation_is_a_sample(mixture):
     dataset = MixtureDataset(mixture())
-    assert [source.kind for source in dataset.sources] == ["narration", "grounding"]
+    assert [sample.kind for sample in dataset.samples] == ["narration", "grounding"]
     assert dataset[1].conversation.frames == 10, "cut to max_num_frames"
     assert dataset[0].video == dataset.path.parent / "videos" / "a.mp4"
 
@@ -59,8 +62,8 @@ def test_absolute_paths_are_taken_as_they_are(mixture, tmp_path):
     for entry in entries:
         entry.update({key: str(tmp_path / entry[key]) for key in ("video_root", "anno_file", "metadata_path")})
     elsewhere.write_text(json.dumps(entries))
-    assert [source.video for source in MixtureDataset(elsewhere).sources] == [
-        source.video for source in MixtureDataset(path).sources
+    assert [sample.video for sample in MixtureDataset(elsewhere).samples] == [
+        sample.video for sample in MixtureDataset(path).samples
     ]
 
 
@@ -71,7 +74,7 @@ def test_draws_depend_on_seed_epoch_and_index_alone(mixture):
     assert first[0, 1] == first[1]
     assert [first[epoch, 1] for epoch in range(20)] == [second[epoch, 1] for epoch in range(20)]
     drawn = {first[epoch, 1].conversation.turns[0].text for epoch in range(20)}
-    assert len(drawn) > 2, "each epoch draws another wording"
+    assert len(drawn) > 2, "each epoch draws another template"
 
 
 def test_any_number_of_workers_draws_the_same(mixture):
@@ -83,7 +86,7 @@ def test_any_number_of_workers_draws_the_same(mixture):
 
 
 def test_own_templates_are_drawn(mixture):
-    dataset = MixtureDataset(mixture(), templates=Templates(("only this",), ("seek {query} {now}",)))
+    dataset = MixtureDataset(mixture(), templates={"narration": ("only this",), "grounding": ("seek {query} {now}",)})
     assert dataset[0].conversation.turns[0].text == "only this"
     assert dataset[1].conversation.turns[0].text == "seek a dog {now}"
 
@@ -114,26 +117,26 @@ def test_the_published_form_starts_from_its_root(mixture, tmp_path):
     moved = tmp_path / "configs" / "mixture.json"
     moved.parent.mkdir()
     moved.write_text(json.dumps([first, second | {"frame_fps": 0.333, "max_num_frames": 120}]))
-    sources = MixtureDataset(moved, root=tmp_path).sources
-    assert [(source.fps, source.max_frames) for source in sources] == [(2.0, 128), (0.333, 120)]
+    samples = MixtureDataset(moved, root=tmp_path).samples
+    assert [(sample.fps, sample.max_frames) for sample in samples] == [(2.0, 128), (0.333, 120)]
 
 
 def test_a_missing_video_is_named_or_left_out(mixture, tmp_path):
     dataset = MixtureDataset(mixture())
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "a.mp4").touch()
-    told = r"mixture\.json: entry grounding\.json:0 \(b\.mp4\) is about .*b\.mp4, which does not exist: check"
-    with pytest.raises(AnnotationError, match=told):
-        dataset.check_videos(BrokenVideos())
-    broken = BrokenVideos("skip", limit=1)
+    message = r"mixture\.json: entry grounding\.json:0 \(b\.mp4\) is about .*b\.mp4, which does not exist: check"
+    with pytest.raises(AnnotationError, match=message):
+        dataset.check_videos(UnreadableVideos())
+    broken = UnreadableVideos("skip", limit=1)
     dataset.check_videos(broken)
     dataset.leave_out(broken.found)
-    assert [source.kind for source in dataset.sources] == ["narration"]
+    assert [sample.kind for sample in dataset.samples] == ["narration"]
 
 
 def test_a_video_that_the_metadata_lacks_can_be_left_out(mixture):
     path = mixture(metadata={"a.mp4": {"duration": 8.0}})
-    broken = BrokenVideos("skip", limit=1)
+    broken = UnreadableVideos("skip", limit=1)
     assert len(MixtureDataset(path, broken=broken)) == 1
     assert [video.name for video in broken.found] == ["b.mp4"]
 
@@ -145,22 +148,48 @@ def test_missing_metadata_is_made_by_a_scan(mixture, tmp_path):
     for name in ("a.mp4", "b.mp4"):
         write_clip(tmp_path / "videos" / name, frames=48, rate=12)
     dataset = MixtureDataset(path)
-    assert [source.duration for source in dataset.sources] == [4.0, 4.0]
+    assert [sample.duration for sample in dataset.samples] == [4.0, 4.0]
     assert (tmp_path / "metadata.json").is_file()
 
 
 def test_videos_keeps_the_first_ones(mixture):
-    assert [source.kind for source in MixtureDataset(mixture(), videos=1).sources] == ["narration"]
+    assert [sample.kind for sample in MixtureDataset(mixture(), videos=1).samples] == ["narration"]
 
 
 def test_mistakes_in_the_mixture_are_named(mixture):
     good = json.loads(mixture().read_text())
-    with pytest.raises(AnnotationError, match=r"mixture\.json: entry 0 / dataset_cls.*'COIN'"):
+    with pytest.raises(AnnotationError, match=r"mixture\.json: entry 0 / dataset_cls.*'COIN'; known are DenseVideo"):
         MixtureDataset(mixture(mixture=[{**good[0], "dataset_cls": "COIN"}]))
     with pytest.raises(AnnotationError, match=r"entry 0 / frame_fps.*greater than 0"):
         MixtureDataset(mixture(mixture=[{**good[0], "frame_fps": 0}]))
     with pytest.raises(AnnotationError, match=r"entry 0 / speed"):
         MixtureDataset(mixture(mixture=[{**good[0], "speed": 2}]))
+
+
+def test_ones_own_kind_is_known_where_it_is_given(mixture):
+    steps = replace(NARRATION, name="steps", dataset_cls="StepsDataset")
+    first, second = json.loads(mixture().read_text())
+    path = mixture(mixture=[first | {"dataset_cls": "StepsDataset"}, second])
+    dataset = MixtureDataset(path, kinds=KINDS | {"steps": steps})
+    assert [sample.kind for sample in dataset.samples] == ["steps", "grounding"]
+    assert [text.text for text in dataset.texts(0)] == ["a cat"]
+    with pytest.raises(AnnotationError, match=r"'StepsDataset'; known are .*add your own kind"):
+        MixtureDataset(path)
+
+
+@pytest.mark.parametrize("changed", [{"name": "steps"}, {"dataset_cls": "StepsDataset"}])
+def test_two_kinds_of_one_name_are_refused(mixture, changed):
+    with pytest.raises(DuetError, match="two annotation kinds share the name"):
+        MixtureDataset(mixture(), kinds=KINDS | {"steps": replace(NARRATION, **changed)})
+
+
+def test_a_kind_that_makes_too_many_frames_is_named(mixture):
+    def endless(annotation, clock, **_):
+        return Conversation((StreamTurn(11, informative=(0,) * 11),))
+
+    kind = replace(NARRATION, conversation=endless)
+    with pytest.raises(AnnotationError, match=r"narration\.json:a\.mp4/0: kind narration made .* 11 frames"):
+        MixtureDataset(mixture(), kinds=KINDS | {"narration": kind})[0]
 
 
 def test_a_video_without_metadata_is_named(mixture):
@@ -173,7 +202,7 @@ def test_what_begins_past_the_end_is_named_or_left_out(mixture):
     path = mixture(narration=late, metadata={"a.mp4": {"duration": 1.0}, "b.mp4": {"duration": 6.0}})
     with pytest.raises(AnnotationError, match=r"narration\.json: entry a\.mp4/0, narration 0 start 1\.8 s lies past"):
         MixtureDataset(path)
-    assert len(MixtureDataset(path, broken=BrokenVideos("skip", limit=1))) == 1
+    assert len(MixtureDataset(path, broken=UnreadableVideos("skip", limit=1))) == 1
 
 
 def test_what_ends_past_the_end_is_clipped(mixture):
@@ -202,8 +231,8 @@ def test_statistics(mixture):
     assert table.responses.tolist() == [1, 0]
     assert table.informative.tolist() == [3, 0]  # frames 0.5 … 1.5 of the narration, ceil(mid) = 1.0: k = 3
     assert table.relevant.tolist() == [0, 4]
-    assert silences(dataset).tolist() == [1.5]
-    times, informative, relevance, turns = example_times(dataset[0])
+    assert response_gaps(dataset).tolist() == [1.5]
+    times, informative, relevance, turns = timeline(dataset[0])
     assert times.tolist() == [0, 0.5, 1.0, 1.5]
     assert informative.tolist() == [0, 1, 1, 1]
     assert set(relevance.tolist()) == {-100}

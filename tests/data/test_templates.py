@@ -1,37 +1,42 @@
+from dataclasses import replace
+
 import pytest
 
-from mmduet.data.conversations import GROUNDING_TEMPLATES, NARRATION_INSTRUCTIONS
-from mmduet.data.templates import Templates, read_templates
+from mmduet.data.kinds import GROUNDING, KINDS, NARRATION
+from mmduet.data.templates import read_templates
 from mmduet.errors import AnnotationError
-
-
-def test_our_own_are_at_least_as_many_as_published():
-    """Published: 10 instructions, 12 templates of queries."""
-    assert len(set(NARRATION_INSTRUCTIONS)) >= 10
-    assert len(set(GROUNDING_TEMPLATES)) >= 12
-    assert all(template.count("{query}") == 1 for template in GROUNDING_TEMPLATES)
 
 
 def test_a_file_adds_some(tmp_path):
     path = tmp_path / "templates.yaml"
     path.write_text("narration: [Go on.]\ngrounding: ['Where is {query}?']\n")
-    ours, more = Templates(), read_templates(path)
-    assert more.narration == (*ours.narration, "Go on.")
-    assert more.grounding == (*ours.grounding, "Where is {query}?")
+    assert read_templates(path) == {
+        "narration": (*NARRATION.templates, "Go on."),
+        "grounding": (*GROUNDING.templates, "Where is {query}?"),
+    }
+
+
+def test_ones_own_kind_has_its_own(tmp_path):
+    path = tmp_path / "templates.yaml"
+    path.write_text("steps: ['List the steps.']\n")
+    steps = replace(NARRATION, name="steps", dataset_cls="Steps", templates=("What is done?",))
+    assert read_templates(path, KINDS | {"steps": steps})["steps"] == ("What is done?", "List the steps.")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("grounding: [Where is it]", r"entry grounding / 0: .*needs \{query\} once"),
         ("narration: [' ']", r"entry narration / 0: .*needs words"),
-        ("queries: [x]", r"entry queries"),
+        ("narration: x", r"entry narration: .*list"),
+        ("queries: [x]", r"entry queries: .*use one of grounding, narration"),
+        ("magqa: [x]", r"entry magqa: .*use one of grounding, narration"),
         ("narration: [", r"no readable YAML"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, text, told):
+def test_mistakes_are_named(tmp_path, text, message):
     (tmp_path / "templates.yaml").write_text(text)
-    with pytest.raises(AnnotationError, match=rf"templates\.yaml.*{told}"):
+    with pytest.raises(AnnotationError, match=rf"templates\.yaml.*{message}"):
         read_templates(tmp_path / "templates.yaml")
     with pytest.raises(AnnotationError, match="does not exist"):
         read_templates(tmp_path / "gone.yaml")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmduet.data.metadata import load_metadata, scan_videos
-from mmduet.data.scenes.generate import make_scenes
+from mmduet.data.scenes import make_scenes
 from mmduet.errors import DuetError
 from mmduet.evaluation.prediction_file import begin, check_output, part_path, put_in_order, settings_path
 from mmduet.files import MANIFEST

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmduet.data.scenes.generate import make_scenes
+from mmduet.data.scenes import make_scenes
 from mmduet.reports import check_parameters, execute, export_html
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"

@@ -37,7 +37,7 @@ def test_both_ways_are_measured():
     command = [sys.executable, "-W", "ignore", "-c", MEASURE_TINY]
     done = subprocess.run(command, cwd=SCRIPT.parent, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    assert found.keys() == {"pixels", "stored features"}
+    assert found.keys() == {"pixels", "cached features"}
     for step in found.values():
         assert step["seconds"] > 0
         assert step["loss"] > 0

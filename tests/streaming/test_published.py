@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from mmduet.checkpoints import load_duet, save_checkpoint
-from mmduet.data.annotations import GroundingItem, MagqaItem, Narration
-from mmduet.data.conversations import Clock, grounding_conversation, magqa_conversation, narration_conversation
+from mmduet.data.conversations import Clock
+from mmduet.data.kinds.grounding import GroundingItem, grounding_conversation
+from mmduet.data.kinds.magqa import MagqaItem, magqa_conversation
+from mmduet.data.kinds.narration import Narration, narration_conversation
 from mmduet.model.losses import IGNORE
 from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.streaming.session import DuetSession

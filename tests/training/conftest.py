@@ -8,9 +8,9 @@ import yaml
 from transformers import TrainerCallback
 
 from mmduet.checkpoints import build_tiny
-from mmduet.data.feature_cache import FeatureStore
+from mmduet.data.feature_cache import FeatureCache
 from mmduet.data.mixture import MixtureDataset
-from mmduet.data.scenes.generate import make_scenes
+from mmduet.data.scenes import make_scenes
 from mmduet.training import train
 
 SHORT = {
@@ -39,7 +39,7 @@ def mixtures(scenes):
 def setting(mixtures, feature_folder):
     """model, processor, training set, validation set, features."""
     model, processor = build_tiny()
-    return model, processor, *mixtures, FeatureStore(feature_folder, model, processor)
+    return model, processor, *mixtures, FeatureCache(feature_folder, model, processor)
 
 
 @pytest.fixture

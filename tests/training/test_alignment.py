@@ -16,6 +16,6 @@ def test_alignment_brings_frames_to_their_words(setting):
 
 def test_alignment_needs_two_captions(setting):
     *_, train_set, _, features = setting
-    train_set.sources = [source for source in train_set.sources if source.kind == "magqa"]
+    train_set.samples = [sample for sample in train_set.samples if sample.kind == "magqa"]
     with pytest.raises(AnnotationError, match="at least 2"):
         alignment_pairs(train_set, features.read)

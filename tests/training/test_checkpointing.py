@@ -1,4 +1,4 @@
-"""A run that is interrupted anywhere goes on as if it had not been."""
+"""A run that is interrupted anywhere resumes as if it had not been interrupted."""
 
 import json
 import os
@@ -21,21 +21,21 @@ from tests.training.conftest import Terminate, losses
 
 
 def write_checkpoint(output, step, content="weights"):
-    aside = output / checkpointing.ASIDE / f"checkpoint-{step}"
+    aside = output / checkpointing.TEMPORARY / f"checkpoint-{step}"
     aside.mkdir(parents=True)
     (aside / "model").write_text(content)
     publish_folder(aside, output / aside.name)
     return output / aside.name
 
 
-def test_only_whole_checkpoints_count(tmp_path):
+def test_only_complete_checkpoints_count(tmp_path):
     first, second, third = (write_checkpoint(tmp_path, step) for step in (2, 10, 9))
     assert [step_of(path) for path in checkpoints(tmp_path)] == [2, 9, 10]
-    (second / "model").write_text("wei")  # torn
+    (second / "model").write_text("wei")  # truncated
     (third / checkpointing.MANIFEST).unlink()
-    (tmp_path / checkpointing.ASIDE / "checkpoint-11").mkdir(parents=True)
+    (tmp_path / checkpointing.TEMPORARY / "checkpoint-11").mkdir(parents=True)
     assert checkpoints(tmp_path) == [first]
-    assert write_checkpoint(tmp_path, 10, "new") in checkpoints(tmp_path), "a torn one makes way"
+    assert write_checkpoint(tmp_path, 10, "new") in checkpoints(tmp_path), "a truncated one is replaced"
 
 
 def test_the_newest_stay(tmp_path):
@@ -56,7 +56,7 @@ def test_a_folder_of_others_is_refused_at_the_start(tmp_path, name):
     assert path.read_text() == "[]"
 
 
-def test_a_run_resumes_as_what_it_was_begun(tmp_path, monkeypatch):
+def test_a_run_resumes_with_the_settings_it_was_started_with(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpointing, "newest_sound", lambda found: found[-1] if found else None)
     state_run(tmp_path, {"seed": 1}, [])
     (tmp_path / "notes.txt").write_text("mine")
@@ -74,29 +74,29 @@ def test_a_folder_of_another_name_is_no_checkpoint(tmp_path):
 
 
 def test_resumed_between_two_logged_figures(short):
-    """Batches, wordings, dropout, optimiser, rates and the sums since figures were last logged."""
+    """Batches, prompt templates, dropout, optimiser, rates and the sums since figures were last logged."""
     settings = {"steps": 14, "log_every": 3, "save_every": 4, "keep_checkpoints": 9}
     whole = short("whole", **settings)
     halted = short("halted", **settings)
     for path in checkpoints(halted.adapter.parent):
         if step_of(path) > 8:
             shutil.rmtree(path)
-    went_on = short("halted", resume=True, **settings)
-    assert losses(went_on) == losses(whole)
+    resumed = short("halted", resume=True, **settings)
+    assert losses(resumed) == losses(whole)
     for name in ("lm_loss", "video_loss", "eval_informative_auc"):
-        assert [row[name] for row in went_on.history if name in row] == [
+        assert [row[name] for row in resumed.history if name in row] == [
             row[name] for row in whole.history if name in row
         ]
-    assert went_on.alignment == whole.alignment
-    files = [(result.adapter / "adapter_model.safetensors").read_bytes() for result in (whole, went_on)]
+    assert resumed.alignment == whole.alignment
+    files = [(result.adapter / "adapter_model.safetensors").read_bytes() for result in (whole, resumed)]
     assert files[0] == files[1]
 
 
 def test_killed_while_a_checkpoint_is_written(short, monkeypatch):
-    """What is there is the one before, and the run goes on from it."""
+    """What is there is the one before, and the run resumes from it."""
     settings = {"save_every": 2}
 
-    def torn(aside, final):
+    def truncated(aside, final):
         if step_of(final) == 4:
             (aside / "optimizer.pt").write_bytes(b"half")
             raise KeyboardInterrupt
@@ -104,12 +104,12 @@ def test_killed_while_a_checkpoint_is_written(short, monkeypatch):
 
     whole = short("whole", **settings)
     with monkeypatch.context() as patch:
-        patch.setattr("mmduet.training.trainer.publish_folder", torn)
+        patch.setattr("mmduet.training.trainer.publish_folder", truncated)
         with pytest.raises(KeyboardInterrupt):
-            short("torn", **settings)
-    output = whole.adapter.parents[1] / "torn"
+            short("truncated", **settings)
+    output = whole.adapter.parents[1] / "truncated"
     assert [path.name for path in checkpoints(output)] == ["checkpoint-2"]
-    assert losses(short("torn", resume=True, **settings)) == losses(whole)
+    assert losses(short("truncated", resume=True, **settings)) == losses(whole)
 
 
 def test_a_finished_run_is_not_run_again(short):
@@ -119,7 +119,7 @@ def test_a_finished_run_is_not_run_again(short):
     assert again.steps == 6
 
 
-def test_another_run_is_not_gone_on_with(short):
+def test_another_run_is_not_resumed(short):
     short(save_every=3)
     with pytest.raises(DuetError, match=r"was begun otherwise \(learning_rate was 0\.001, is 0\.5\)"):
         short(save_every=3, resume=True, learning_rate=0.5)
@@ -152,12 +152,12 @@ def test_sigkill_at_any_moment(write_config, tmp_path, workers):
         process.wait()
     done = step_of(checkpoints(output)[-1])
     assert 0 < done < 40, "else nothing was interrupted"
-    went_on = run_config(read_config(config))
-    assert losses(went_on) == pytest.approx(losses(whole), abs=1e-5)
+    resumed = run_config(read_config(config))
+    assert losses(resumed) == pytest.approx(losses(whole), abs=1e-5)
     assert {path.name for path in output.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
 
 
-def test_the_command_stops_when_asked_and_goes_on(write_config, monkeypatch):
+def test_the_command_stops_when_asked_and_resumes(write_config, monkeypatch):
     config = str(write_config("run"))
     with monkeypatch.context() as patch:
         patch.setattr("mmduet.training.config.train", partial(train, callbacks=[Terminate()]))

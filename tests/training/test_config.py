@@ -62,7 +62,7 @@ recipe: {steps: 3}
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (("base: tiny", "bass: tiny"), r"model\.bass: unknown field 'bass'; known are attn_implementation, base, d"),
         (("steps: 3", "steps: 3, lora: {rank: 2}"), r"recipe\.lora\.rank: unknown field 'rank'; known are alpha"),
@@ -75,12 +75,12 @@ recipe: {steps: 3}
         ((GOOD, "[]"), r"the whole: "),
     ],
 )  # fmt: skip
-def test_a_mistake_is_named(tmp_path, change, told):
+def test_a_mistake_is_named(tmp_path, change, message):
     path = tmp_path / "run.yaml"
     path.write_text(GOOD)
     read_config(path)
     path.write_text(GOOD.replace(*change))
-    with pytest.raises(DuetError, match=rf"run\.yaml.*{told}"):
+    with pytest.raises(DuetError, match=rf"run\.yaml.*{message}"):
         read_config(path)
 
 

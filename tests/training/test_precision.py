@@ -1,15 +1,20 @@
 """Training in bfloat16 at less cost: the same numbers, and nothing is left of it afterwards."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn.functional import cosine_similarity
+from transformers import TrainerCallback
 
 from mmduet.checkpoints import build_tiny
 from mmduet.data.collator import Collator, model_inputs
 from mmduet.kernels.attention import NAME, use_split_attention
+from mmduet.kernels.packing import NAME as PACKED
 from mmduet.training import add_lora
-from mmduet.training.packing import NAME as PACKED
-from mmduet.training.precision import _Added, cheap_bfloat16
+from mmduet.training.precision import _Added, cheap_bfloat16, has_fast_bfloat16
+from mmduet.training.recipe import Recipe
+from mmduet.training.run import _Run
 
 
 @pytest.fixture
@@ -96,3 +101,29 @@ def test_afterwards_all_is_as_it_was_whatever_happened(wrapped, batch):
     assert language_model.config._attn_implementation == "sdpa"
     again, gradient_again = step(wrapped, batch)
     assert (again, gradient_again.tolist()) == (loss, gradient.tolist())
+
+
+def test_an_accelerator_keeps_bfloat16():
+    assert has_fast_bfloat16(torch.device("cuda"))
+
+
+@pytest.mark.parametrize(("fast", "found"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_cpu_without_kernels_for_bfloat16_computes_in_float32(short, monkeypatch, capsys, fast, found):
+    seen = set()
+
+    class Listener(TrainerCallback):
+        def on_step_begin(self, args, state, control, model=None, **kwargs):
+            seen.add(model.get_base_model().language_model.lm_head.weight.dtype)
+
+    monkeypatch.setattr("mmduet.training.run.has_fast_bfloat16", lambda device: fast)
+    short(bf16=True, steps=1, align_iterations=0, val_set=None, callbacks=[Listener()])
+    assert seen == {found}
+    assert ("this CPU computes bfloat16 slowly" in capsys.readouterr().err) == (not fast)
+
+
+def test_a_model_in_bfloat16_is_trained_in_bfloat16_anywhere(setting, monkeypatch):
+    """Its frozen weights have no float32 values to compute with."""
+    monkeypatch.setattr("mmduet.training.run.has_fast_bfloat16", lambda device: False)
+    model, processor, train_set, *_ = setting
+    run = _Run(model.bfloat16(), processor, train_set, None, None, Path("out"), "tiny", Recipe(steps=1, bf16=True))
+    assert run.bf16

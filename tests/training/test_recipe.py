@@ -7,7 +7,7 @@ from mmduet.training.recipe import make_recipe
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"steps": 3, "rate": 1}, r"rate: unknown field 'rate'; known are accumulation, .*learning_rate"),
         ({"steps": 3, "lora": {"rank": 4}}, r"lora\.rank: unknown field 'rank'; known are alpha, dropout, r"),
@@ -18,8 +18,8 @@ from mmduet.training.recipe import make_recipe
         ({"steps": 3, "warmup": 1.0}, "warmup"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_named(fields, told):
-    with pytest.raises(DuetError, match=told):
+def test_a_mistake_is_named(fields, message):
+    with pytest.raises(DuetError, match=message):
         make_recipe(**fields)
 
 

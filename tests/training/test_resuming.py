@@ -43,8 +43,8 @@ DAMAGE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "damage", "told"), DAMAGE)
-def test_a_damaged_checkpoint_is_not_used(finished, name, damage, told, capsys):
+@pytest.mark.parametrize(("name", "damage", "message"), DAMAGE)
+def test_a_damaged_checkpoint_is_not_used(finished, name, damage, message, capsys):
     """Of the right size, so that the manifest does not give it away."""
     first, second = checkpoints(finished)
     assert newest_sound([first, second]) == second
@@ -53,10 +53,10 @@ def test_a_damaged_checkpoint_is_not_used(finished, name, damage, told, capsys):
     try:
         path.write_bytes(damage(before))
         assert path.stat().st_size == len(before), "else this shows nothing"
-        with pytest.raises(DuetError, match=told):
+        with pytest.raises(DuetError, match=message):
             check(second)
         assert newest_sound([first, second]) == first
-        assert "checkpoint-2 is damaged, so the one before is used" in capsys.readouterr().err
+        assert "checkpoint-2 is damaged, so the previous one is used" in capsys.readouterr().err
     finally:
         path.write_bytes(before)
 
@@ -109,12 +109,12 @@ def test_an_interrupt_ends_the_step_and_the_same_run_resumes(short, capsys):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.parametrize(("times", "told"), [(1, "checkpoint-4 is kept in "), (2, "no checkpoint is in ")])
-def test_the_command_says_what_an_interrupt_kept(write_config, monkeypatch, times, told):
+@pytest.mark.parametrize(("times", "message"), [(1, "checkpoint-4 is kept in "), (2, "no checkpoint is in ")])
+def test_the_command_says_what_an_interrupt_kept(write_config, monkeypatch, times, message):
     monkeypatch.setattr("mmduet.training.config.train", partial(train, callbacks=[Interrupt(times)]))
     done = CliRunner().invoke(app, ["train", str(write_config("run"))])
     assert done.exit_code == 130, done.output
-    assert f"mmduet: stopped; {told}" in done.output
+    assert f"mmduet: stopped; {message}" in done.output
     assert "the same command" in done.output
 
 

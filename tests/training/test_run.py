@@ -13,8 +13,8 @@ from transformers import TrainerCallback
 
 from mmduet.checkpoints import build_tiny, load_adapter
 from mmduet.data.collator import Collator, model_inputs
-from mmduet.data.feature_cache import FeatureStore
-from mmduet.data.unreadable import BrokenVideos
+from mmduet.data.feature_cache import FeatureCache
+from mmduet.data.unreadable import UnreadableVideos
 from mmduet.errors import AnnotationError, DuetError, VideoError
 from mmduet.training import add_lora, teacher_force, train
 from tests.training.conftest import SHORT, Terminate, losses
@@ -24,7 +24,7 @@ def test_one_step_changes_lora_projector_and_heads_and_nothing_else(setting):
     model, processor, train_set, _, features = setting
     wrapped = add_lora(model, r=4, alpha=8)
     before = {name: value.clone() for name, value in wrapped.state_dict().items()}
-    kinds = {source.kind: index for index, source in enumerate(train_set.sources)}
+    kinds = {sample.kind: index for index, sample in enumerate(train_set.samples)}
     batch = model_inputs(Collator(processor, features)([train_set[index] for index in kinds.values()]))
     # two steps: at the first one LoRA's A stands still, its B being zero
     optimizer = torch.optim.SGD([p for p in wrapped.parameters() if p.requires_grad], lr=0.1)
@@ -83,7 +83,7 @@ def test_example_mean_is_the_mean_of_single_losses(short, setting):
     result = short(steps=1, loss_mean="example", batch_size=len(train_set), align_iterations=0, val_set=None,
                    lora={"dropout": 0})  # fmt: skip
     alone = teacher_force(model, [Collator(processor, features)([train_set[i]]) for i in range(len(train_set))])
-    expected = np.mean([sum(example.losses.values()) for example in alone.examples])
+    expected = np.mean([sum(example.losses.values()) for example in alone.samples])
     assert losses(result)[0] == pytest.approx(expected, rel=1e-4)
 
 
@@ -96,7 +96,7 @@ def test_training_from_video_is_training_from_the_cache(short, bf16):
 
 def test_a_frozen_part_in_bfloat16_needs_bf16(setting, tmp_path):
     model, processor, train_set, val_set, _ = setting
-    model, features = model.bfloat16(), FeatureStore(tmp_path / "features", model.bfloat16(), processor)
+    model, features = model.bfloat16(), FeatureCache(tmp_path / "features", model.bfloat16(), processor)
     fit = partial(train, model, processor, train_set, val_set, features, output=tmp_path / "out", base="tiny", **SHORT)
     with pytest.raises(DuetError, match=r"the model is torch\.bfloat16, .* set bf16"):
         fit()
@@ -134,11 +134,11 @@ def test_the_best_adapter_stays(short, setting):
 
 
 def test_a_figure_to_choose_by_that_is_not_measured_is_refused(short):
-    with pytest.raises(DuetError, match=r"best_by: no figure is named so; known are .* informative_auc"):
+    with pytest.raises(DuetError, match=r"best_by: no figure has this name; known are .* informative_auc"):
         short(best_by="bleu")
     with pytest.raises(DuetError, match=r"best_by='loss' needs a validation set"):
         short(best_by="loss", val_set=None)
-    with pytest.raises(DuetError, match=r"best_by='grounding_lm_loss': the validation set has none"):
+    with pytest.raises(DuetError, match=r"best_by='grounding_lm_loss': the validation set does not define it"):
         short(best_by="grounding_lm_loss")
 
 
@@ -156,7 +156,7 @@ def test_tensorboard_gets_the_figures(short, tmp_path):
 def test_what_is_no_number_stops_with_its_conversations(setting, tmp_path, head, what):
     """Conversations of grounding have no informative label, but its head a gradient."""
     model, processor, train_set, val_set, features = setting
-    train_set.sources = [source for source in train_set.sources if source.kind == "grounding"]
+    train_set.samples = [sample for sample in train_set.samples if sample.kind == "grounding"]
     getattr(model, head).weight.data.fill_(math.nan)
     with pytest.raises(DuetError, match=rf"{what}.* at step 1, with train_grounding\w*\.json:\d+ \(train_\d+\.mp4\), "):
         train(model, processor, train_set, val_set, features, output=tmp_path, base="tiny",
@@ -174,21 +174,21 @@ def test_out_of_memory_says_what_to_lower(short):
         short(callbacks=[Full()])
 
 
-def test_sigterm_ends_the_step_and_the_same_run_goes_on(short):
+def test_sigterm_ends_the_step_and_the_same_run_resumes(short):
     before = signal.getsignal(signal.SIGTERM)
     whole = short("whole", log_every=2)
     stopped = short("stopped", log_every=2, callbacks=[Terminate()])
     assert (stopped.stopped, stopped.steps) == (True, 4)
     assert signal.getsignal(signal.SIGTERM) is before
-    went_on = short("stopped", log_every=2, resume=True)
-    assert (went_on.stopped, went_on.steps) == (False, 6)
-    assert losses(went_on) == losses(whole)
+    resumed = short("stopped", log_every=2, resume=True)
+    assert (resumed.stopped, resumed.steps) == (False, 6)
+    assert losses(resumed) == losses(whole)
 
 
 def test_a_missing_video_is_named(short, mixtures, tmp_path):
     train_set = mixtures[0]
-    train_set.sources[1] = replace(train_set.sources[1], video=tmp_path / "gone.mp4")
-    entry = train_set.sources[1].entry
+    train_set.samples[1] = replace(train_set.samples[1], video=tmp_path / "gone.mp4")
+    entry = train_set.samples[1].entry
     with pytest.raises(AnnotationError, match=rf"entry {entry} is about .*gone\.mp4, which does not exist"):
         short(train_set=train_set)
 
@@ -197,15 +197,15 @@ def test_broken_videos_are_left_out_and_listed(short, mixtures, tmp_path):
     train_set, report = mixtures[0], tmp_path / "broken.json"
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(b"no video")
-    first = train_set.sources[0].video
-    train_set.sources = [replace(s, video=damaged) if s.video == first else s for s in train_set.sources]
+    first = train_set.samples[0].video
+    train_set.samples = [replace(s, video=damaged) if s.video == first else s for s in train_set.samples]
     with pytest.raises(VideoError, match=r"damaged\.mp4"):
         short("stopped", train_set=train_set)
-    result = short(train_set=train_set, broken=BrokenVideos("skip", limit=1, report=report))
+    result = short(train_set=train_set, broken=UnreadableVideos("skip", limit=1, report=report))
     assert result.steps == 6
     assert list(json.loads(report.read_text())) == [str(damaged)]
-    assert damaged not in {source.video for source in train_set.sources}
-    assert first not in {source.video for source in train_set.sources}, "nothing takes its place"
+    assert damaged not in {sample.video for sample in train_set.samples}
+    assert first not in {sample.video for sample in train_set.samples}, "nothing takes its place"
 
 
 def test_too_few_conversations_are_refused(short):

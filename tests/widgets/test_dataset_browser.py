@@ -8,10 +8,10 @@ import pytest
 from bs4 import BeautifulSoup
 from mmduet_widgets import DatasetBrowser, dataset_browser
 
-from mmduet.data.annotations import GroundingItem
+from mmduet.data.kinds.grounding import GroundingItem
 from mmduet.data.mixture import MixtureDataset
-from mmduet.data.scenes.generate import make_scenes
-from mmduet.data.statistics import example_times
+from mmduet.data.scenes import make_scenes
+from mmduet.data.statistics import timeline
 from mmduet.errors import DuetError
 from mmduet.plots.style import plain
 
@@ -44,10 +44,10 @@ def title(browser: DatasetBrowser) -> str:
 
 @pytest.mark.parametrize("kind", ["narration", "magqa", "grounding"])
 def test_every_kind_is_shown_with_clip_turns_and_labels(dataset, kind):
-    index = next(i for i, source in enumerate(dataset.sources) if source.kind == kind)
+    index = next(i for i, sample in enumerate(dataset.samples) if sample.kind == kind)
     browser = DatasetBrowser(dataset, index=index)
     assert BeautifulSoup(browser.children[1].value, "html.parser").video["src"].startswith("data:video/mp4;base64,")
-    _, informative, relevance, turns = example_times(dataset[index])
+    _, informative, relevance, turns = timeline(dataset[index])
     assert all(turn.text in said(browser) for turn in turns)
     figure = json.loads(browser.children[2].figure)
     assert figure["layout"]["images"]
@@ -64,14 +64,14 @@ def test_only_the_clip_in_view_is_read(dataset, monkeypatch):
     monkeypatch.setattr(dataset_browser, "read_frames", lambda video, **how: read.append(video) or frames(video, **how))
     browser = DatasetBrowser(dataset)
     browser.index = last = len(dataset) - 1
-    assert read == [dataset.sources[0].video, dataset.sources[last].video]
+    assert read == [dataset.samples[0].video, dataset.samples[last].video]
 
 
 def test_filters_go_to_the_first_that_matches_and_buttons_through_all(dataset):
     browser = DatasetBrowser(dataset)
     kind, text, number, back, forth, _ = browser.children[0].children
     kind.value = "grounding"
-    matches = [i for i, source in enumerate(dataset.sources) if source.kind == "grounding"]
+    matches = [i for i, sample in enumerate(dataset.samples) if sample.kind == "grounding"]
     assert browser.matches == matches
     assert browser.index == number.value == matches[0]
     forth.click()
@@ -80,10 +80,10 @@ def test_filters_go_to_the_first_that_matches_and_buttons_through_all(dataset):
     back.click()
     assert browser.index == matches[1]
     assert place(browser) == f"2 of {len(matches)} matches"
-    word = dataset.sources[matches[-1]].annotation.query.upper()
+    word = dataset.samples[matches[-1]].annotation.query.upper()
     text.value = word
     assert matches[-1] in browser.matches
-    assert all(word.lower() in dataset.sources[i].annotation.query.lower() for i in browser.matches)
+    assert all(word.lower() in dataset.samples[i].annotation.query.lower() for i in browser.matches)
 
 
 def test_buttons_stop_at_the_ends(dataset):
@@ -99,7 +99,7 @@ def test_buttons_stop_at_the_ends(dataset):
 def test_what_matches_nothing_leaves_the_example_and_says_so(dataset):
     browser = DatasetBrowser(dataset, index=1)
     browser.text = "no clip says this"
-    assert (browser.index, place(browser)) == (1, "nothing matches")
+    assert (browser.index, place(browser)) == (1, "no matches")
     browser.text = ""
     assert place(browser) == f"2 of {len(dataset)} matches"
 
@@ -114,7 +114,7 @@ def test_a_jump_may_leave_the_matches(dataset):
 def test_a_clips_name_is_found(dataset):
     browser = DatasetBrowser(dataset)
     browser.text = "train_00001"
-    assert {dataset.sources[i].video.name for i in browser.matches} == {"train_00001.mp4"}
+    assert {dataset.samples[i].video.name for i in browser.matches} == {"train_00001.mp4"}
 
 
 @pytest.mark.parametrize("contents", [None, b"no video"])
@@ -122,7 +122,7 @@ def test_a_clip_that_cannot_be_read_is_named_and_the_labels_stay(dataset, tmp_pa
     broken = tmp_path / "<b>broken.mp4"
     if contents is not None:
         broken.write_bytes(contents)
-    dataset.sources[0] = replace(dataset.sources[0], video=broken)
+    dataset.samples[0] = replace(dataset.samples[0], video=broken)
     browser = DatasetBrowser(dataset)
     assert "<b>broken.mp4" in said(browser)
     figure = json.loads(browser.children[2].figure)
@@ -131,16 +131,16 @@ def test_a_clip_that_cannot_be_read_is_named_and_the_labels_stay(dataset, tmp_pa
 
 
 def test_labels_past_the_clips_end_are_told(dataset):
-    source = dataset.sources[0]
-    dataset.sources[0] = replace(source, fps=source.fps * 20, max_frames=10_000, duration=source.duration + 5)
-    item = GroundingItem(video_uid=source.video.name, query="x", timestamps=[(0.0, source.duration)])
-    dataset.sources[0] = replace(dataset.sources[0], kind="grounding", annotation=item)
+    sample = dataset.samples[0]
+    dataset.samples[0] = replace(sample, fps=sample.fps * 20, max_frames=10_000, duration=sample.duration + 5)
+    item = GroundingItem(video_uid=sample.video.name, query="x", timestamps=[(0.0, sample.duration)])
+    dataset.samples[0] = replace(dataset.samples[0], kind="grounding", annotation=item)
     assert "its labels need" in said(DatasetBrowser(dataset))
 
 
 def test_text_is_text(dataset):
-    dataset.sources[0] = replace(dataset.sources[0], entry=ATTACK)
-    for narration in dataset.sources[0].annotation:
+    dataset.samples[0] = replace(dataset.samples[0], entry=ATTACK)
+    for narration in dataset.samples[0].annotation:
         narration.text = f"{ATTACK} {narration.time}"
     browser = DatasetBrowser(dataset)
     assert ATTACK in said(browser)
@@ -156,7 +156,7 @@ def test_text_is_text(dataset):
 def test_a_report_has_all_examples_of_the_clip_in_view(dataset):
     browser = DatasetBrowser(dataset, index=1)
     _, figure = browser.report()
-    own = [i for i, source in enumerate(dataset.sources) if source.video == dataset.sources[1].video]
+    own = [i for i, sample in enumerate(dataset.samples) if sample.video == dataset.samples[1].video]
     menu = figure.layout.updatemenus[0]
     assert len(menu.buttons) == len(own) > 2
     assert menu.active == own.index(1)
@@ -171,6 +171,6 @@ def test_what_is_not_there_is_refused(dataset):
     with pytest.raises(DuetError, match="kind='captions'"):
         browser.kind = "captions"
     assert browser.kind == ""
-    dataset.sources = []
-    with pytest.raises(DuetError, match="has no examples"):
+    dataset.samples = []
+    with pytest.raises(DuetError, match="has no samples"):
         DatasetBrowser(dataset)

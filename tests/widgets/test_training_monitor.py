@@ -104,7 +104,7 @@ def test_an_error_in_drawing_is_shown_and_ends_the_drawing_alone(run, monkeypatc
         raise ValueError("<img src=x onerror=alert(1)>")
 
     monkeypatch.setattr(run.monitor, "draw", broken)
-    with pytest.warns(UserWarning, match="the training goes on: ValueError"):
+    with pytest.warns(UserWarning, match="the training continues: ValueError"):
         run.step(50)
     run.tell("on_log", logs={"loss": 1.0})
     run.tell("on_train_end")

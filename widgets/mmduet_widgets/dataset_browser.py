@@ -1,4 +1,4 @@
-"""DatasetBrowser: the examples of a mixture, with clip, turns and the label of every frame."""
+"""DatasetBrowser: the samples of a mixture, with clip, turns and the label of every frame."""
 
 import base64
 import html
@@ -13,9 +13,8 @@ import torch
 import traitlets as t
 from IPython.display import HTML
 
-from mmduet.data.annotations import GroundingItem, MagqaItem
-from mmduet.data.mixture import Example, MixtureDataset, Source
-from mmduet.data.statistics import example_times
+from mmduet.data.mixture import MixtureDataset, TrainingSample
+from mmduet.data.statistics import timeline
 from mmduet.errors import DuetError, VideoError
 from mmduet.plots import label_figure, paged_figure
 from mmduet.plots.style import QUERY_COLOR, RESPONSE_COLOR
@@ -29,14 +28,15 @@ HEIGHT = 240  # pixels of the clip and the turns
 
 
 class DatasetBrowser(w.VBox):
-    """Page through the examples of a mixture: the clip, what is said, and the label of every frame.
+    """Page through the samples of a mixture: the clip, the turns, and the label of every frame.
 
-    Only the clip in view is read; one that cannot be read is named in its place. The arrows go through what the
-    filters let through; the number jumps anywhere.
+    Only the displayed clip is read. A clip that cannot be read is replaced by the reason. The arrows move through the
+    samples that match the filters; the number jumps to any sample.
 
-    Traits, in both directions: `index`, of the example in view; `kind`: narration, magqa, grounding, or "" for all;
-    `text`, to be found in an example's words or its clip's name. Raises DuetError for a dataset without examples, an
-    index that it does not have, or another kind.
+    Traits, in both directions:
+        index: The displayed sample.
+        kind: The name of an annotation kind, or "" for all.
+        text: Must occur in a sample's texts or its clip's name.
     """
 
     index = t.Int()
@@ -44,10 +44,19 @@ class DatasetBrowser(w.VBox):
     text = t.Unicode()
 
     def __init__(self, dataset: MixtureDataset, *, index: int = 0):
+        """Show a mixture.
+
+        Args:
+            dataset: The mixture.
+            index: The sample to display first.
+
+        Raises:
+            DuetError: The mixture has no samples, or does not have this index.
+        """
         if not len(dataset):
-            raise DuetError(f"{dataset.path} has no examples: give a mixture that has some.")
+            raise DuetError(f"{dataset.path} has no samples: give a mixture that has some.")
         self.dataset = dataset
-        self._words = [_words(source).casefold() for source in dataset.sources]
+        self._words = [_words(dataset, number).casefold() for number in range(len(dataset))]
         self._place, self._clip, self._labels = w.Label(), w.HTML(), FigureView()
         super().__init__(index=index)
         self.children = (self._controls(), self._clip, self._labels)
@@ -55,45 +64,43 @@ class DatasetBrowser(w.VBox):
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds that the dataset has."""
-        return list(dict.fromkeys(source.kind for source in self.dataset.sources))
+        """Names of the mixture's annotation kinds."""
+        return list(dict.fromkeys(sample.kind for sample in self.dataset.samples))
 
     @property
     def matches(self) -> list[int]:
-        """The indices that the filters let through."""
+        """The indices of the samples that match the filters."""
         wanted = self.text.casefold()
-        examples = enumerate(zip(self.dataset.sources, self._words, strict=True))
-        return [i for i, (source, words) in examples if self.kind in ("", source.kind) and wanted in words]
+        samples = enumerate(zip(self.dataset.samples, self._words, strict=True))
+        return [i for i, (sample, words) in samples if self.kind in ("", sample.kind) and wanted in words]
 
     def report(self) -> list[Any]:
-        """The clip in view beside what all its examples say, and a figure of them with a button for each."""
-        video = self.dataset.sources[self.index].video
-        indices = [i for i, source in enumerate(self.dataset.sources) if source.video == video]
-        examples = [self.dataset[index] for index in indices]
-        labels = _numbered([example.kind for example in examples])
-        figures = [_figure(example, _try_frames(example)[0]) for example in examples]
-        turns = [(example.entry, example_times(example)[3]) for example in examples]
+        """The displayed clip with the turns of all its samples, and a figure with a button for each of these."""
+        video = self.dataset.samples[self.index].video
+        indices = [i for i, sample in enumerate(self.dataset.samples) if sample.video == video]
+        samples = [self.dataset[index] for index in indices]
+        labels = _numbered([sample.kind for sample in samples])
+        figures = [_figure(sample, _try_frames(sample)[0]) for sample in samples]
+        turns = [(sample.entry, timeline(sample).turns) for sample in samples]
         shown = paged_figure(list(zip(labels, figures, strict=True)), shown=indices.index(self.index))
         return [HTML(_clip_html(video, turns)), shown]
 
     def to_html(self) -> str:
-        """The same in an `<iframe>` that asks nothing of any network."""
+        """The report in an `<iframe>` that needs no network."""
         parts = self.report()
-        return framed(parts, title="Examples", height=HEIGHT + parts[1].layout.height + 60)
+        return framed(parts, title="Samples", height=HEIGHT + parts[1].layout.height + 60)
 
     @t.validate("index")
     def _check_index(self, proposal: Any) -> int:
         if not 0 <= proposal["value"] < len(self.dataset):
-            raise DuetError(
-                f"index={proposal['value']}: {self.dataset.path} has examples 0 to {len(self.dataset) - 1}."
-            )
-        return proposal["value"]
+            raise DuetError(f"index={proposal['value']}: {self.dataset.path} has samples 0 to {len(self.dataset) - 1}.")
+        return int(proposal["value"])
 
     @t.validate("kind")
     def _check_kind(self, proposal: Any) -> str:
         if proposal["value"] not in ("", *self.kinds):
             raise DuetError(f"kind={proposal['value']!r}: give one of {self.kinds}, or '' for all.")
-        return proposal["value"]
+        return str(proposal["value"])
 
     def _controls(self) -> w.HBox:
         style = {"description_width": "auto"}
@@ -101,11 +108,11 @@ class DatasetBrowser(w.VBox):
         kind = w.Dropdown(options=kinds, description="kind", style=style, layout={"width": "150px"})
         text = w.Text(placeholder="words, or a clip's name", description="find", style=style, layout={"width": "260px"})
         number = w.BoundedIntText(
-            max=len(self.dataset) - 1, description="example", style=style, layout={"width": "140px"}
+            max=len(self.dataset) - 1, description="sample", style=style, layout={"width": "140px"}
         )
         back, forth = (
             w.Button(icon=f"arrow-{side}", tooltip=tip, layout={"width": "40px"})
-            for side, tip in (("left", "the match before"), ("right", "the next match"))
+            for side, tip in (("left", "the previous match"), ("right", "the next match"))
         )
         back.on_click(lambda _: self._go(max((i for i in self.matches if i < self.index), default=self.index)))
         forth.on_click(lambda _: self._go(min((i for i in self.matches if i > self.index), default=self.index)))
@@ -118,65 +125,56 @@ class DatasetBrowser(w.VBox):
 
     @t.observe("kind", "text")
     def _filtered(self, change: Any) -> None:
-        """Stay at what is in view if it matches, else go to the first that does."""
+        """Keep the displayed sample if it matches, otherwise display the first match."""
         matches = self.matches
         if matches and self.index not in matches:
             self.index = matches[0]
-        self._say_place()
+        self._update_place()
 
     @t.observe("index")
     def _turned(self, change: Any) -> None:
         if self.children:
             self._show()
 
-    def _say_place(self) -> None:
+    def _update_place(self) -> None:
         matches = self.matches
         place = f"{matches.index(self.index) + 1} of " if self.index in matches else "not among "
-        self._place.value = f"{place}{len(matches)} matches" if matches else "nothing matches"
+        self._place.value = f"{place}{len(matches)} matches" if matches else "no matches"
 
     def _show(self) -> None:
-        example = self.dataset[self.index]
-        frames, fault = _try_frames(example)
-        self._labels.draw(_figure(example, frames))
-        self._clip.value = _clip_html(example.video, [("", example_times(example)[3])], fault)
-        self._say_place()
+        sample = self.dataset[self.index]
+        frames, fault = _try_frames(sample)
+        self._labels.draw(_figure(sample, frames))
+        self._clip.value = _clip_html(sample.video, [("", timeline(sample).turns)], fault)
+        self._update_place()
 
 
-def _words(source: Source) -> str:
-    """All that an example says, and its clip's name."""
-    match source.annotation:
-        case MagqaItem() as item:
-            said = [turn.content for turn in item.conversation]
-        case GroundingItem() as item:
-            said = [item.query]
-        case narrations:
-            said = [narration.text for narration in narrations]
-    return "\n".join([source.video.name, *said])
+def _words(dataset: MixtureDataset, index: int) -> str:
+    """The clip's name and all texts of a sample."""
+    return "\n".join([dataset.samples[index].video.name, *(text.text for text in dataset.texts(index))])
 
 
-def _figure(example: Example, frames: torch.Tensor | None) -> go.Figure:
-    times, informative, relevance, turns = example_times(example)
-    labels = {"informative": informative, "relevance": relevance}
-    return label_figure(times, **labels, turns=turns, frames=frames, title=f"{example.kind}: {example.entry}")
+def _figure(sample: TrainingSample, frames: torch.Tensor | None) -> go.Figure:
+    return label_figure(**timeline(sample)._asdict(), frames=frames, title=f"{sample.kind}: {sample.entry}")
 
 
-def _try_frames(example: Example) -> tuple[torch.Tensor | None, str]:
-    """The frames that the labels belong to, uint8 [N, 3, S, S], or None and why there are none."""
-    first, count = example.conversation.first_frame, example.conversation.frames
+def _try_frames(sample: TrainingSample) -> tuple[torch.Tensor | None, str]:
+    """The labelled frames, uint8 [N, 3, S, S], or None and the reason."""
+    first, count = sample.conversation.first_frame, sample.conversation.frames
     if not count:
         return None, ""
     try:
-        batch = read_frames(example.video, fps=example.fps, size=THUMBNAIL, max_frames=first + count, rounding="ceil")
+        batch = read_frames(sample.video, fps=sample.fps, size=THUMBNAIL, max_frames=first + count, rounding="ceil")
     except VideoError as error:
         return None, str(error)
     frames = batch.frames[first:]
     if len(frames) < count:
-        return None, f"{example.video}: has {first + len(frames)} frames, its labels need {first + count}."
+        return None, f"{sample.video}: has {first + len(frames)} frames, its labels need {first + count}."
     return frames, ""
 
 
 def _clip_html(video: Path, turns: Sequence[tuple[str, Sequence[Query | Response]]], fault: str = "") -> str:
-    """The clip, or why it is not shown, beside what is said under each heading; all text is escaped."""
+    """The clip, or why it is not shown, and the turns under each heading; all text is escaped."""
     try:
         clip, note = (b"", fault) if fault else read_clip(video)
     except VideoError as error:
@@ -208,7 +206,7 @@ def _turn_html(turn: Query | Response) -> str:
 
 
 def _numbered(kinds: Sequence[str]) -> list[str]:
-    """Each kind once by its name, then by number: narration, grounding, 2, 3."""
+    """Button labels: each kind's name, then numbers if it occurs again: narration, grounding, 2, 3."""
     seen: Counter[str] = Counter()
     labels = []
     for kind in kinds:

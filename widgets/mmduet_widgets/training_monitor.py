@@ -1,4 +1,4 @@
-"""TrainingMonitor: a training run as it goes: losses, the heads' AUC, learning rate, speed, time left."""
+"""TrainingMonitor: a running training: losses, the heads' AUC, learning rate, speed, time left."""
 
 import html
 import math
@@ -15,9 +15,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from mmduet.plots import training_figure
 from mmduet_widgets.figure_view import FigureView, framed
 
-PAUSE = 2.0  # s between two drawings, at least
-SHARE = 0.02  # of the run's time, at most, that drawing takes
-TILES = {  # what is logged: its name and format
+PAUSE = 2.0  # minimum seconds between two drawings
+SHARE = 0.02  # maximum share of the run's time that drawing takes
+TILES = {  # logged figure: name and format
     "samples_per_second": ("conversations/s", ".2f"),
     "learning_rate": ("learning rate", ".2g"),
     "lm_loss": ("language loss", ".3f"),
@@ -30,14 +30,24 @@ TILES = {  # what is logged: its name and format
 class TrainingMonitor(w.VBox):
     """Shows a run of `mmduet.training.train(..., callbacks=[monitor.callback])`, or of any Trainer.
 
-    An error in drawing is shown, and ends the drawing, not the training.
+    An error in drawing is shown and stops the drawing, but not the training.
 
-    history: the Trainer's log rows so far; one with a loss also has samples_per_second, conversations since the row
-    before it by the time that they took, evaluation left out. step, steps: done, and to be done in all. elapsed, left:
-    s; left is nan before the first step. fault: why there is no drawing any more, or "".
+    Attributes:
+        history: The Trainer's log rows so far. A row with a loss also has samples_per_second: the conversations since
+            the previous row over their time, without evaluation.
+        step: Steps done.
+        steps: Steps of the complete run.
+        elapsed: Seconds since the start.
+        left: Estimated seconds to the end; NaN before the first step.
+        fault: Why drawing stopped, or "".
     """
 
     def __init__(self, *, title: str = ""):
+        """Show an empty run.
+
+        Args:
+            title: Shown over the curves.
+        """
         self.title = title
         self.history: list[dict[str, Any]] = []
         self.step, self.steps, self.elapsed, self.left, self.fault = 0, 0, 0.0, math.nan, ""
@@ -48,11 +58,11 @@ class TrainingMonitor(w.VBox):
 
     @property
     def callback(self) -> TrainerCallback:
-        """What tells the monitor of a Trainer's run."""
+        """The callback that reports a Trainer's run to this monitor."""
         return _Reporter(self)
 
     def draw(self) -> None:
-        """Show what is known by now."""
+        """Show the newest state."""
         self._tiles.value = self._tiles_html()
         self._bar.value = self.step / max(self.steps, 1)
         self._curves.draw(self._figure())
@@ -62,7 +72,7 @@ class TrainingMonitor(w.VBox):
         return [HTML(self._tiles_html()), self._figure()]
 
     def to_html(self) -> str:
-        """The same in an `<iframe>` that asks nothing of any network."""
+        """The report in an `<iframe>` that needs no network."""
         parts = self.report()
         return framed(parts, title=self.title or "Training", height=parts[1].layout.height + 130)
 
@@ -82,7 +92,7 @@ class TrainingMonitor(w.VBox):
 
 
 class _Reporter(TrainerCallback):
-    """Keeps a monitor's figures, and has it drawn when that is due."""
+    """Updates a monitor's figures, and draws it when that is due."""
 
     def __init__(self, monitor: TrainingMonitor):
         self.monitor = monitor
@@ -93,26 +103,26 @@ class _Reporter(TrainerCallback):
         self.first = self.logged = state.global_step
         self.busy, self.due = 0.0, 0.0
         self.monitor.history, self.monitor.steps = [dict(row) for row in state.log_history], state.max_steps
-        self._tell(state)
+        self._update(state)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         now = time.monotonic()
         self.busy, self.resumed = self.busy + now - self.resumed, now
-        self._tell(state)
+        self._update(state)
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **told: Any) -> None:
-        row = {**told["logs"], "step": state.global_step}
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **logged: Any) -> None:
+        row = {**logged["logs"], "step": state.global_step}
         if "loss" in row and self.busy > 0:
             row["samples_per_second"] = (state.global_step - self.logged) * self.batch / self.busy
             self.logged, self.busy = state.global_step, 0.0
         self.monitor.history.append(row)
-        self.resumed = time.monotonic()  # an evaluation that was logged is over, and is no training
+        self.resumed = time.monotonic()  # a logged evaluation has ended, and is not training
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.due = 0.0
-        self._tell(state)
+        self._update(state)
 
-    def _tell(self, state: TrainerState) -> None:
+    def _update(self, state: TrainerState) -> None:
         monitor, now = self.monitor, time.monotonic()
         monitor.step, monitor.elapsed = state.global_step, now - self.started
         if monitor.step > self.first:
@@ -123,12 +133,12 @@ class _Reporter(TrainerCallback):
             self.due = ended + max(PAUSE, (ended - now) / SHARE)
 
     def _draw(self) -> None:
-        """An error in it must not reach the Trainer."""
+        """Draw; an error must not reach the Trainer."""
         try:
             self.monitor.draw()
         except Exception as error:
             self.monitor.fault = f"{type(error).__name__}: {error}"
-            warnings.warn(f"the training monitor stopped, the training goes on: {self.monitor.fault}", stacklevel=2)
+            warnings.warn(f"the training monitor stopped, the training continues: {self.monitor.fault}", stacklevel=2)
 
 
 def _clock(seconds: float) -> str:

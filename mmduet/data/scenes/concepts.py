@@ -1,4 +1,4 @@
-"""What `scenes` shows: photographs that scikit-image and scikit-learn carry in their wheels, and words for them."""
+"""What `scenes` shows: photographs that scikit-image and scikit-learn carry in their wheels, and texts about them."""
 
 import re
 from dataclasses import dataclass
@@ -11,12 +11,19 @@ _SKLEARN = ("sklearn", "datasets/images")
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """One photograph.
+    """One photograph, and texts about it.
 
-    place: (package, folder in it). noun: how every wording names it. captions: full sentences.
-    queries: phrases that look for it. words: a regular expression that finds it in a text.
-    credit: author and licence. mirrored: whether it may be shown mirrored. subject: left, top, right, bottom of
-    what every view of it must show, as shares of the picture's width and height.
+    Attributes:
+        key: Its name.
+        place: Package, and folder in it.
+        file: The file in that folder.
+        noun: The noun that every text uses for it.
+        captions: Full sentences.
+        queries: Phrases that look for it.
+        words: A regular expression that finds it in a text.
+        credit: Author and licence.
+        mirrored: Whether it may be shown mirrored.
+        subject: Left, top, right, bottom of what every view must show, as shares of the picture's width and height.
     """
 
     key: str

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mmduet.data.collator import Collator
-from mmduet.data.conversations import NARRATION_INSTRUCTIONS
-from mmduet.data.feature_cache import FeatureStore
+from mmduet.data.feature_cache import FeatureCache
+from mmduet.data.kinds.narration import NARRATION_INSTRUCTIONS
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.scenes.concepts import CONCEPTS, concepts_in
 from mmduet.errors import DuetError
@@ -147,8 +147,8 @@ def evaluate_heads(
     """Both heads' teacher-forced AUC over labelled frames, with intervals over clips."""
     loader = DataLoader(dataset, collate_fn=collator)
     result = teacher_force(model, tqdm(loader, desc="score frames", unit="example"))
-    videos = [source.video for source in dataset.sources]
-    pairs = {head: [example.heads[head] for example in result.examples] for head in HEADS}
+    videos = [source.video for source in dataset.samples]
+    pairs = {head: [example.heads[head] for example in result.samples] for head in HEADS}
     return {f"{head}_auc": bootstrap(_by_clip(videos, pairs[head]), _pooled_auc) for head in HEADS}
 
 
@@ -181,8 +181,8 @@ def quality(
     """
     check_clips(split, clips)
     dataset = MixtureDataset(folder / "annotations" / f"{split}_mixture.json", videos=clips)
-    features = FeatureStore(feature_folder, model, processor)
-    features.prepare(dataset.sources)
+    features = FeatureCache(feature_folder, model, processor)
+    features.prepare(dataset.samples)
     heads = evaluate_heads(model, Collator(processor, features), dataset)
     session = DuetSession(model, processor, policy=ScoreThreshold(threshold), max_new_tokens=40)
     return heads | evaluate(watch_clips(session, folder, split, clips=clips))

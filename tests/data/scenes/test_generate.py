@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmduet.data.mixture import MixtureDataset
+from mmduet.data.scenes import make_scenes
+from mmduet.data.scenes.annotations import QUESTIONS
 from mmduet.data.scenes.concepts import CONCEPTS, concepts_in
-from mmduet.data.scenes.generate import QUESTIONS, _draw_box, make_scenes, render_clip, write_script
+from mmduet.data.scenes.render import _draw_box, render_clip
+from mmduet.data.scenes.script import write_script
 from mmduet.errors import AnnotationError, FileError
 from mmduet.video import read_metadata
 
@@ -110,7 +113,7 @@ def test_an_annotation_that_is_lost_or_of_before_is_written_again(made, found):
 def test_spans_last_as_many_frames_in_training_as_in_use(made):
     """With queries at a low frame rate alone, the relevance head learns that nothing lasts."""
     training = MixtureDataset(made / "annotations/train_mixture.json")
-    rates = {(source.kind, source.video.name): source.fps for source in training.sources}
+    rates = {(sample.kind, sample.video.name): sample.fps for sample in training.samples}
     assert {rate for (kind, _), rate in rates.items() if kind != "grounding"} == {2}
     assert [rates["grounding", f"train_0000{n}.mp4"] for n in range(2)] == [2, 0.5]
 
@@ -119,7 +122,7 @@ def test_spans_last_as_many_frames_in_training_as_in_use(made):
 def test_a_damaged_manifest_is_told(tmp_path, text):
     (tmp_path / "scenes").mkdir()
     (tmp_path / "scenes/scenes.json").write_text(text)
-    with pytest.raises(AnnotationError, match=r"scenes\.json is damaged.*made anew"):
+    with pytest.raises(AnnotationError, match=r"scenes\.json is damaged.*made again"):
         make_scenes(tmp_path, train=0, val=0, test=0)
 
 
@@ -167,10 +170,10 @@ def test_mixture_labels_match_the_truth(made):
     """A frame is relevant exactly while what is asked for is on screen."""
     dataset = MixtureDataset(made / "annotations/val_mixture.json")
     truth = json.loads((made / "annotations/val_scenes.json").read_text())[0]
-    for index, source in enumerate(dataset.sources):
-        if source.kind != "grounding":
+    for index, sample in enumerate(dataset.samples):
+        if sample.kind != "grounding":
             continue
-        (wanted,) = concepts_in(source.annotation.query)
+        (wanted,) = concepts_in(sample.annotation.query)
         times = np.arange(int(truth["duration"] * 2)) / 2
         on_screen = np.zeros(len(times), int)
         for scene in truth["scenes"]:

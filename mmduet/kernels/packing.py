@@ -1,8 +1,8 @@
 """Packing: the language model reads a batch's conversations one after the other, without the padding between them.
 
-For training in bfloat16 on a CPU. Each conversation attends to itself by matrix products, a block of queries at a
-time: torch's own kernel takes longer in its backward pass, and the weights of all queries and keys of a batch at once
-would be more memory than malloc keeps, so that each layer would get it anew from the system.
+For training in bfloat16 on a CPU. Each conversation attends to itself by matrix products, for a block of queries at a
+time. torch's own kernel takes longer in its backward pass. The weights of all queries and keys of a batch would be more
+memory than malloc keeps, so each layer would request it from the system again.
 """
 
 from collections.abc import Iterator
@@ -21,19 +21,19 @@ from transformers.masking_utils import sdpa_mask
 from mmduet.kernels.attention import NAME as SPLIT
 
 NAME = "packed"
-BLOCK = 256  # queries at once: they share the keys up to the last of them
-KEPT = 512  # tokens of a conversation: beyond, its weights of all layers would take over 0.1 GB of `mini`'s memory
+BLOCK = 256  # queries computed together: they share the keys up to the last of them
+KEPT = 512  # tokens: the weights of a longer conversation are computed again, they would take over 0.1 GB for `mini`
 
 
 @contextmanager
 def packed(language_model: Any) -> Iterator[None]:
-    """Within, a padded batch is read without its padding; hidden states there are 0. Otherwise results are the same.
+    """Read padded batches without their padding within a block. Hidden states of padding are 0, others are the same.
 
-    Nothing changes for a language model with another attention than `scaled_dot_product_attention` of all earlier
-    tokens, or with other than rotary positions.
+    A language model with another attention than `scaled_dot_product_attention` of all earlier tokens, or with other
+    than rotary positions, is not changed.
     """
     config, body = language_model.config, language_model.base_model
-    before = config._attn_implementation  # SPLIT, where a session has watched with the model
+    before = config._attn_implementation  # SPLIT, if a session has used the model
     sees_all = set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
     if before not in ("sdpa", SPLIT) or not sees_all or not hasattr(body, "rotary_emb"):
         yield
@@ -52,7 +52,7 @@ def packed(language_model: Any) -> Iterator[None]:
             hook.remove()
 
 
-def _pack(body: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+def _pack(body: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """inputs_embeds [B, L, H] -> [1, tokens, H], each conversation's positions from 0."""
     mask = kwargs.get("attention_mask")
     if mask is None or kwargs.get("past_key_values") is not None:
@@ -68,7 +68,7 @@ def _pack(body: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, 
     }
 
 
-def _unpack(body: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
+def _unpack(body: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
     """last_hidden_state [1, tokens, H] -> [B, L, H]."""
     here = kwargs.get("packed_from")
     if here is not None:
@@ -78,8 +78,8 @@ def _unpack(body: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -
     return output
 
 
-def _round(module: nn.Module, args: tuple, output: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    """Under autocast, cosines and sines as a bfloat16 model has them: else queries and keys become float32."""
+def _round(module: nn.Module, args: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """Under autocast, convert cosines and sines to bfloat16: otherwise queries and keys become float32."""
     if not torch.is_autocast_enabled("cpu"):
         return output
     return tuple(values.to(torch.get_autocast_dtype("cpu")) for values in output)
@@ -96,9 +96,21 @@ def packed_attention(
     lengths: list[int] | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """query [1, heads, tokens, D]; key, value [1, key heads, tokens, D]; lengths: of the conversations in them.
+    """Attention of packed conversations, with the signature of transformers' attention interface.
 
-    -> [1, tokens, heads, D]; transformers' attention interface. Without lengths it is torch's own.
+    Args:
+        module: The attention module.
+        query: [1, heads, tokens, D]
+        key: [1, key heads, tokens, D]
+        value: [1, key heads, tokens, D]
+        attention_mask: Used only without lengths.
+        dropout: Share of the weights that are dropped.
+        scaling: Factor of the scores; None for D ** -0.5.
+        lengths: Tokens of each conversation. None calls torch's own attention.
+        **kwargs: Passed on to torch's own attention.
+
+    Returns:
+        [1, tokens, heads, D], and None for the weights.
     """
     if lengths is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
@@ -111,13 +123,15 @@ def packed_attention(
     return output.transpose(0, 1).unsqueeze(0), None
 
 
-def _attend_all(query, key, value, lengths, scale, dropout) -> torch.Tensor:
+def _attend_all(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: list[int], scale: float, dropout: float
+) -> torch.Tensor:
     """[heads, tokens, D]."""
     each = zip(query.split(lengths, 1), key.split(lengths, 1), value.split(lengths, 1), strict=True)
     return torch.cat([_attend(*one, scale, dropout) for one in each], 1)
 
 
-def _attend(query, key, value, scale, dropout) -> torch.Tensor:
+def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, dropout: float) -> torch.Tensor:
     """One conversation's [heads, n, D]. The queries of all heads that share a key head are one matrix."""
     heads, tokens, size = query.shape
     outputs = []
@@ -136,7 +150,7 @@ def _attend(query, key, value, scale, dropout) -> torch.Tensor:
 
 @lru_cache(16)
 def _mask(new: int, seen: int, heads: int, dtype: torch.dtype) -> torch.Tensor:
-    """[heads x new, seen], -inf where a query, one of the last `new` of `seen` tokens, would see a later one."""
+    """[heads x new, seen], -inf where a query, one of the last `new` of `seen` tokens, would attend to a later one."""
     return torch.full((new, seen), -torch.inf, dtype=dtype).triu(seen - new + 1).repeat(heads, 1)
 
 

@@ -5,8 +5,8 @@ import torch
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from mmduet.checkpoints import build_tiny
-from mmduet.training import packing
-from mmduet.training.packing import packed
+from mmduet.kernels import packing
+from mmduet.kernels.packing import packed
 
 LENGTHS = (9, 4, 13)
 PADDINGS = {
@@ -57,7 +57,7 @@ def test_the_padding_is_not_computed(model):
     assert (hidden[~mask] == 0).all()
 
 
-def test_dropout_of_weights_that_are_computed_anew_is_the_same_dropout(model, monkeypatch):
+def test_dropout_of_weights_that_are_computed_again_is_the_same_dropout(model, monkeypatch):
     monkeypatch.setattr(packing, "BLOCK", 4)
     query, key, value = (torch.randn(1, heads, 20, 8, requires_grad=True) for heads in (4, 2, 2))
     gradients = []

@@ -1,0 +1,81 @@
+"""An annotation kind from outside the package is trained on, counted and shown."""
+
+import json
+
+import pytest
+import yaml
+from mmduet_widgets import DatasetBrowser
+from typer.testing import CliRunner
+
+from examples.own_kind import STEPS
+from mmduet.cli import app
+from mmduet.data.kinds import KINDS
+from mmduet.data.mixture import MixtureDataset
+from mmduet.data.statistics import mixture_frame
+from mmduet.errors import DuetError
+from tests.clips import write_clip
+
+HOW_TO = {"video": "tea.mp4", "steps": [{"name": "Boil.", "span": [0.5, 1.5]}, {"name": "Pour.", "span": [2.0, 3.0]}]}
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A training config for two steps on one clip; its mixture is mixture.json."""
+    (tmp_path / "videos").mkdir()
+    write_clip(tmp_path / "videos/tea.mp4", frames=36, rate=12)
+    (tmp_path / "steps.json").write_text(json.dumps([HOW_TO]))
+    entry = {
+        "dataset_cls": "StepsDataset",
+        "video_root": "videos",
+        "anno_file": "steps.json",
+        "metadata_path": "m.json",
+    }
+    (tmp_path / "mixture.json").write_text(json.dumps([entry]))
+    run = {
+        "output": str(tmp_path / "run"),
+        "model": {"base": "tiny"},
+        "data": dict.fromkeys(("train", "validation"), str(tmp_path / "mixture.json")),
+        "recipe": {"steps": 2, "epochs": None, "batch_size": 1, "align_iterations": 2, "best_by": "steps_lm_loss"},
+    }
+    (tmp_path / "steps.yaml").write_text(yaml.safe_dump(run))
+    return tmp_path / "steps.yaml"
+
+
+def test_two_steps_are_trained(config):
+    done = CliRunner().invoke(app, ["train", str(config), "--kind", "examples.own_kind:STEPS"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "2 of 2 steps" in done.output
+    assert "its best, steps_lm_loss" in done.output
+    assert (config.parent / "run/adapter/adapter_model.safetensors").is_file()
+
+
+def test_statistics_and_browser_show_it(config):
+    dataset = MixtureDataset(config.parent / "mixture.json", kinds=KINDS | {"steps": STEPS})
+    (row,) = mixture_frame(dataset).to_dict("records")
+    assert (row["kind"], row["frames"], row["responses"], row["informative"]) == ("steps", 6, 2, 2)
+    browser = DatasetBrowser(dataset)
+    assert "Boil." in browser.children[1].value
+    browser.text = "pour"
+    assert browser.matches == [0]
+    assert browser.kinds == ["steps"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("captions", r"--kind='captions' is not known: use one of \['grounding', 'magqa', 'narration'\]"),
+        ("examples.own_kind:HowTo", r"is a .*: give a AnnotationKind"),
+        ("examples.own_kind:NONE", "cannot be imported"),
+    ],
+)
+def test_an_unknown_kind_is_named(config, name, message):
+    with pytest.raises(DuetError, match=message):
+        CliRunner().invoke(app, ["train", str(config), "--kind", name], catch_exceptions=False)
+
+
+def test_without_the_option_the_kind_is_unknown(config):
+    with pytest.raises(DuetError, match=r"best_by.*also after narration, magqa, grounding"):
+        CliRunner().invoke(app, ["train", str(config)], catch_exceptions=False)
+    config.write_text(config.read_text().replace("  best_by: steps_lm_loss\n", ""))
+    with pytest.raises(DuetError, match=r"'StepsDataset'; known are DenseVideoCaptioningStreamDataset, Grounding"):
+        CliRunner().invoke(app, ["train", str(config)], catch_exceptions=False)
