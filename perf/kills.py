@@ -35,7 +35,7 @@ from mmduet.checkpoints.loading import build_tiny
 from mmduet.data.feature_cache import FeatureStore
 from mmduet.data.metadata import scan_videos
 from mmduet.data.scenes.generate import make_scenes
-from mmduet.evaluation.judges.judge import Pair, Rating, rate
+from mmduet.evaluation.judges import Pair, Rating, rate
 from mmduet.evaluation.prediction import Question, Settings, predict
 from mmduet.trace import Query
 

@@ -146,8 +146,8 @@ def evaluate_magqa(
     output: OUTPUT = None,
 ) -> None:
     """MAGQA: in-span score by a judge, and turns."""
+    from mmduet.evaluation import judges
     from mmduet.evaluation.benchmarks import magqa
-    from mmduet.evaluation.judges import judge as judges
     from mmduet.evaluation.metrics.bootstrap import estimate_means
 
     check_figures(output, predictions, references, cache, write_batch, read_batch)
@@ -187,7 +187,7 @@ def _kept_answers(cache: Path | None) -> str:
 
 def _check_judge_files(cache: Path | None, batch: Path | None, inputs: Iterable[Path]) -> None:
     """Refuse a cache or batch file that is something else, before a judge is loaded or asked."""
-    from mmduet.evaluation.judges.judge import AnswerCache, check_batch
+    from mmduet.evaluation.judges import AnswerCache, check_batch
 
     if batch is not None:
         check_batch(batch, inputs)

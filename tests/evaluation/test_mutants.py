@@ -10,7 +10,7 @@ import pytest
 from mmduet.errors import DuetError
 from mmduet.evaluation.benchmarks import charades_sta, magqa, qvhighlights, youcook2
 from mmduet.evaluation.benchmarks.submission import read_submission, submission_lines
-from mmduet.evaluation.judges.judge import AnswerCache, Pair, Rating, read_batch
+from mmduet.evaluation.judges import AnswerCache, Pair, Rating, read_batch
 from mmduet.evaluation.predictions import coverage, read_predictions
 from mmduet.evaluation.references import read_asked, read_references
 from tests.mutations import bounded

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.judges.judge import Pair, Rating
+from mmduet.evaluation.judges.rating import Pair, Rating
 from mmduet.evaluation.predictions import UNTIMED, Prediction
 from mmduet.evaluation.references import AnsweredItem
 from mmduet.trace import Response
