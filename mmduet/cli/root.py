@@ -1,33 +1,46 @@
-"""The `mmduet` command. Each subcommand is a thin layer over one function of the package."""
+"""The `mmduet` command. Each subcommand is a thin layer over functions of the package."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from mmduet.errors import DuetError
 
+if TYPE_CHECKING:
+    from mmduet.evaluation.metrics.bootstrap import Estimate
+
+DTYPE = Annotated[
+    str, typer.Option(help="Precision of the weights: auto (bfloat16 on a GPU), bfloat16, float16 or float32.")
+]
+DEVICE = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, mps, …")]
+
 
 @contextmanager
 def resumable(kept: Callable[[], str]) -> Iterator[None]:
-    """End the block with one sentence and status 130 on Ctrl-C, 143 on SIGTERM. kept: says what stays."""
+    """A block that Ctrl-C ends with one sentence and status 130, SIGTERM with status 143.
+
+    Args:
+        kept: Says what the stopped command keeps.
+    """
     from mmduet.system.interrupts import Terminated, terminable
 
     try:
         with terminable():
             yield
     except KeyboardInterrupt as stop:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks for all
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # one process of several prints it
             typer.secho(f"mmduet: stopped; {kept()}", fg="yellow", err=True)
         raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
 
 class _Commands(TyperGroup):
-    """Commands that say in one sentence that they were stopped; those that keep something say what."""
+    """Commands that print one sentence when they are stopped; those that keep something say what."""
 
     def invoke(self, ctx: Any) -> Any:
         with resumable(lambda: "it was not done: run the same command again."):
@@ -37,16 +50,10 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, cls=_Commands
 )
-evaluate_app = typer.Typer(help="Measure a model on a data set.", no_args_is_help=True)
-app.add_typer(evaluate_app, name="evaluate")
-export_app = typer.Typer(
-    help="Write predictions in the form that a benchmark's own server takes.", no_args_is_help=True
-)
-app.add_typer(export_app, name="export")
 
 
 def main() -> None:
-    """Run the command; what the user did wrong is one sentence, not a traceback."""
+    """Run the command; a user's mistake is printed as one sentence, without a traceback."""
     try:
         app()
     except DuetError as error:
@@ -55,7 +62,15 @@ def main() -> None:
 
 
 def check_figures(output: Path | None, *inputs: Path | None) -> None:
-    """Refuse an `--output` that is no file of figures, before anything is computed. inputs: what the command reads."""
+    """Refuse an `--output` that is no file of figures, before anything is computed.
+
+    Args:
+        output: The file to write.
+        inputs: The files that the command reads.
+
+    Raises:
+        FileError: The output is an input, or a file of another kind.
+    """
     from mmduet.files import check_target, read_json
 
     if output is not None:
@@ -66,5 +81,12 @@ def check_figures(output: Path | None, *inputs: Path | None) -> None:
         )
 
 
-DTYPE = Annotated[str, typer.Option(help="Of the weights: auto (bfloat16 on a GPU), bfloat16, float16 or float32.")]
-DEVICE = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, mps, …")]
+def show(estimates: Mapping[str, "Estimate"], units: Mapping[str, str], output: Path | None = None) -> None:
+    """Print figures with their intervals and units, and write them as JSON if there is an output."""
+    from mmduet.files import write_json
+
+    width, wide = max(map(len, estimates)), max(len(str(estimate)) for estimate in estimates.values())
+    for name, estimate in estimates.items():
+        typer.echo(f"  {name:{width}} {estimate!s:{wide}} {units[name]}")
+    if output:
+        write_json(output, {name: asdict(e) | {"unit": units[name]} for name, e in estimates.items()})

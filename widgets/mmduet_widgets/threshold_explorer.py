@@ -10,9 +10,9 @@ import torch
 import traitlets as t
 
 from mmduet.errors import DuetError, VideoError
+from mmduet.evaluation.frames import frames_of
 from mmduet.evaluation.metrics.timing import Metric, sweep
-from mmduet.evaluation.prediction import frames_of
-from mmduet.evaluation.predictions import Prediction
+from mmduet.evaluation.prediction_file import Prediction
 from mmduet.files import inside
 from mmduet.plots import (
     ReplayedExample,

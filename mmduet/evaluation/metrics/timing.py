@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.predictions import Prediction
+from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.replay import replay_thresholds
 
