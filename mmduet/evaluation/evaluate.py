@@ -1,7 +1,7 @@
 """Evaluate: ask a benchmark's questions, score the answers, and put the figures beside the published ones."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.benchmark import Benchmark, Settings
+from mmduet.evaluation.benchmark import Benchmark, Question, Settings
 from mmduet.evaluation.benchmarks import find_benchmark
 from mmduet.evaluation.coverage import Coverage, coverage
 from mmduet.evaluation.metrics.bootstrap import Estimate, estimate_means
@@ -21,6 +21,8 @@ from mmduet.policy import Policy, make_policy
 if TYPE_CHECKING:
     from mmduet.model.duet import DuetForConditionalGeneration
     from mmduet.model.processing import DuetProcessor
+
+    Loaded = tuple[DuetForConditionalGeneration, DuetProcessor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Result:
 
 def run(
     benchmark: str | Benchmark,
-    model: "str | Path | tuple[DuetForConditionalGeneration, DuetProcessor]",
+    model: "str | Path | Loaded",
     references: str | Path,
     videos: str | Path,
     *,
@@ -139,9 +141,12 @@ def run(
     asked = replace(benchmark.settings, **_given(settings, inspect.signature(Settings).parameters, "settings"))
     options = _given(scoring, _keywords(benchmark), "scoring")
     items = read_references(references, benchmark)
-    path = Path(
-        predictions or _predict(benchmark, model, adapter, device, dtype, asked, references, videos, limit, output)
-    )
+    if predictions:
+        path = Path(predictions)
+    else:
+        questions = read_questions(references, benchmark)[: limit or None]
+        loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
+        path = _predict(loaded, benchmark, questions, videos, output, asked)
     found = read_predictions(path)
     met = coverage(found, items)
     scores = benchmark.score(found.by_id, items, **options)
@@ -162,37 +167,31 @@ def scenes(benchmark: str | Benchmark, folder: str | Path = "datasets", *, clips
 
     benchmark = find_benchmark(benchmark)
     if not benchmark.scenes:
-        raise DuetError(
-            f"the data set scenes does not have the format of {benchmark.title}: give references and videos."
-        )
+        raise DuetError(f"scenes does not have the format of {benchmark.title}: give references and videos.")
     made = make_scenes(folder, train=0, val=0, test=clips)
     return str(made / "annotations" / benchmark.scenes), str(made / "videos" / "test")
 
 
-def _predict(
-    benchmark: Benchmark,
-    model: Any,
-    adapter: str | Path | None,
-    device: str,
-    dtype: str,
-    settings: Settings,
-    references: str | Path,
-    videos: str | Path,
-    limit: int | None,
-    output: str | Path,
-) -> Path:
+def _load(model: str | Path, adapter: str | Path | None, device: str, dtype: str) -> "Loaded":
     from mmduet.checkpoints.loading import load_duet
-    from mmduet.evaluation.predict import describe, output_path, predict
     from mmduet.system.devices import choose_device, choose_dtype
 
-    questions = read_questions(references, benchmark)[: limit or None]
-    if isinstance(model, tuple):
-        duet, processor = model
-    else:
-        place = choose_device(device)
-        duet, processor = load_duet(model, adapter=adapter or None, dtype=choose_dtype(dtype, place), device=place)
-    path = output_path(output, benchmark.name, describe(duet, settings))
-    return predict(duet, processor, questions, videos, path, settings=settings).path
+    place = choose_device(device)
+    return load_duet(model, adapter=adapter or None, dtype=choose_dtype(dtype, place), device=place)
+
+
+def _predict(
+    loaded: "Loaded",
+    benchmark: Benchmark,
+    questions: Sequence[Question],
+    videos: str | Path,
+    output: str | Path,
+    settings: Settings,
+) -> Path:
+    from mmduet.evaluation.predict import describe, output_path, predict
+
+    path = output_path(output, benchmark.name, describe(loaded[0], settings))
+    return predict(*loaded, questions, videos, path, settings=settings).path
 
 
 def _keywords(benchmark: Benchmark) -> list[str]:

@@ -35,7 +35,7 @@ def folder(tmp_path, monkeypatch):
     write_clip(tmp_path / "videos" / "a.mp4")
     (tmp_path / "events.json").write_text(json.dumps(EVENTS))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
     sys.modules.pop("own_benchmark", None)
 
