@@ -5,6 +5,7 @@ module of your own, named as ``module:OBJECT`` wherever a benchmark is named; no
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol, get_args, get_origin, get_type_hints
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.evaluation.table import PAPER
+from mmduet.policy import Policy, make_policy
 from mmduet.trace import Query
 
 Predictions = Mapping[str, Prediction]  # question id -> prediction
@@ -57,6 +59,16 @@ class Settings:
     remove_assistant_turns: bool = False
     repetition_penalty: float | None = None
     max_new_tokens: int = 200
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The policy of prediction settings.
+
+    Raises:
+        DuetError: The mode, the threshold or a head is wrong.
+    """
+    threshold = math.inf if settings.threshold is None else settings.threshold
+    return make_policy(settings.mode, threshold, heads=settings.heads)
 
 
 @dataclass(frozen=True, slots=True)

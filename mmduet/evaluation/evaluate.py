@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.benchmark import Benchmark, Question, Settings
+from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of
 from mmduet.evaluation.benchmarks import find_benchmark
 from mmduet.evaluation.coverage import Coverage, coverage
 from mmduet.evaluation.metrics.bootstrap import Estimate, estimate_means
 from mmduet.evaluation.prediction_file import Prediction, read_predictions
 from mmduet.evaluation.references import read_questions, read_references
 from mmduet.evaluation.table import beside_published
-from mmduet.policy import Policy, make_policy
+from mmduet.policy import Policy
 
 if TYPE_CHECKING:
     from mmduet.model.duet import DuetForConditionalGeneration
@@ -78,8 +78,7 @@ class Result:
     @property
     def policy(self) -> Policy:
         """The policy that decided when to respond."""
-        threshold = float("inf") if self.settings.threshold is None else self.settings.threshold
-        return make_policy(self.settings.mode, threshold, heads=self.settings.heads)
+        return policy_of(self.settings)
 
     @property
     def with_scores(self) -> dict[str, Prediction]:
@@ -139,6 +138,7 @@ def run(
     """
     benchmark = find_benchmark(benchmark)
     asked = replace(benchmark.settings, **_given(settings, inspect.signature(Settings).parameters, "settings"))
+    policy_of(asked)  # refuses wrong settings before a model is loaded
     options = _given(scoring, _keywords(benchmark), "scoring")
     items = read_references(references, benchmark)
     if predictions:

@@ -23,13 +23,12 @@ from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
 from mmduet.errors import DuetError, VideoError
-from mmduet.evaluation.benchmark import Benchmark, Question, Settings
+from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of
 from mmduet.evaluation.benchmarks import find_benchmark
 from mmduet.evaluation.prediction_file import begin, collect, part_path, put_in_order
 from mmduet.files import LineFile, inside
 from mmduet.model.duet import HEAD_NAMES, DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor
-from mmduet.policy import make_policy
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
 from mmduet.video import iter_frames, read_metadata
@@ -110,11 +109,10 @@ def predict(
 def _session(model: DuetForConditionalGeneration, processor: DuetProcessor, settings: Settings) -> DuetSession:
     if settings.max_frames < 1:
         raise DuetError(f"max_frames={settings.max_frames}: a video has at least one frame.")
-    threshold = math.inf if settings.threshold is None else settings.threshold
     return DuetSession(
         model,
         processor,
-        policy=make_policy(settings.mode, threshold, heads=settings.heads),
+        policy=policy_of(settings),
         frame_fps=settings.frame_fps or 1.0,  # set again for every video
         protocol=settings.protocol,
         remove_assistant_turns=settings.remove_assistant_turns,

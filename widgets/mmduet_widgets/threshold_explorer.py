@@ -110,7 +110,7 @@ class ThresholdExplorer(w.VBox):
         ]
 
     def _spans(self, question: str) -> list[Span]:
-        return [Span(*span) for span in self.references[question].spans] if question in self.references else []
+        return [Span(*span) for span in getattr(self.references.get(question), "spans", ())]
 
     @property
     def _trace(self) -> DuetTrace:
