@@ -26,7 +26,7 @@ from sklearn.metrics import precision_recall_curve
 from tqdm import tqdm
 
 from mmduet.evaluation.benchmarks import charades_sta, qvhighlights, youcook2
-from mmduet.evaluation.predictions import Prediction
+from mmduet.evaluation.prediction_file import Prediction
 from mmduet.evaluation.references import Answer, AnsweredItem, GroundedItem, HighlightItem
 from mmduet.trace import DuetTrace, Response
 

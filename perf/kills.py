@@ -36,8 +36,9 @@ from mmduet.checkpoints import build_tiny
 from mmduet.data.feature_cache import FeatureCache
 from mmduet.data.metadata import scan_videos
 from mmduet.data.scenes import make_scenes
-from mmduet.evaluation.judges.judge import Pair, Rating, rate
-from mmduet.evaluation.prediction import Question, Settings, predict
+from mmduet.evaluation.benchmark import Question, Settings
+from mmduet.evaluation.judges import Pair, Rating, rate
+from mmduet.evaluation.predict import predict
 from mmduet.trace import Query
 
 VIDEOS = 4

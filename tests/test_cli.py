@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from mmduet.cli import app
 from mmduet.doctor import DECORD_STALE_TAG
 from mmduet.errors import FileError
-from mmduet.evaluation.prediction import Outcome
+from mmduet.evaluation.predict import Outcome
 
 runner = CliRunner()
 ASKED = '[{"question_id": 1, "video": "a.mp4", "conversation": [{"role": "user", "content": "What?", "time": 0}]}]'
@@ -193,7 +193,7 @@ def test_responses_can_be_kept_or_removed(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr("mmduet.checkpoints.load_duet", lambda *_, **__: (SimpleNamespace(dtype="torch.float32"), None))
     monkeypatch.setattr(
-        "mmduet.evaluation.prediction.predict",
+        "mmduet.evaluation.predict.predict",
         lambda *_, settings, **__: seen.append(settings) or Outcome(tmp_path, 0, 0, {}),
     )
     (tmp_path / "gold.json").write_text(ASKED)

@@ -1,6 +1,7 @@
-"""Our figures beside the paper's."""
+"""Tables: this run's figures beside the published ones."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -15,25 +16,36 @@ def beside_published(
     *,
     metrics: Sequence[str],
     name: str,
-    digits: int = 1,
+    digits: int | Mapping[str, int] = 1,
     units: Mapping[str, str] | None = None,
+    source: str = PAPER,
 ) -> pd.DataFrame:
-    """A row of `name` with 95 % intervals, then the paper's rows; a column a metric. For the eye: text, rounded.
+    """A row of `name` with 95 % intervals, then the published rows; rounded texts, for reading.
 
-    metrics: which of the estimates to show, in this order. units: metric -> its unit, which is put into the column's
-    name. What the paper does not give is a dash.
+    Args:
+        estimates: Metric -> figure of this run.
+        published: System -> metric -> published figure. A figure that is not published is a dash.
+        metrics: The columns, in this order.
+        name: The name of this run's row.
+        digits: Digits after the point, of all metrics or by metric.
+        units: Metric -> unit, which is put after the metric's name.
+        source: Where the published figures come from.
     """
-    ours = {
-        metric: f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]" for metric, e in estimates.items()
-    }
-    rows = {name: ours | {"source": "here"}}
+
+    def shown(metric: str, value: float) -> str:
+        return f"{value:.{digits if isinstance(digits, int) else digits[metric]}f}"
+
+    rows: dict[str, dict[str, str]] = {name: {"source": "here"}}
+    for metric in metrics:
+        if e := estimates.get(metric):
+            rows[name][metric] = f"{shown(metric, e.value)} [{shown(metric, e.low)}, {shown(metric, e.high)}]"
     for system, row in published.items():
-        rows[system] = {metric: f"{value:.{digits}f}" for metric, value in row.items()} | {"source": PAPER}
+        rows[system] = {metric: shown(metric, row[metric]) for metric in metrics if metric in row} | {"source": source}
     table = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=[*metrics, "source"]).fillna("–")
     return table.rename(columns={metric: f"{metric} ({unit})" for metric, unit in (units or {}).items()})
 
 
-def best_and_worst(scores: pd.Series, count: int) -> list[str]:
+def best_and_worst(scores: "pd.Series[Any]", count: int) -> list[str]:
     """The questions with the `count` highest scores, then those with the `count` lowest, each once."""
     ranked = scores.dropna().sort_values(ascending=False, kind="stable").index
     return list(dict.fromkeys([*ranked[:count], *ranked[max(0, len(ranked) - count) :]]))

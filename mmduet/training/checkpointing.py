@@ -18,13 +18,12 @@ from mmduet.files import (
     check_target,
     clean,
     is_complete,
-    place_of,
     read_json,
     remove,
-    shown,
     validated,
     write_json,
 )
+from mmduet.system.identity import check_same_settings
 from mmduet.training.resuming import newest_sound
 
 STATE = "run.json"
@@ -79,16 +78,7 @@ def find_start(output: Path, identity: dict[str, Any], *, resume: bool) -> Path 
             f"{output} holds {newest.name} of an earlier run: resume from it with resume=True, give another output, "
             "or remove it."
         )
-    begun = read_run(output).identity
-    differing = [
-        f"{place_of([name])} was {shown(begun.get(name))}, is {shown(identity.get(name))}"
-        for name in sorted({*begun, *identity})
-        if begun.get(name) != identity.get(name)
-    ]
-    if differing:
-        raise DuetError(
-            f"{output} was begun otherwise ({'; '.join(differing)}): go on with what it was, or give another output."
-        )
+    check_same_settings(output, read_run(output).identity, identity)
     return newest
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mmduet.evaluation.predictions import Prediction
+from mmduet.evaluation.prediction_file import Prediction
 from mmduet.trace import DuetTrace, Response
 
 

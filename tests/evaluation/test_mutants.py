@@ -10,9 +10,10 @@ import pytest
 from mmduet.errors import DuetError
 from mmduet.evaluation.benchmarks import charades_sta, magqa, qvhighlights, youcook2
 from mmduet.evaluation.benchmarks.submission import read_submission, submission_lines
-from mmduet.evaluation.judges.judge import AnswerCache, Pair, Rating, read_batch
-from mmduet.evaluation.predictions import coverage, read_predictions
-from mmduet.evaluation.references import read_asked, read_references
+from mmduet.evaluation.coverage import coverage
+from mmduet.evaluation.judges import AnswerCache, Pair, Rating, read_batch
+from mmduet.evaluation.prediction_file import read_predictions
+from mmduet.evaluation.references import read_questions, read_references
 from tests.mutations import bounded
 
 ODD = (
@@ -86,8 +87,8 @@ KINDS = {
     "charades_sta": (GROUNDED, score_references("charades_sta")),
     "magqa": (ANSWERED, score_references("magqa")),
     "qvhighlights": (HIGHLIGHT, score_references("qvhighlights")),
-    "questions": (ITEM, read_asked),
-    "queries": (HIGHLIGHT, read_asked),
+    "questions": (ITEM, lambda path: read_questions(path, "charades_sta")),
+    "queries": (HIGHLIGHT, lambda path: read_questions(path, "qvhighlights")),
     "submission": (SUBMISSION, score_submitted),
     "batch": (BATCH, lambda path: read_batch(path, PAIRS)),
     "cache": (KEPT, AnswerCache),

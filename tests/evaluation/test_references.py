@@ -1,7 +1,8 @@
 import pytest
 
-from mmduet.errors import AnnotationError
-from mmduet.evaluation.references import read_asked, read_references
+from mmduet.errors import AnnotationError, DuetError
+from mmduet.evaluation.references import read_questions, read_references
+from mmduet.trace import Query
 
 GROUNDED = {"question_id": "a", "video": "v.mp4", "conversation": [], "timestamps": [[1, 2]]}
 
@@ -98,11 +99,11 @@ def test_labels_of_qvhighlights_are_bounded(written, change, message):
 
 def test_the_test_split_is_asked_and_not_measured(written):
     path = written({name: HIGHLIGHT[name] for name in ("qid", "query", "duration", "vid")}, name="test.jsonl")
-    (query,) = read_asked(path)
-    assert (query.question_id, query.video, query.query) == ("7", "w.mp4", "q?")
+    (question,) = read_questions(path, "qvhighlights")
+    assert (question.question_id, question.video, question.queries) == (7, "w.mp4", (Query(0.0, "q?"),))
     with pytest.raises(AnnotationError, match=r"has no labels .*mmduet export qvhighlights"):
         read_references(path, "qvhighlights")
-    with pytest.raises(AnnotationError, match="line 2, entry 1 / relevant_clip_ids: Field required"):
+    with pytest.raises(AnnotationError, match=r"line 2, entry 1: .*has no labels"):
         read_references(
             written(HIGHLIGHT, {"qid": 8, "query": "", "duration": 2, "vid": "w"}, name="x.jsonl"), "qvhighlights"
         )
@@ -110,4 +111,10 @@ def test_the_test_split_is_asked_and_not_measured(written):
 
 def test_a_question_without_a_turn_of_the_user_is_named(written):
     with pytest.raises(AnnotationError, match="question 'a' has no turn of the user"):
-        read_asked(written(GROUNDED, name="gold.jsonl"))
+        read_questions(written(GROUNDED, name="gold.jsonl"), "charades_sta")
+
+
+@pytest.mark.parametrize("read", [read_questions, read_references])
+def test_an_unknown_benchmark_is_an_error_with_the_known_ones(written, read):
+    with pytest.raises(DuetError, match=r"benchmark='coin' is not known: use one of \['charades_sta', 'magqa', .*\]"):
+        read(written(GROUNDED, name="gold.jsonl"), "coin")

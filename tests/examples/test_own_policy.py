@@ -11,9 +11,9 @@ from mmduet_widgets import DuetPlayer, LiveDuet, ScorePlot, ThresholdExplorer
 
 from examples.own_policy import Patient
 from mmduet import DuetSession, DuetTrace, FrameScores
+from mmduet.evaluation.benchmark import Settings
 from mmduet.evaluation.metrics.timing import sweep
-from mmduet.evaluation.prediction import Settings
-from mmduet.evaluation.predictions import Prediction
+from mmduet.evaluation.prediction_file import Prediction
 from mmduet.plots import score_figure
 from mmduet.policy import make_policy, replay_thresholds, threshold_grid
 from tests.clips import write_clip

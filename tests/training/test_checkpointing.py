@@ -121,7 +121,7 @@ def test_a_finished_run_is_not_run_again(short):
 
 def test_another_run_is_not_resumed(short):
     short(save_every=3)
-    with pytest.raises(DuetError, match=r"was begun otherwise \(learning_rate was 0\.001, is 0\.5\)"):
+    with pytest.raises(DuetError, match=r"was started with other settings \(learning_rate was 0\.001, is 0\.5\)"):
         short(save_every=3, resume=True, learning_rate=0.5)
     with pytest.raises(DuetError, match=r"holds checkpoint-6 of an earlier run"):
         short(save_every=3)

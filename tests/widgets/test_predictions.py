@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mmduet_widgets import DuetPlayer, ScorePlot, duet_player, prediction_view
 
-from mmduet.evaluation.predictions import UNTIMED, Prediction
+from mmduet.evaluation.prediction_file import UNTIMED, Prediction
 from mmduet.policy import ScoreThreshold
 from mmduet.trace import DuetTrace, Response
 from tests.clips import write_clip

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from mmduet_widgets import ThresholdExplorer, threshold_explorer
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.predictions import Prediction, read_predictions
+from mmduet.evaluation.prediction_file import Prediction, read_predictions
 from mmduet.evaluation.references import Answer, AnsweredItem, Turn
 from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.trace import DuetTrace, Query, Response

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mmduet.errors import VideoError
-from mmduet.evaluation.prediction import frames_of
-from mmduet.evaluation.predictions import Prediction
+from mmduet.evaluation.frames import frames_of
+from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import Policy
 from mmduet_widgets.duet_player import DuetPlayer, read_clip
 from mmduet_widgets.score_plot import ScorePlot

@@ -10,9 +10,9 @@ import torch
 import traitlets as t
 
 from mmduet.errors import DuetError, VideoError
+from mmduet.evaluation.frames import frames_of
 from mmduet.evaluation.metrics.timing import Metric, sweep
-from mmduet.evaluation.prediction import frames_of
-from mmduet.evaluation.predictions import Prediction
+from mmduet.evaluation.prediction_file import Prediction
 from mmduet.files import inside
 from mmduet.plots import (
     ReplayedExample,
@@ -114,7 +114,7 @@ class ThresholdExplorer(w.VBox):
         ]
 
     def _spans(self, question: str) -> list[Span]:
-        return [Span(*span) for span in self.references[question].spans] if question in self.references else []
+        return [Span(*span) for span in getattr(self.references.get(question), "spans", ())]
 
     @property
     def _trace(self) -> DuetTrace:

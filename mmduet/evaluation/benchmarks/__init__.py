@@ -1,1 +1,23 @@
-"""Benchmarks: one module a data set."""
+"""Benchmarks: one module a benchmark, and the built-in ones by name."""
+
+from mmduet.evaluation.benchmark import Benchmark
+from mmduet.evaluation.benchmarks.charades_sta import CHARADES_STA
+from mmduet.evaluation.benchmarks.magqa import MAGQA
+from mmduet.evaluation.benchmarks.qvhighlights import QVHIGHLIGHTS
+from mmduet.evaluation.benchmarks.youcook2 import YOUCOOK2
+from mmduet.system.objects import find_object
+
+BENCHMARKS = {benchmark.name: benchmark for benchmark in (YOUCOOK2, MAGQA, CHARADES_STA, QVHIGHLIGHTS)}
+
+__all__ = ["BENCHMARKS", "CHARADES_STA", "MAGQA", "QVHIGHLIGHTS", "YOUCOOK2", "find_benchmark"]
+
+
+def find_benchmark(benchmark: str | Benchmark) -> Benchmark:
+    """A benchmark by its name, or a user's own by ``module:OBJECT``; a `Benchmark` is returned as it is.
+
+    Raises:
+        DuetError: The name is not known; the message lists the known ones.
+    """
+    if isinstance(benchmark, Benchmark):
+        return benchmark
+    return find_object(benchmark, BENCHMARKS, Benchmark, argument="benchmark")

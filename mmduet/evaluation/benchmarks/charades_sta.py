@@ -1,27 +1,33 @@
-"""Charades-STA: which frames a query is about, as the IoU of two sets of frames.
+"""Charades-STA: which frames a query is about, measured as the IoU of two sets of frames.
 
-The relevance scores are smoothed, then scaled to 0..1 within the video, then cut at a threshold (MMDuet, arXiv
-2411.17991, and its published evaluation). Neither the smoothing nor the scaling is causal: a live model cannot know
-the frames to come.
+The relevance scores are smoothed, scaled to 0..1 within the video, and cut at a threshold (MMDuet, arXiv 2411.17991,
+and its published evaluation). Neither the smoothing nor the scaling is causal: a live model does not know the frames
+to come.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.metrics.smoothing import check_threshold, smooth
+from mmduet.evaluation.benchmark import Benchmark, Console, Metric, Settings
+from mmduet.evaluation.coverage import read_matched
+from mmduet.evaluation.items import AskedItem, GroundedItem
+from mmduet.evaluation.metrics.bootstrap import estimate_means
+from mmduet.evaluation.metrics.intervals import overlap
+from mmduet.evaluation.metrics.smoothing import check_threshold, scale, smooth
 from mmduet.evaluation.metrics.split import halves
-from mmduet.evaluation.predictions import Prediction, Segment
-from mmduet.evaluation.references import GroundedItem
+from mmduet.evaluation.prediction_file import Prediction, Segment
 
 WINDOWS = range(15)
 THRESHOLDS = np.arange(0.30, 0.71, 0.02)
 RECALL_AT = (0.3, 0.5, 0.7)
 METRICS = ("mIoU", *(f"R@{bound}" for bound in RECALL_AT))
-UNITS = dict.fromkeys(METRICS, "%")
 # %, table 2 of arXiv 2411.17991v2; MMDuet with w = 6
 PUBLISHED = {
     "TimeChat": {"R@0.5": 32.2, "R@0.7": 13.4},
@@ -33,6 +39,9 @@ PUBLISHED = {
     "MMDuet": {"R@0.5": 42.4, "R@0.7": 18.0},
 }
 
+Window = Annotated[int, "Frames on each side to smooth over; the paper's is 6."]
+Threshold = Annotated[float, "Threshold of the smoothed and scaled scores, 0 to 1."]
+
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
@@ -42,11 +51,11 @@ class Sweep:
     videos: tuple[str, ...]
     windows: tuple[int, ...]
     thresholds: tuple[float, ...]
-    iou: np.ndarray
+    iou: NDArray[np.float64]
 
     @property
     def undivided(self) -> str:
-        """Why no setting can be chosen on some videos and measured on others; empty where one can."""
+        """Why no setting can be chosen on some videos and measured on others; empty if one can."""
         if len(set(self.videos)) > 1:
             return ""
         return (
@@ -55,13 +64,14 @@ class Sweep:
         )
 
     def table(self) -> pd.DataFrame:
-        """The metrics, %, one row for each (window, threshold)."""
+        """The metrics, %: one row for each (window, threshold)."""
         index = pd.MultiIndex.from_product([self.windows, self.thresholds], names=["window", "threshold"])
         return pd.DataFrame(_metrics(self.iou).mean(-2).reshape(len(index), -1), index=index, columns=METRICS)
 
     def best_per_question(self, window: int) -> dict[str, float]:
-        """The metrics, %, with each question's own best threshold: printed by the published code, and no figure that
-        any system could reach without the answers.
+        """The metrics, %, with the best threshold of each question.
+
+        The published code prints them. No system can reach them without the answers.
         """
         best = self.iou[self.windows.index(window)].max(0)
         return dict(zip(METRICS, _metrics(best).mean(0).tolist(), strict=True))
@@ -72,24 +82,32 @@ def sweep(
     references: Mapping[str, GroundedItem],
     *,
     windows: Sequence[int] = WINDOWS,
-    thresholds: Sequence[float] | np.ndarray = THRESHOLDS,
+    thresholds: Sequence[float] | NDArray[np.float64] = THRESHOLDS,
 ) -> Sweep:
-    """IoU of every question that is in both, at every window (frames on each side) and threshold (in [0, 1]).
+    """Measure every question that has both a prediction and a reference, with every setting.
 
-    Raises DuetError for a prediction without frame scores, and a window or threshold out of range.
+    Args:
+        predictions: Question id -> prediction.
+        references: Question id -> item.
+        windows: Frames on each side to smooth over.
+        thresholds: Thresholds of the smoothed and scaled scores, in [0, 1].
+
+    Raises:
+        DuetError: A prediction has no frame scores, or a window or threshold is out of range.
     """
     for threshold in thresholds:
         check_threshold(threshold)
     questions = [name for name in references if name in predictions]
     curves = [_curve(predictions[name]) for name in questions]
-    gold, valid = _gold(questions, predictions, references), _padded([np.ones(len(c)) for c in curves], bool)
+    relevant = _relevant_frames(questions, predictions, references)
+    valid = _padded([np.ones(len(curve)) for curve in curves], bool)
     iou = np.empty((len(windows), len(thresholds), len(questions)))
     for row, window in zip(iou, windows, strict=True):
         scaled = _padded([scale(curve) for curve in smooth(curves, window)], float)
         for cell, threshold in zip(row, thresholds, strict=True):
             chosen = (scaled >= threshold) & valid
-            union = (chosen | gold).sum(1)
-            cell[:] = np.divide((chosen & gold).sum(1), union, out=np.zeros(len(union)), where=union > 0)
+            union = (chosen | relevant).sum(1)
+            cell[:] = np.divide((chosen & relevant).sum(1), union, out=np.zeros(len(union)), where=union > 0)
     return Sweep(
         tuple(questions),
         tuple(references[name].video for name in questions),
@@ -103,14 +121,16 @@ def score(
     predictions: Mapping[str, Prediction],
     references: Mapping[str, GroundedItem],
     *,
-    window: int = 6,
-    threshold: float = 0.5,
+    window: Window = 6,
+    threshold: Threshold = 0.5,
 ) -> pd.DataFrame:
-    """mIoU and R@IoU >= 0.3, 0.5, 0.7, %: a row for each question that is in both, a column a metric.
+    """Score every question that has both a prediction and a reference.
 
-    window: frames on each side to smooth over; the paper's is 6. threshold: in [0, 1], of the scaled scores.
-    A whole-video baseline is measured by its first segment's temporal IoU with the gold spans (the published code
-    adds a second to both lengths).
+    A whole-video baseline is measured by the temporal IoU of its first segment with the reference spans. (The published
+    code adds a second to both lengths.)
+
+    Returns:
+        METRICS, %: mIoU, and R@IoU >= 0.3, 0.5, 0.7.
     """
     if any(prediction.segments is not None for prediction in predictions.values()):
         questions = [name for name in references if name in predictions]
@@ -133,10 +153,15 @@ def evaluate(
 
 
 def choose_setting(swept: Sweep, *, metric: str = "R@0.5", seed: int = 0) -> tuple[int, float, pd.DataFrame]:
-    """The window and threshold that are best on one half of the videos, and the other half's scores with them.
+    """Choose window and threshold on one half of the videos, and measure them on the other.
 
-    The published figures choose on the very questions that they report.
-    Raises DuetError for an unknown metric, and when all questions are about one video.
+    The published figures choose them on the questions that they report.
+
+    Returns:
+        The window, the threshold, and the scores of the other half.
+
+    Raises:
+        DuetError: The metric is not known, or all questions are about one video.
     """
     if metric not in METRICS:
         raise DuetError(f"metric={metric!r} is not known; known are {METRICS}.")
@@ -150,31 +175,25 @@ def choose_setting(swept: Sweep, *, metric: str = "R@0.5", seed: int = 0) -> tup
     return swept.windows[w], swept.thresholds[t], held_out
 
 
-def scale(curve: np.ndarray) -> np.ndarray:
-    """To 0..1 within the video; all 0 where every score is the same."""
-    low, high = curve.min(), curve.max()
-    return (curve - low) / (high - low) if high > low else np.zeros_like(curve)
-
-
 def segment_iou(segments: Sequence[Segment] | None, spans: Sequence[tuple[float, float]]) -> float:
-    """Of the first segment and the spans together, in [0, 1]; 0 without a segment. Spans do not overlap."""
+    """IoU of the first segment and all spans together, in [0, 1]; 0 without a segment. Spans do not overlap."""
     if not segments:
         return 0.0
-    start, end = segments[0].start, segments[0].end
-    shared = sum(max(0.0, min(end, last) - max(start, first)) for first, last in spans)
-    union = (end - start) + sum(last - first for first, last in spans) - shared
+    segment = (segments[0].start, segments[0].end)
+    shared = float(overlap(segment, np.reshape(spans, (-1, 2))).sum())
+    union = (segment[1] - segment[0]) + sum(end - start for start, end in spans) - shared
     return shared / union if union > 0 else 0.0
 
 
 def _baseline_iou(prediction: Prediction, item: GroundedItem) -> float:
     if prediction.segments is None:
         raise DuetError(
-            f"prediction {prediction.question_id!r} is of no whole-video baseline, and others are: give one kind."
+            f"prediction {prediction.question_id!r} is not of a whole-video baseline, and others are: give one kind."
         )
     return segment_iou(prediction.segments, item.timestamps)
 
 
-def _curve(prediction: Prediction) -> np.ndarray:
+def _curve(prediction: Prediction) -> NDArray[np.float64]:
     if prediction.segments is not None:
         raise DuetError(
             f"prediction {prediction.question_id!r} is of a whole-video baseline, which has no frame scores: nothing "
@@ -188,8 +207,10 @@ def _curve(prediction: Prediction) -> np.ndarray:
     return prediction.trace.relevance
 
 
-def _gold(questions: Sequence[str], predictions: Mapping, references: Mapping[str, GroundedItem]) -> np.ndarray:
-    """bool [questions, frames]: s <= t <= e."""
+def _relevant_frames(
+    questions: Sequence[str], predictions: Mapping[str, Prediction], references: Mapping[str, GroundedItem]
+) -> NDArray[np.bool_]:
+    """bool [questions, frames]: start <= time <= end of a reference span."""
     masks = []
     for name in questions:
         times = predictions[name].trace.times
@@ -197,14 +218,61 @@ def _gold(questions: Sequence[str], predictions: Mapping, references: Mapping[st
     return _padded(masks, bool)
 
 
-def _padded(rows: Sequence[np.ndarray], dtype: type) -> np.ndarray:
-    """[n] each -> [m, longest], zeros (or False) behind."""
-    result: np.ndarray = np.zeros((len(rows), max(map(len, rows), default=0)), dtype=dtype)
+def _padded(rows: Sequence[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    """[n] each -> [m, longest], filled with zeros (or False)."""
+    result: NDArray[Any] = np.zeros((len(rows), max(map(len, rows), default=0)), dtype=dtype)
     for into, row in zip(result, rows, strict=True):
         into[: len(row)] = row
     return result
 
 
-def _metrics(iou: np.ndarray) -> np.ndarray:
+def _metrics(iou: NDArray[np.float64]) -> NDArray[np.float64]:
     """[...] -> [..., 4], %."""
     return 100 * np.stack([iou, *((iou >= bound).astype(float) for bound in RECALL_AT)], axis=-1)
+
+
+def evaluate_files(
+    predictions: Path,
+    references: Path,
+    console: Console,
+    *,
+    window: Window = 6,
+    threshold: Threshold = 0.5,
+    sweep: Annotated[bool, "Also every window and threshold, and a choice of them on other videos."] = False,
+) -> pd.DataFrame:
+    """Work of `mmduet evaluate charades_sta`."""
+    found, items = read_matched(predictions, references, GroundedItem, console.say)
+    if sweep:
+        _say_sweep(found, items, console)
+    console.say(f"window {window}, threshold {threshold}:")
+    return score(found, items, window=window, threshold=threshold)
+
+
+def _say_sweep(predictions: Mapping[str, Prediction], references: Mapping[str, GroundedItem], console: Console) -> None:
+    swept = sweep(predictions, references)
+    console.say(f"every window and threshold, %:\n{swept.table().to_string(float_format='%.2f')}\n")
+    if swept.undivided:
+        console.say(swept.undivided)
+        return
+    window, threshold, held_out = choose_setting(swept)
+    console.say(
+        f"window {window}, threshold {threshold:.2f} are best by R@0.5 on half of the videos;\n"
+        f"on the other half, {len(held_out)} questions:"
+    )
+    console.show(estimate_means(held_out), CHARADES_STA.units)
+
+
+CHARADES_STA = Benchmark(
+    name="charades_sta",
+    title="Charades-STA",
+    summary="mIoU and R@IoU of the frames that relevance chooses",
+    item=GroundedItem,
+    asked=AskedItem,
+    settings=Settings(frame_fps=2.0),
+    score=score,
+    metrics=dict.fromkeys(METRICS, Metric("%")),
+    published=PUBLISHED,
+    command=evaluate_files,
+    scenes="test_charades_sta.json",
+)
+UNITS = CHARADES_STA.units

@@ -1,23 +1,26 @@
-"""Shot2Story-MAGQA-39k: what is said while an answer is due, as a judge rates it from 1 to 5.
+"""Shot2Story-MAGQA-39k: replies that come while an answer is due, rated by a judge from 1 to 5.
 
-The in-span score of a gold answer is the mean rating of the replies inside its span, 1 if there are none; an example's
-is the mean over its gold answers (MMDuet, arXiv 2411.17991, and its published evaluation).
+The in-span score of a reference answer is the mean rating of the replies inside its span, and 1 if there are none. The
+score of a question is the mean over its reference answers (MMDuet, arXiv 2411.17991, and its published evaluation).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.judges.judge import Pair, Rating
-from mmduet.evaluation.predictions import UNTIMED, Prediction
-from mmduet.evaluation.references import AnsweredItem
+from mmduet.evaluation import judges
+from mmduet.evaluation.benchmark import Benchmark, Console, Metric, Settings
+from mmduet.evaluation.coverage import read_matched
+from mmduet.evaluation.items import AnsweredItem, AskedItem
+from mmduet.evaluation.judges.rating import Judge, Pair, Rating
+from mmduet.evaluation.prediction_file import UNTIMED, Prediction
 from mmduet.trace import Response
 
 METRICS = ("in-span score", "turns", "turns, de-duplicated")
-UNITS = dict(zip(METRICS, ("1 to 5", "a question", "a question"), strict=True))
 _IN_SPAN = {
     "MMDuet, t=0.6": (2.46, 2.33, 13.7, 4.0),
     "MMDuet, t=0.5": (2.77, 2.61, 18.4, 5.3),
@@ -27,7 +30,7 @@ _IN_SPAN = {
     "LLaVA-OV-VT": (2.54, 2.42, 4.1, 3.1),
     "VideoLLM-Online": (1.33, 1.26, 1.3, 1.1),
 }
-# of arXiv 2411.17991v2; MMDuet's with responses removed from the context. Judges do not compare: a row each
+# arXiv 2411.17991v2; MMDuet's with responses removed from the context. Figures of two judges are not comparable.
 PUBLISHED = {
     f"{system}, judged by {judge}": dict(zip(METRICS, (figures[column], *figures[2:]), strict=True))
     for column, judge in enumerate(("LLaMA-3.1-70B", "GPT-4o"))
@@ -39,17 +42,22 @@ OVER: tuple[Over, ...] = ("predicted", "references", "answered")
 
 
 def replies(prediction: Prediction) -> list[Response]:
-    """What was said and when, s. A whole-video baseline's segment is said at its middle, as published; a baseline's
-    text without times at UNTIMED.
+    """The responses with their times, s.
+
+    The text of a whole-video baseline's segment counts at its middle, as published. A baseline's text without times
+    counts at UNTIMED.
     """
-    said = [segment for segment in prediction.segments or [] if segment.text]
-    return [Response((s.start + s.end) / 2, s.text) for s in said] or prediction.trace.responses
+    segments = [segment for segment in prediction.segments or [] if segment.text]
+    return [Response((s.start + s.end) / 2, s.text) for s in segments] or prediction.trace.responses
 
 
 def pairs(predictions: Mapping[str, Prediction], references: Mapping[str, AnsweredItem]) -> list[Pair]:
-    """The pairs of a gold answer and a reply of which some reply is inside some span: those that a judge must rate.
+    """The pairs that a judge must rate: a reference answer, and a reply inside its span.
 
-    Identical texts of an example are one pair. Raises DuetError for an example without a question.
+    Identical texts of a question are one pair.
+
+    Raises:
+        DuetError: A reference has no question.
     """
     return [
         pair
@@ -59,20 +67,20 @@ def pairs(predictions: Mapping[str, Prediction], references: Mapping[str, Answer
     ]
 
 
-def _pairs(name: str, item: AnsweredItem, said: Sequence[Response]) -> list[Pair]:
+def _pairs(name: str, item: AnsweredItem, responses: Sequence[Response]) -> list[Pair]:
     if not item.conversation:
         raise DuetError(f"reference {name!r} has an empty conversation: its first turn is the question.")
     question = item.conversation[0].content
     return [
-        Pair(name, tuple(g), tuple(r), (question, gold, reply))
-        for gold, g in _indices([answer.content for answer in item.answer]).items()
-        for reply, r in _indices([response.text for response in said]).items()
-        if any(_inside(said[j].time, item.answer[i].time) for i in g for j in r)
+        Pair(name, tuple(g), tuple(r), (question, reference, reply))
+        for reference, g in _indices([answer.content for answer in item.answer]).items()
+        for reply, r in _indices([response.text for response in responses]).items()
+        if any(_inside(responses[j].time, item.answer[i].time) for i in g for j in r)
     ]
 
 
 def _indices(texts: Sequence[str]) -> dict[str, list[int]]:
-    """text -> where it stands."""
+    """Text -> its positions."""
     found: dict[str, list[int]] = {}
     for index, text in enumerate(texts):
         found.setdefault(text, []).append(index)
@@ -80,7 +88,7 @@ def _indices(texts: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _inside(time: float, span: tuple[float, float]) -> bool:
-    """A reply without a time is inside every span."""
+    """Whether a reply is inside a span; one without a time is inside every span."""
     return time == UNTIMED or span[0] <= time <= span[1]
 
 
@@ -91,45 +99,55 @@ def score(
     *,
     over: Over = "predicted",
 ) -> pd.DataFrame:
-    """In-span score (1 to 5), turns, different turns, and errors: a row an example.
+    """Score questions with ratings of their pairs.
 
-    ratings: custom_id -> rating of `pairs`. errors: pairs without one; they are in no mean, and a gold answer that
-    has only such replies is not either. An example of which nothing is left has nan.
-    over: which examples count. predicted: those with a prediction; one that says nothing scores 1 with 0 turns.
-    references: all of them; one without a prediction scores 1, too. This is the published way, which fills up to the
-    2,000 of the test file. answered: those with a reply.
+    Args:
+        predictions: Question id -> prediction.
+        references: Question id -> item.
+        ratings: ``custom_id`` -> rating, for `pairs`.
+        over: The questions that count. ``predicted``: those with a prediction; one without a response scores 1 with 0
+            turns. ``references``: all; one without a prediction scores 1, too. This is the published way, which fills
+            up to the 2,000 questions of the test file. ``answered``: those with a response.
 
-    Raises DuetError for an unknown `over`.
+    Returns:
+        In-span score (1 to 5), turns, different turns, and ``errors``: the number of pairs without a rating. Such pairs
+        are in no mean, and neither is a reference answer that has no other replies. A question without any mean has
+        NaN.
+
+    Raises:
+        DuetError: `over` is not known.
     """
     if over not in OVER:
         raise DuetError(f"over={over!r} is not known; known are {OVER}.")
     rows = {}
     for name, item in references.items():
-        said = replies(predictions[name]) if name in predictions else []
-        if said or over == "references" or (over == "predicted" and name in predictions):
-            rows[name] = _score(name, item, said, ratings)
+        responses = replies(predictions[name]) if name in predictions else []
+        if responses or over == "references" or (over == "predicted" and name in predictions):
+            rows[name] = _score(name, item, responses, ratings)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=[*METRICS, "errors"], dtype=float)
     return table.rename_axis("question_id")
 
 
-def _score(name: str, item: AnsweredItem, said: Sequence[Response], ratings: Mapping[str, Rating]) -> tuple:
+def _score(
+    name: str, item: AnsweredItem, responses: Sequence[Response], ratings: Mapping[str, Rating]
+) -> tuple[float, int, int, int]:
     rated: dict[tuple[int, int], float] = {}
     errors = 0
-    for pair in _pairs(name, item, said):
+    for pair in _pairs(name, item, responses):
         value = rating.value if (rating := ratings.get(pair.custom_id)) else None
         errors += value is None
         rated |= {(g, r): np.nan if value is None else float(value) for g in pair.golds for r in pair.replies}
-    golds = []
+    scores = []
     for g, answer in enumerate(item.answer):
-        inside = [rated[g, r] for r, response in enumerate(said) if _inside(response.time, answer.time)]
-        golds.append(_mean(inside) if inside else 1.0)
-    return _mean(golds), len(said), len({response.text for response in said}), errors
+        inside = [rated[g, r] for r, response in enumerate(responses) if _inside(response.time, answer.time)]
+        scores.append(_mean(inside) if inside else 1.0)
+    return _mean(scores), len(responses), len({response.text for response in responses}), errors
 
 
-def _mean(values: Sequence[float]) -> float:
-    """Of those that are not nan; nan where none is left."""
-    there = [value for value in values if not np.isnan(value)]
-    return float(np.mean(there)) if there else np.nan
+def _mean(values: Iterable[float]) -> float:
+    """The mean of the values that are not NaN; NaN if there are none."""
+    numbers = [value for value in values if not np.isnan(value)]
+    return float(np.mean(numbers)) if numbers else np.nan
 
 
 def evaluate(
@@ -139,6 +157,124 @@ def evaluate(
     *,
     over: Over = "predicted",
 ) -> dict[str, float]:
-    """The means of `score` over examples, and `errors`: the number of pairs without a rating."""
+    """The means of `score`, and ``errors``: the number of pairs without a rating."""
     table = score(predictions, references, ratings, over=over)
     return table[list(METRICS)].mean().to_dict() | {"errors": float(table["errors"].sum())}
+
+
+# the benchmark
+
+
+def score_judged(
+    predictions: Mapping[str, Prediction],
+    references: Mapping[str, AnsweredItem],
+    *,
+    judge: Judge | Path | None = None,
+    cache: str | Path | None = None,
+    over: Over = "predicted",
+    say: Callable[[str], None] = print,
+) -> pd.DataFrame:
+    """Let a judge rate the replies, then score them.
+
+    Args:
+        predictions: Question id -> prediction.
+        references: Question id -> item.
+        judge: A judge to ask, or the output file of a batch.
+        cache: A file that keeps the judge's answers, so that nothing is asked twice.
+        over: As for `score`.
+        say: Gets the number of requests before the judge is asked.
+
+    Raises:
+        DuetError: There is no judge, or it cannot be asked.
+    """
+    asked = pairs(predictions, references)
+    return score(predictions, references, ratings_of(asked, judge, cache=cache, say=say), over=over)
+
+
+def ratings_of(
+    asked: Sequence[Pair],
+    judge: Judge | Path | None,
+    *,
+    cache: str | Path | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Rating]:
+    """The ratings of pairs by a judge, or from the output file of a batch: ``custom_id`` -> rating."""
+    if judge is None:
+        raise DuetError("no judge: give --judge MODEL, with --url for an endpoint, or --read-batch FILE.")
+    if isinstance(judge, Path):
+        return judges.read_batch(judge, asked)
+    say(str(judges.estimate(asked, judge, cache=cache)))
+    return judges.rate(asked, judge, cache=cache)
+
+
+def evaluate_files(
+    predictions: Path,
+    references: Path,
+    console: Console,
+    *,
+    judge: Annotated[str, "A chat model: a folder or hub id, or its name at --url."] = "",
+    url: Annotated[str | None, "OpenAI-compatible endpoint; its key is in OPENAI_API_KEY."] = None,
+    device: Annotated[str, "Device of a judge on this computer: auto (all GPUs), cpu, cuda, …"] = "auto",
+    dtype: Annotated[str, "Precision of a judge on this computer: auto, bfloat16, float32, …"] = "auto",
+    cache: Annotated[Path | None, "File that keeps the judge's answers; they are not asked again."] = None,
+    write_batch: Annotated[Path | None, "Write batch requests to this file, and ask nothing."] = None,
+    read_batch: Annotated[Path | None, "Take the ratings from a batch's output file."] = None,
+    prices: Annotated[tuple[float, float] | None, "Prices of a million input and output tokens."] = None,
+    over: Annotated[str, "Questions that count: predicted, references or answered."] = "predicted",
+    yes: Annotated[bool, "Ask an endpoint without confirmation."] = False,
+) -> pd.DataFrame | None:
+    """Work of `mmduet evaluate magqa`."""
+    if write_batch is not None:
+        judges.check_batch(write_batch, [predictions, references])
+    judges.AnswerCache(cache)  # refuses a file of another kind
+    found, items = read_matched(predictions, references, AnsweredItem, console.say)
+    asked = pairs(found, items)
+    if not judge and read_batch is None:
+        ratings_of(asked, None)
+    if write_batch is not None:
+        endpoint = judges.EndpointJudge(judge, base_url=url or judges.OPENAI_URL)
+        console.say(f"{write_batch}: {judges.write_batch(write_batch, asked, endpoint)} requests")
+        return None
+    with console.resumable(lambda: _kept_answers(cache)):
+        if read_batch is not None:
+            ratings = judges.read_batch(read_batch, asked)
+        else:
+            rater: Judge = (
+                judges.LocalJudge(judge, device=device, dtype=dtype)
+                if url is None
+                else judges.EndpointJudge(judge, base_url=url)
+            )
+            console.say(str(judges.estimate(asked, rater, cache=cache, prices=prices)))
+            if url is not None and not yes:
+                console.confirm("Ask it?")
+            ratings = judges.rate(asked, rater, cache=cache)
+    scores = score(found, items, ratings, over=over)  # type: ignore[arg-type]  # checked there
+    console.say(f"{len(scores)} questions, {scores['errors'].sum():.0f} of {len(asked)} pairs without a rating")
+    return scores
+
+
+def _kept_answers(cache: Path | None) -> str:
+    """What is kept when a judge is stopped."""
+    if cache is None:
+        return "no answer was kept: with --cache FILE the same command can be resumed."
+    return f"the judge's answers so far are in {cache}, and the same command asks for the others."
+
+
+MAGQA = Benchmark(
+    name="magqa",
+    title="MAGQA",
+    summary="in-span score by a judge, and turns",
+    item=AnsweredItem,
+    asked=AskedItem,
+    settings=Settings(frame_fps=2.0, threshold=0.5, heads=("informative", "relevance"), remove_assistant_turns=True),
+    score=score_judged,
+    metrics={
+        "in-span score": Metric("1 to 5", digits=2),
+        "turns": Metric("a question", "lower", digits=2),
+        "turns, de-duplicated": Metric("a question", "lower", digits=2),
+    },
+    published=PUBLISHED,
+    command=evaluate_files,
+    scenes="test_magqa_test.json",
+)
+UNITS = MAGQA.units

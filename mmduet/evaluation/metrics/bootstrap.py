@@ -1,12 +1,16 @@
-"""Uncertainty: the percentile bootstrap over examples (Efron, 1979)."""
+"""Uncertainty: the percentile bootstrap over samples (Efron, 1979)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,40 +25,67 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def bootstrap(examples: Sequence, statistic: Callable[[list], float], *, draws: int = 1000, seed: int = 0) -> Estimate:
-    """`statistic` over the examples, and over `draws` resamples of them with replacement.
+def bootstrap(
+    samples: Sequence[T], statistic: Callable[[list[T]], float], *, draws: int = 1000, seed: int = 0
+) -> Estimate:
+    """Estimate a statistic of samples.
 
-    Resamples on which the statistic is nan (a class missing from all of it) are left out.
-    Raises DuetError without examples.
+    Args:
+        samples: What is resampled.
+        statistic: A figure of samples. Resamples on which it is NaN (all of one class, say) are ignored.
+        draws: Resamples, with replacement.
+        seed: Seed of the resamples.
+
+    Raises:
+        DuetError: There are no samples.
     """
-    _check_any(len(examples))
+    _check_any(len(samples))
     rng = np.random.default_rng(seed)
-    picks = rng.integers(len(examples), size=(draws, len(examples)))
-    values = [statistic([examples[i] for i in pick]) for pick in picks]
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return Estimate(float(statistic(list(examples))), float(low), float(high))
+    picks = rng.integers(len(samples), size=(draws, len(samples)))
+    values = np.array([statistic([samples[i] for i in pick]) for pick in picks])
+    return Estimate(float(statistic(list(samples))), *percentile_interval(values[:, None])[:, 0].tolist())
 
 
 def estimate_means(scores: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> dict[str, Estimate]:
-    """The mean of each column of a table with one row an example, over the cells that are not nan; nan without any.
+    """Estimate the mean of each column over its cells that are not NaN.
 
-    Raises DuetError for a table without rows.
+    Args:
+        scores: One row a sample, one column a metric.
+        draws: Resamples of the rows, with replacement.
+        seed: Seed of the resamples.
+
+    Returns:
+        Column -> estimate; NaN for a column without any number.
+
+    Raises:
+        DuetError: The table has no rows.
     """
     _check_any(len(scores))
     values = scores.to_numpy(dtype=float)
-    there, filled = ~np.isnan(values), np.nan_to_num(values)
-    rng = np.random.default_rng(seed)
-    # how often each example is drawn: [draws, n]
-    weights = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=draws).astype(float)
-    measured = there.any(0)
+    present, filled = ~np.isnan(values), np.nan_to_num(values)
+    weights = resample_weights(len(values), draws=draws, seed=seed)
+    measured = present.any(0)
     estimates = np.full((3, values.shape[1]), np.nan)  # value, low, high
     with np.errstate(invalid="ignore"):
-        means = (weights @ filled[:, measured]) / (weights @ there[:, measured])
+        means = (weights @ filled[:, measured]) / (weights @ present[:, measured])
     estimates[0, measured] = np.nanmean(values[:, measured], axis=0)
-    estimates[1:, measured] = np.nanpercentile(means, [2.5, 97.5], axis=0)
+    estimates[1:, measured] = percentile_interval(means)
     return {str(name): Estimate(*column) for name, column in zip(scores.columns, estimates.T.tolist(), strict=True)}
+
+
+def resample_weights(count: int, *, draws: int = 1000, seed: int = 0) -> NDArray[np.float64]:
+    """How often each of `count` samples is drawn in each resample: float64 [draws, count]."""
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws).astype(float)
+
+
+def percentile_interval(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The 2.5th and the 97.5th percentile of each column of [draws, T]: float64 [2, T]; NaN for a column of NaN."""
+    ends = np.full((2, values.shape[1]), np.nan)
+    known = ~np.isnan(values).all(0)
+    ends[:, known] = np.nanpercentile(values[:, known], [2.5, 97.5], axis=0)
+    return ends
 
 
 def _check_any(count: int) -> None:
     if not count:
-        raise DuetError("no example has a score, so there is nothing to average: give predictions that are scored.")
+        raise DuetError("no sample has a score, so there is nothing to average: give predictions that are scored.")

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.predictions import Prediction
+from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import BoolArray, FloatArray, Policy, replay_thresholds, threshold_policy
 
 RATE, TIMING = "responses a minute", ("timing precision", "timing recall", "timing F1")

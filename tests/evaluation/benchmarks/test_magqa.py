@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.benchmarks import magqa
-from mmduet.evaluation.judges.judge import Rating, errors, rate, read_batch
-from mmduet.evaluation.predictions import Segment, read_predictions
+from mmduet.evaluation.judges import Rating, errors, rate, read_batch
+from mmduet.evaluation.prediction_file import Segment, read_predictions
 from mmduet.evaluation.references import AnsweredItem, read_references
 from tests.evaluation.conftest import prediction
 

@@ -9,7 +9,7 @@ from sklearn.metrics import precision_recall_curve
 from mmduet.errors import DuetError
 from mmduet.evaluation.benchmarks import qvhighlights
 from mmduet.evaluation.benchmarks.qvhighlights import Highlights
-from mmduet.evaluation.predictions import Segment, read_predictions
+from mmduet.evaluation.prediction_file import Segment, read_predictions
 from mmduet.evaluation.references import HighlightItem, read_references
 from tests.evaluation.conftest import prediction
 

@@ -9,13 +9,14 @@ from mmduet.errors import DuetError
 from mmduet.evaluation.benchmarks.qvhighlights import score_submission
 from mmduet.evaluation.benchmarks.submission import (
     NO_WINDOW,
+    read_queries,
     read_submission,
     submission_lines,
     to_submission,
     write_submission,
 )
-from mmduet.evaluation.predictions import Segment
-from mmduet.evaluation.references import HighlightQuery, read_queries, read_references
+from mmduet.evaluation.prediction_file import Segment
+from mmduet.evaluation.references import HighlightQuery, read_references
 from tests.evaluation.conftest import prediction
 
 LINE = {"qid": 1, "pred_relevant_windows": [[2, 6, 0.9]], "pred_saliency_scores": [0.5, 1]}

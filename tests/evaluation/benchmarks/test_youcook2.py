@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.benchmarks import youcook2
-from mmduet.evaluation.predictions import Segment, read_predictions
+from mmduet.evaluation.prediction_file import Segment, read_predictions
 from mmduet.evaluation.references import AnsweredItem, read_references
 from mmduet.trace import Query
 from tests.evaluation.conftest import prediction

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from mmduet.errors import DuetError, FileError
-from mmduet.evaluation.judges.judge import (
-    PROMPT,
+from mmduet.evaluation.judges import (
     AnswerCache,
     EndpointJudge,
     LocalJudge,
@@ -30,6 +29,7 @@ from mmduet.evaluation.judges.judge import (
     read_rating,
     write_batch,
 )
+from mmduet.evaluation.judges.rating import PROMPT
 from mmduet.files import LineFile, unwritable
 
 CHAT_TEMPLATE = (

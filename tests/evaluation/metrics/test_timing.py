@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.metrics.timing import RATE, TIMING, sweep
-from mmduet.evaluation.predictions import Prediction
+from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.trace import DuetTrace
 from tests.policies import EveryThird

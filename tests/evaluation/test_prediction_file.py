@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.predictions import Segment, coverage, parse_segments, read_predictions
+from mmduet.evaluation.coverage import coverage
+from mmduet.evaluation.prediction_file import Segment, read_predictions
+from mmduet.evaluation.text_times import parse_segments
 
 LINE = {
     "question_id": "a",

@@ -17,9 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmduet.errors import AnnotationError, DuetError, FileError
-from mmduet.evaluation.prediction import DEFAULTS, Question, Settings, predict, read_questions, with_overrides
-from mmduet.evaluation.prediction_file import settings_path
-from mmduet.evaluation.predictions import coverage, read_predictions
+from mmduet.evaluation.benchmark import Question, Settings
+from mmduet.evaluation.benchmarks import BENCHMARKS
+from mmduet.evaluation.coverage import coverage
+from mmduet.evaluation.predict import predict, with_overrides
+from mmduet.evaluation.prediction_file import read_predictions, settings_path
+from mmduet.evaluation.references import read_questions
 from mmduet.files import LineFile
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace, Query
@@ -151,7 +154,7 @@ def test_one_question_never_ends_a_run(tiny, videos, tmp_path):
 
 
 def test_a_mistake_in_the_program_is_no_error_line(tiny, videos, tmp_path, monkeypatch):
-    monkeypatch.setattr("mmduet.evaluation.prediction.iter_frames", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("mmduet.evaluation.predict.iter_frames", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         predict(*tiny, QUESTIONS[:1], videos, tmp_path / "p.jsonl", settings=SETTINGS)
 
@@ -234,7 +237,7 @@ def test_wherever_the_disk_was_full_the_file_becomes_the_same(tiny, videos, tmp_
 
     asked = [QUESTIONS[n] for n in (0, 1, 3, 2)]  # the last one fails
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmduet.evaluation.prediction._watch", answer_at_once)
+        patch.setattr("mmduet.evaluation.predict._watch", answer_at_once)
         whole = predict(*tiny, asked, videos, folder / "whole.jsonl", settings=SETTINGS).path.read_bytes()
         with patch.context() as full:
             full.setattr(LineFile, "_open", lambda file: setattr(file, "_file", Full(file.path, "ab")))
@@ -260,7 +263,7 @@ def test_parts_of_a_killed_run_of_several_processes_are_used(tiny, videos, whole
 
 def test_other_settings_are_refused_and_nothing_is_lost(tiny, videos, whole):
     before = whole.path.read_bytes()
-    with pytest.raises(DuetError, match=r"begun with other settings \(settings was .*; go on with those|begun with"):
+    with pytest.raises(DuetError, match=r"other settings \(settings / threshold was 0\.4, is 0\.6\): resume"):
         predict(*tiny, QUESTIONS, videos, whole.path, settings=replace(SETTINGS, threshold=0.6))
     with pytest.raises(DuetError, match="model was None, is 'other'"):
         predict(*tiny, QUESTIONS, videos, whole.path, settings=SETTINGS, identity={"model": "other"})
@@ -314,21 +317,21 @@ def test_questions_of_qvhighlights_release(tmp_path):
         "qid": 3, "query": "a cat", "duration": 4, "vid": "v_0_4", "relevant_clip_ids": [], "saliency_scores": [],
         "relevant_windows": [],
     }))  # fmt: skip
-    assert read_questions(path) == [Question(3, "v_0_4.mp4", (Query(0.0, "a cat"),))]
+    assert read_questions(path, "qvhighlights") == [Question(3, "v_0_4.mp4", (Query(0.0, "a cat"),))]
 
 
 def test_mistakes_in_questions_are_named(tmp_path):
     path = tmp_path / "questions.json"
     path.write_text(json.dumps([{"question_id": "a", "video": "a.mp4", "conversation": ASKED}] * 2))
     with pytest.raises(AnnotationError, match="question 'a' comes more than once"):
-        read_questions(path)
+        read_questions(path, "magqa")
     path.write_text(json.dumps([{"question_id": "a", "conversation": []}]))
     with pytest.raises(AnnotationError, match="entry 0 / video"):
-        read_questions(path)
+        read_questions(path, "magqa")
 
 
 def test_settings_by_benchmark():
-    assert with_overrides("youcook2") == DEFAULTS["youcook2"]
+    assert with_overrides("youcook2") == BENCHMARKS["youcook2"].settings
     assert with_overrides("youcook2", frame_fps=2.0, threshold=None).frame_fps == 2.0
     assert with_overrides("youcook2", remove_assistant_turns=False).remove_assistant_turns is False
     with pytest.raises(DuetError, match="benchmark='coin' is not known"):

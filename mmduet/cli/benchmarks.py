@@ -1,0 +1,150 @@
+"""`mmduet evaluate NAME` and `mmduet export NAME`: a command for each benchmark, also for a user's own."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mmduet.cli.root import app, check_figures, resumable, show
+from mmduet.errors import DuetError
+
+if TYPE_CHECKING:
+    from mmduet.evaluation.benchmark import Benchmark, Option
+
+PREDICTIONS = Annotated[Path, typer.Option(help="Prediction file (JSONL).")]
+REFERENCES = Annotated[Path, typer.Option(help="The benchmark's test file.")]
+OUTPUT = Annotated[Path | None, typer.Option(help="Also write the figures to this file (JSON).")]
+
+
+class Terminal:
+    """The console of a benchmark's own command."""
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        typer.echo(text)
+
+    def show(self, estimates: Mapping[str, Any], units: Mapping[str, str]) -> None:
+        """Print figures with their intervals and units."""
+        show(estimates, units)
+
+    def confirm(self, question: str) -> None:
+        """Ask the user; the command ends if the answer is no."""
+        typer.confirm(question, abort=True)
+
+    def resumable(self, kept: Callable[[], str]) -> Any:
+        """A block that Ctrl-C and SIGTERM end with one sentence."""
+        return resumable(kept)
+
+
+class _Benchmarks(TyperGroup):
+    """Commands that are made from benchmarks when they are asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        from mmduet.evaluation.benchmarks import BENCHMARKS
+
+        return [*super().list_commands(ctx), *(name for name, found in BENCHMARKS.items() if self.has_command(found))]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        from mmduet.evaluation.benchmarks import find_benchmark
+
+        if command := super().get_command(ctx, cmd_name):
+            return command
+        benchmark = find_benchmark(cmd_name)
+        if not self.has_command(benchmark):
+            raise DuetError(f"{benchmark.title} has no form of its own to export: use the prediction file.")
+        return self.make(benchmark)
+
+    def has_command(self, benchmark: "Benchmark") -> bool:
+        return True
+
+    def make(self, benchmark: "Benchmark") -> Any:
+        raise NotImplementedError
+
+
+class _Evaluate(_Benchmarks):
+    def make(self, benchmark: "Benchmark") -> Any:
+        def run(predictions: Path, references: Path, output: Path | None, **options: Any) -> None:
+            paths = [value for value in options.values() if isinstance(value, Path)]
+            check_figures(output, predictions, references, *paths)
+            _evaluate(benchmark, predictions, references, output, options)
+
+        fixed = {"predictions": PREDICTIONS, "references": REFERENCES}
+        return _command(run, benchmark, benchmark.summary, fixed, benchmark.options, {"output": OUTPUT})
+
+
+class _Export(_Benchmarks):
+    def has_command(self, benchmark: "Benchmark") -> bool:
+        return benchmark.export is not None
+
+    def make(self, benchmark: "Benchmark") -> Any:
+        from mmduet.evaluation.benchmark import options_of
+
+        export = benchmark.export
+        assert export is not None
+
+        def run(predictions: Path, output: Path, references: Path | None, **options: Any) -> None:
+            export(predictions, output, references, Terminal(), **options)
+
+        fixed = {
+            "predictions": Annotated[Path, typer.Argument(help="Prediction file (JSONL).")],
+            "output": Annotated[Path, typer.Option(help="File to write.")],
+        }
+        more = {"references": Annotated[Path | None, typer.Option(help="The benchmark's file, of any split.")]}
+        return _command(run, benchmark, inspect.getdoc(export) or "", fixed, options_of(export), more)
+
+
+app.add_typer(
+    typer.Typer(help="Write predictions in the form that a benchmark's own server takes.", no_args_is_help=True),
+    name="export",
+    cls=_Export,
+)
+evaluate_app = typer.Typer(
+    help="Measure predictions on a benchmark: one of those below, or your own as module:OBJECT.", no_args_is_help=True
+)
+app.add_typer(evaluate_app, name="evaluate", cls=_Evaluate)
+
+
+def _evaluate(
+    benchmark: "Benchmark", predictions: Path, references: Path, output: Path | None, options: dict[str, Any]
+) -> None:
+    from mmduet.evaluation.coverage import read_matched
+    from mmduet.evaluation.metrics.bootstrap import estimate_means
+
+    console = Terminal()
+    if benchmark.command is not None:
+        scores = benchmark.command(predictions, references, console, **options)
+    else:
+        found, items = read_matched(predictions, references, benchmark.item, console.say)
+        given = ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
+        console.say(f"{given or benchmark.title}:")
+        scores = benchmark.score(found, items, **options)
+    if scores is not None:
+        show(estimate_means(benchmark.measured(scores)), benchmark.units, output)
+
+
+def _command(
+    run: Callable[..., None],
+    benchmark: "Benchmark",
+    text: str,
+    fixed: Mapping[str, Any],
+    options: Mapping[str, "Option"],
+    last: Mapping[str, Any],
+) -> Any:
+    """A command with the parameters `fixed`, the options, and `last`, whose default is None."""
+    empty = inspect.Parameter.empty
+    given = {name: Annotated[option.kind, typer.Option(help=option.help)] for name, option in options.items()}
+    defaults = {name: option.default for name, option in options.items()} | dict.fromkeys(last)
+    annotations = {**fixed, **given, **last}
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name, empty), annotation=kind)
+            for name, kind in annotations.items()
+        ]
+    )
+    run.__annotations__ = annotations
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(benchmark.name, help=f"{benchmark.title}: {text}" + "." * (not text.endswith(".")))(run)
+    return typer.main.get_command(alone)

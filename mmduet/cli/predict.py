@@ -1,0 +1,92 @@
+"""`mmduet predict`: ask a benchmark's questions."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmduet.cli.root import DEVICE, DTYPE, app, resumable
+
+if TYPE_CHECKING:
+    from mmduet.evaluation.predict import Outcome
+
+BENCHMARK = Annotated[
+    str, typer.Argument(help="A benchmark that `mmduet evaluate --help` lists, or your own as module:OBJECT.")
+]
+HEADS = Annotated[str | None, typer.Option(help="informative, relevance, or both with a comma.")]
+PROTOCOL = Annotated[str | None, typer.Option(help="training, or upstream: as the paper's numbers.")]
+MODE = Annotated[str | None, typer.Option(help="threshold, or sum: of the scores since the last response.")]
+KEEP_RESPONSES = Annotated[
+    bool | None,
+    typer.Option(
+        "--keep-responses/--remove-responses",
+        help="Whether responses stay in the context: kept in the paper's row MMDuet, removed in its row "
+        "MMDuet (w/ rm. prev. turns). [default: as published for the benchmark]",
+    ),
+]
+MAX_NEW_TOKENS = Annotated[int | None, typer.Option(min=1, help="Maximum tokens of a response. [default: 200]")]
+PENALTY = Annotated[
+    float | None,
+    typer.Option(help="Divides the logits of tokens that were generated before in the video. [default: none]"),
+]
+
+
+@app.command()
+def predict(
+    benchmark: BENCHMARK,
+    references: Annotated[Path, typer.Option(help="The benchmark's test file.")],
+    videos: Annotated[Path, typer.Option(help="Folder of its videos.")],
+    output: Annotated[Path, typer.Option(help="Prediction file to write or to resume (JSONL).")],
+    model: Annotated[str, typer.Option(help="Preset or checkpoint folder.")] = "mini",
+    adapter: Annotated[str | None, typer.Option(help="PEFT adapter, instead of the preset's own.")] = None,
+    dtype: DTYPE = "auto",
+    device: DEVICE = "auto",
+    frame_fps: Annotated[float | None, typer.Option(help="Frames a second; 0: max-frames cover the video.")] = None,
+    max_frames: Annotated[int | None, typer.Option(help="Maximum frames of a video.", min=1)] = None,
+    mode: MODE = None,
+    threshold: Annotated[float | None, typer.Option(help="Respond above this; inf: never.")] = None,
+    heads: HEADS = None,
+    protocol: PROTOCOL = None,
+    keep_responses: KEEP_RESPONSES = None,
+    max_new_tokens: MAX_NEW_TOKENS = None,
+    repetition_penalty: PENALTY = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first questions, this many.")] = None,
+) -> None:
+    """Ask a benchmark's questions of its videos, and write one line for each answer.
+
+    Options that are not given are as published. The same command resumes a run that was killed, and asks failed
+    questions again. Each failed question has a line with its error, and the status is then 1. A question that is asked
+    after the last frame fails, too. For several processes: accelerate launch -m mmduet predict …
+    """
+    from mmduet.checkpoints import load_duet
+    from mmduet.evaluation.predict import predict, this_process, with_overrides
+    from mmduet.evaluation.prediction_file import check_output
+    from mmduet.evaluation.references import read_questions
+    from mmduet.system.workers import end_with_launcher
+
+    end_with_launcher()
+    settings = with_overrides(
+        benchmark, max_frames=max_frames, mode=mode, threshold=threshold, protocol=protocol,
+        frame_fps=frame_fps, heads=tuple(heads.split(",")) if heads else None, max_new_tokens=max_new_tokens,
+        repetition_penalty=repetition_penalty,
+        remove_assistant_turns=None if keep_responses is None else not keep_responses,
+    )  # fmt: skip
+    check_output(output, inputs=[references, videos, model, *([adapter] if adapter else [])])
+    questions = read_questions(references, benchmark)[:limit]
+    own = this_process().device if device == "auto" else device  # each process has its own
+    with resumable(lambda: f"the answers so far are in {output}, and the same command asks the other questions."):
+        duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=own)
+        precision = str(duet.dtype).removeprefix("torch.")
+        identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": precision}
+        outcome = predict(duet, processor, questions, videos, output, settings=settings, identity=identity)
+    if this_process().is_main_process:
+        _report(outcome)
+    raise typer.Exit(1 if outcome.failed else 0)
+
+
+def _report(outcome: "Outcome") -> None:
+    typer.echo(f"{outcome.path}: {outcome.written} questions, {outcome.new} of them new")
+    if outcome.failed:
+        typer.secho(f"{len(outcome.failed)} of {outcome.written} questions failed:", fg="red", err=True)
+        for name, error in outcome.failed.items():
+            typer.secho(f"  {name}: {error}", fg="red", err=True)

@@ -1,0 +1,92 @@
+"""The `mmduet` command. Each subcommand is a thin layer over functions of the package."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mmduet.errors import DuetError
+
+if TYPE_CHECKING:
+    from mmduet.evaluation.metrics.bootstrap import Estimate
+
+DTYPE = Annotated[
+    str, typer.Option(help="Precision of the weights: auto (bfloat16 on a GPU), bfloat16, float16 or float32.")
+]
+DEVICE = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, mps, …")]
+
+
+@contextmanager
+def resumable(kept: Callable[[], str]) -> Iterator[None]:
+    """A block that Ctrl-C ends with one sentence and status 130, SIGTERM with status 143.
+
+    Args:
+        kept: Says what the stopped command keeps.
+    """
+    from mmduet.system.interrupts import Terminated, terminable
+
+    try:
+        with terminable():
+            yield
+    except KeyboardInterrupt as stop:
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # one process of several prints it
+            typer.secho(f"mmduet: stopped; {kept()}", fg="yellow", err=True)
+        raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
+
+
+class _Commands(TyperGroup):
+    """Commands that print one sentence when they are stopped; those that keep something say what."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with resumable(lambda: "it was not done: run the same command again."):
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, cls=_Commands
+)
+
+
+def main() -> None:
+    """Run the command; a user's mistake is printed as one sentence, without a traceback."""
+    try:
+        app()
+    except DuetError as error:
+        typer.secho(f"mmduet: {error}", fg="red", err=True)
+        raise SystemExit(1) from None
+
+
+def check_figures(output: Path | None, *inputs: Path | None) -> None:
+    """Refuse an `--output` that is no file of figures, before anything is computed.
+
+    Args:
+        output: The file to write.
+        inputs: The files that the command reads.
+
+    Raises:
+        FileError: The output is an input, or a file of another kind.
+    """
+    from mmduet.files import check_target, read_json
+
+    if output is not None:
+        check_target(
+            output,
+            ours=lambda path: min({"value", "low", "high"} <= set(row) for row in read_json(path).values()),
+            inputs=[path for path in inputs if path is not None],
+        )
+
+
+def show(estimates: Mapping[str, "Estimate"], units: Mapping[str, str], output: Path | None = None) -> None:
+    """Print figures with their intervals and units, and write them as JSON if there is an output."""
+    from mmduet.files import write_json
+
+    width, wide = max(map(len, estimates)), max(len(str(estimate)) for estimate in estimates.values())
+    for name, estimate in estimates.items():
+        typer.echo(f"  {name:{width}} {estimate!s:{wide}} {units[name]}")
+    if output:
+        write_json(output, {name: asdict(e) | {"unit": units[name]} for name, e in estimates.items()})

@@ -1,0 +1,82 @@
+"""`mmduet train` and `mmduet convert`: make adapters and checkpoints."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmduet.cli.root import DEVICE, DTYPE, app, resumable
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Argument(help="A training config (YAML), or the name of one that ships.")],
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Your own annotation kind, module:OBJECT; may be given several times.")
+    ] = None,
+) -> None:
+    """Train an adapter: LoRA, projector and both heads, as a config says.
+
+    Configs that ship: scenes_mini, the adapter of `mini` on two cores;
+    mmduet_7b, the published run. A small config of your own:
+
+    output: runs/mine
+    model: {base: mini-base}
+    data: {train: mixture.json, validation: validation_mixture.json}
+    features: {folder: datasets/features}
+    recipe: {steps: 300, save_every: 50}
+
+    An unknown field is an error that lists the known ones.
+    mmduet/training/recipe.py and config.py explain each field. Paths are
+    relative to the working directory.
+
+    OUTPUT gets adapter/ (the best by recipe.best_by, or the last),
+    checkpoint-STEPS/, run.json, and event files with recipe.tensorboard.
+    The same command resumes from the newest complete checkpoint, with the
+    losses of an uninterrupted run. With another recipe it refuses. SIGTERM
+    ends the run after the step, with a checkpoint and status 143. Ctrl-C does
+    so with status 130, and a second Ctrl-C ends the run at once. A loss that
+    is NaN or infinite ends the run, and the message names its conversations.
+
+    For several processes: accelerate launch -m mmduet train CONFIG. Each takes
+    a share of every step: batch_size x processes conversations per step.
+    """
+    from accelerate import PartialState
+
+    from mmduet.data.kinds import KINDS, AnnotationKind
+    from mmduet.system.objects import find_object
+    from mmduet.training.checkpointing import kept
+    from mmduet.training.config import read_config, run_config
+
+    own = [find_object(name, KINDS, AnnotationKind, argument="--kind") for name in kind or []]
+    kinds = KINDS | {found.name: found for found in own}
+    settings = read_config(config, kinds)
+    with resumable(lambda: f"{kept(settings.output)}."):
+        result = run_config(settings, kinds)
+    if PartialState().is_main_process:
+        typer.echo(result.summary())
+        if result.stopped:
+            typer.secho(
+                f"stopped after step {result.steps}, as requested; the same command resumes: {kept(settings.output)}",
+                fg="yellow",
+            )
+    raise typer.Exit(143 if result.stopped else 0)
+
+
+@app.command()
+def convert(
+    base: Annotated[str, typer.Argument(help="Preset, folder or hub id of the base model.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the whole model in this project's own layout.")],
+    adapter: Annotated[str | None, typer.Option(help="PEFT adapter to merge into it: folder or hub id.")] = None,
+    dtype: DTYPE = "bfloat16",
+    device: DEVICE = "auto",
+) -> None:
+    """Write a published checkpoint, its adapter merged, as one folder that `load_duet` and transformers read."""
+    from mmduet.checkpoints import load_duet, save_checkpoint
+    from mmduet.files import check_folder
+
+    check_folder(output, inputs=[base, *([adapter] if adapter else [])])
+    with resumable(lambda: f"{output} is as it was."):
+        model, processor = load_duet(base, adapter=adapter, dtype=dtype, device=device)
+        save_checkpoint(model, processor, output)
+    typer.echo(f"{output}: {model.num_parameters() / 1e6:,.0f} million parameters, {str(model.dtype)[6:]}")

@@ -1,0 +1,190 @@
+"""Benchmark: everything that the commands, notebooks and tables need to know about one benchmark.
+
+The built-in ones are in `mmduet.evaluation.benchmarks.BENCHMARKS`. One of your own is an object of this class in a
+module of your own, named as ``module:OBJECT`` wherever a benchmark is named; nothing in the package changes.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Protocol, get_args, get_origin, get_type_hints
+
+import pandas as pd
+from pydantic import BaseModel
+
+from mmduet.evaluation.prediction_file import Prediction
+from mmduet.evaluation.table import PAPER
+from mmduet.policy import Policy, make_policy
+from mmduet.trace import Query
+
+Predictions = Mapping[str, Prediction]  # question id -> prediction
+References = Mapping[str, Any]  # question id -> item
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question of a benchmark, as it is asked.
+
+    Attributes:
+        question_id: The key of its prediction.
+        video: A file in the video folder.
+        queries: The user's turns.
+    """
+
+    question_id: str | int
+    video: str
+    queries: tuple[Query, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a benchmark's questions are asked.
+
+    Attributes:
+        frame_fps: Frames a second; 0: such that `max_frames` cover the video.
+        max_frames: Maximum frames of a video.
+        mode: The policy, a name of `mmduet.policy.POLICIES`.
+        threshold: The policy's threshold; None: the model never responds.
+        heads: The heads whose scores the policy adds up.
+        protocol: As in `DuetSession`, and so are the others.
+    """
+
+    frame_fps: float
+    max_frames: int = 400
+    mode: str = "threshold"
+    threshold: float | None = None
+    heads: tuple[str, ...] = ("informative",)
+    protocol: str = "training"
+    remove_assistant_turns: bool = False
+    repetition_penalty: float | None = None
+    max_new_tokens: int = 200
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The policy of prediction settings.
+
+    Raises:
+        DuetError: The mode, the threshold or a head is wrong.
+    """
+    threshold = math.inf if settings.threshold is None else settings.threshold
+    return make_policy(settings.mode, threshold, heads=settings.heads)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A column of a benchmark's scores.
+
+    Attributes:
+        unit: Its unit or range, such as ``%`` or ``0 to 1``.
+        better: Which direction is better; None: neither.
+        digits: Digits after the point in tables.
+    """
+
+    unit: str
+    better: Literal["higher", "lower"] | None = "higher"
+    digits: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of `Benchmark.score` or `Benchmark.command`: its type, default and help."""
+
+    kind: Any
+    default: Any
+    help: str
+
+
+class Console(Protocol):
+    """What `mmduet evaluate` offers a benchmark's own command."""
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        ...
+
+    def show(self, estimates: Mapping[str, Any], units: Mapping[str, str]) -> None:
+        """Print figures with their intervals and units."""
+        ...
+
+    def confirm(self, question: str) -> None:
+        """Ask the user; the command ends if the answer is no."""
+        ...
+
+    def resumable(self, kept: Callable[[], str]) -> Any:
+        """A block that Ctrl-C and SIGTERM end with one sentence; `kept` says what is kept."""
+        ...
+
+
+def ask_conversation(item: Any) -> Question:
+    """The question of an item whose conversation holds the user's turns."""
+    queries = tuple(Query(turn.time, turn.content) for turn in item.conversation if turn.role == "user")
+    return Question(item.question_id, item.video, queries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """A benchmark: its test file, how it is asked, and how it is scored.
+
+    Attributes:
+        name: Its name in commands and file names.
+        title: Its name in texts.
+        summary: What is measured, in a few words.
+        item: The schema of an entry of the test file: a pydantic model with ``question_id`` and ``video``, and with
+            ``spans`` if times are to be shown (see `mmduet.evaluation.items`).
+        settings: The published settings of prediction, except the protocol.
+        score: ``score(predictions, references, *, OPTIONS)`` gives a table: one row a question (index
+            ``question_id``), one column a metric. Its keyword-only parameters whose type is
+            ``Annotated[type, "help"]`` are options of `mmduet evaluate` and of `evaluate.run`.
+        metrics: The columns, with unit and direction.
+        asked: The schema of an entry as far as it is asked, if a test file without labels can be predicted.
+        question: The question of an entry of `asked` (of `item`, if `asked` is None).
+        published: System -> metric -> published figure, in the unit of the metric.
+        source: Where the published figures come from.
+        headline: The metrics of the table; empty: all.
+        command: ``command(predictions, references, console, *, OPTIONS)`` does the work of `mmduet evaluate NAME`
+            where `score` alone is not enough. It takes both paths and gives the table, or None if nothing was scored.
+        export: ``export(predictions, output, references, console, *, OPTIONS)`` does the work of `mmduet export NAME`:
+            it writes predictions for the benchmark's own server.
+        scenes: The test file in this format that the `scenes` data set has.
+    """
+
+    name: str
+    title: str
+    summary: str = ""
+    item: type[BaseModel]
+    settings: Settings
+    score: Callable[..., pd.DataFrame]
+    metrics: Mapping[str, Metric]
+    asked: type[BaseModel] | None = None
+    question: Callable[[Any], Question] = ask_conversation
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    source: str = PAPER
+    headline: tuple[str, ...] = ()
+    command: Callable[..., pd.DataFrame | None] | None = None
+    export: Callable[..., None] | None = None
+    scenes: str = ""
+
+    @property
+    def options(self) -> dict[str, Option]:
+        """The options of `mmduet evaluate NAME`, by name."""
+        return options_of(self.command or self.score)
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Metric -> unit."""
+        return {name: metric.unit for name, metric in self.metrics.items()}
+
+    def measured(self, scores: pd.DataFrame) -> pd.DataFrame:
+        """The columns of scores that are metrics."""
+        return scores[[name for name in self.metrics if name in scores]]
+
+
+def options_of(function: Callable[..., Any]) -> dict[str, Option]:
+    """The keyword-only parameters of a function whose annotation is ``Annotated[type, "help"]``."""
+    hints = get_type_hints(function, include_extras=True)
+    found = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY and get_origin(hints.get(name)) is Annotated:
+            kind, text = get_args(hints[name])[:2]
+            found[name] = Option(kind, parameter.default, text)
+    return found

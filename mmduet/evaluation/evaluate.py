@@ -1,0 +1,207 @@
+"""Evaluate: ask a benchmark's questions, score the answers, and put the figures beside the published ones."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mmduet.errors import DuetError
+from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of
+from mmduet.evaluation.benchmarks import find_benchmark
+from mmduet.evaluation.coverage import Coverage, coverage
+from mmduet.evaluation.metrics.bootstrap import Estimate, estimate_means
+from mmduet.evaluation.prediction_file import Prediction, read_predictions
+from mmduet.evaluation.references import read_questions, read_references
+from mmduet.evaluation.table import beside_published
+from mmduet.policy import Policy
+
+if TYPE_CHECKING:
+    from mmduet.model.duet import DuetForConditionalGeneration
+    from mmduet.model.processing import DuetProcessor
+
+    Loaded = tuple[DuetForConditionalGeneration, DuetProcessor]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an evaluation gives.
+
+    Attributes:
+        benchmark: The benchmark.
+        settings: How its questions were asked. For a prediction file that was given: as published, with the overrides.
+        path: The prediction file.
+        videos: The folder of the videos.
+        predictions: Question id -> prediction.
+        references: Question id -> item.
+        coverage: Which questions have both.
+        scores: One row a question, one column a metric.
+        estimates: Metric -> its mean with a 95 % bootstrap interval over questions.
+    """
+
+    benchmark: Benchmark
+    settings: Settings
+    path: Path
+    videos: Path
+    predictions: dict[str, Prediction]
+    references: dict[str, Any]
+    coverage: Coverage
+    scores: pd.DataFrame
+    estimates: dict[str, Estimate]
+
+    def table(self, name: str = "this run", *, metrics: tuple[str, ...] | None = None) -> pd.DataFrame:
+        """The figures beside the published ones: one row a system, one column a metric with its unit.
+
+        Args:
+            name: The name of this run's row.
+            metrics: The columns; None: the benchmark's headline metrics, with the published rows.
+        """
+        shown = metrics or self._headline
+        return beside_published(
+            self.estimates,
+            self.benchmark.published if metrics is None else {},
+            metrics=shown,
+            name=name,
+            digits={name: metric.digits for name, metric in self.benchmark.metrics.items()},
+            units=self.benchmark.units,
+            source=self.benchmark.source,
+        )
+
+    @property
+    def figures(self) -> dict[str, tuple[float, float, float]]:
+        """The headline metrics for `record_metrics`: name with unit -> value, low, high."""
+        units = self.benchmark.units
+        return {f"{n} ({units[n]})": (e.value, e.low, e.high) for n in self._headline for e in [self.estimates[n]]}
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that decided when to respond."""
+        return policy_of(self.settings)
+
+    @property
+    def with_scores(self) -> dict[str, Prediction]:
+        """The predictions with frame scores and a reference, by question id; whole-video baselines have none."""
+        return {name: self.predictions[name] for name in self.coverage.matched if len(self.predictions[name].trace)}
+
+    def video(self, name: str) -> Path:
+        """The video of a question."""
+        return self.videos / self.references[name].video
+
+    def thumbnail(self, name: str, *, heads: tuple[str, ...] = ("informative", "relevance")) -> dict[str, Any]:
+        """The frames and the score curves of a question, for `record_thumbnail`."""
+        from mmduet.evaluation.frames import frames_of
+
+        prediction = self.predictions[name]
+        curves = {head: getattr(prediction.trace, head) for head in heads}
+        return {"frames": frames_of(prediction, self.video(name)), "curves": curves}
+
+    @property
+    def _headline(self) -> tuple[str, ...]:
+        return tuple(name for name in self.benchmark.headline or self.benchmark.metrics if name in self.estimates)
+
+
+def run(
+    benchmark: str | Benchmark,
+    model: "str | Path | Loaded",
+    references: str | Path,
+    videos: str | Path,
+    *,
+    predictions: str | Path | None = None,
+    adapter: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    limit: int | None = None,
+    output: str | Path = "runs/predictions",
+    settings: Mapping[str, Any] | None = None,
+    scoring: Mapping[str, Any] | None = None,
+) -> Result:
+    """Ask a benchmark's questions, and score the answers. An interrupted run is resumed by the same call.
+
+    Args:
+        benchmark: A benchmark, its name, or ``module:OBJECT``.
+        model: A preset, a checkpoint folder or hub id, or (model, processor).
+        references: The benchmark's test file.
+        videos: The folder of its videos.
+        predictions: A prediction file to score; None or "": ask the model.
+        adapter: A PEFT adapter instead of the preset's own.
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` …
+        dtype: Precision of the weights: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``bfloat16``, ``float32`` …
+        limit: Number of questions, the first ones; None or 0: all.
+        output: The folder of prediction files. Every model and every settings get a file of their own.
+        settings: Fields of `Settings` that differ from the published ones; None and "" mean as published.
+        scoring: Options of the benchmark's `score` that differ from its defaults; None and "" mean the default.
+
+    Raises:
+        DuetError: A name, a setting or a file is wrong; the message says which and how to correct it.
+    """
+    benchmark = find_benchmark(benchmark)
+    asked = replace(benchmark.settings, **_given(settings, inspect.signature(Settings).parameters, "settings"))
+    policy_of(asked)  # refuses wrong settings before a model is loaded
+    options = _given(scoring, _keywords(benchmark), "scoring")
+    items = read_references(references, benchmark)
+    if predictions:
+        path = Path(predictions)
+    else:
+        questions = read_questions(references, benchmark)[: limit or None]
+        loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
+        path = _predict(loaded, benchmark, questions, videos, output, asked)
+    found = read_predictions(path)
+    met = coverage(found, items)
+    scores = benchmark.score(found.by_id, items, **options)
+    estimates = estimate_means(benchmark.measured(scores))
+    return Result(benchmark, asked, path, Path(videos), found.by_id, items, met, scores, estimates)
+
+
+def scenes(benchmark: str | Benchmark, folder: str | Path = "datasets", *, clips: int = 60) -> tuple[str, str]:
+    """Make test clips of the `scenes` data set, which has the formats of the built-in benchmarks.
+
+    Returns:
+        The test file and the folder of videos, for `run`.
+
+    Raises:
+        DuetError: `scenes` does not have the benchmark's format.
+    """
+    from mmduet.data.scenes import make_scenes
+
+    benchmark = find_benchmark(benchmark)
+    if not benchmark.scenes:
+        raise DuetError(f"scenes does not have the format of {benchmark.title}: give references and videos.")
+    made = make_scenes(folder, train=0, val=0, test=clips)
+    return str(made / "annotations" / benchmark.scenes), str(made / "videos" / "test")
+
+
+def _load(model: str | Path, adapter: str | Path | None, device: str, dtype: str) -> "Loaded":
+    from mmduet.checkpoints import load_duet
+    from mmduet.system.devices import choose_device, choose_dtype
+
+    place = choose_device(device)
+    return load_duet(model, adapter=adapter or None, dtype=choose_dtype(dtype, place), device=place)
+
+
+def _predict(
+    loaded: "Loaded",
+    benchmark: Benchmark,
+    questions: Sequence[Question],
+    videos: str | Path,
+    output: str | Path,
+    settings: Settings,
+) -> Path:
+    from mmduet.evaluation.predict import describe, output_path, predict
+
+    path = output_path(output, benchmark.name, describe(loaded[0], settings))
+    return predict(*loaded, questions, videos, path, settings=settings).path
+
+
+def _keywords(benchmark: Benchmark) -> list[str]:
+    parameters = inspect.signature(benchmark.score).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def _given(values: Mapping[str, Any] | None, known: Any, argument: str) -> dict[str, Any]:
+    """The values that are given. Refuses unknown names."""
+    if unknown := sorted(set(values or {}) - set(known)):
+        raise DuetError(f"{argument} has an unknown name {unknown[0]!r}: use {', '.join(known)}.")
+    given = {name: value for name, value in (values or {}).items() if value is not None and value != ""}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}

@@ -1,0 +1,87 @@
+"""The file that judges' answers are kept in, so that nothing is asked twice."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, StrictStr
+
+from mmduet.errors import AnnotationError
+from mmduet.evaluation.judges.rating import Judge, Texts, parse_json
+from mmduet.files import LineFile, check_target, validated
+
+FIELDS = ("judge", "question", "gold", "reply", "answer")  # of a line of a cache
+FIRST = b'{"judge": "'  # how it begins
+
+
+class AnswerCache:
+    """What judges wrote, a JSON line each, only ever appended to. A line that a killed run truncated is cut off when
+    the next answer is added.
+
+    Raises DuetError when the file is something else, and FileError when it cannot be written or another process
+    writes it. path None: nothing is kept.
+    """
+
+    def __init__(self, path: str | Path | None):
+        self.path = None if path is None else Path(path)
+        self._answers: dict[tuple[str, Texts], str] = {}
+        self._file: LineFile | None = None
+        if self.path is not None:
+            if self.path.is_file():
+                self._read(self.path)
+            check_target(self.path, ours=lambda path: bool(self._answers) or _is_cut(path.read_bytes()))
+
+    def of(self, judge: Judge) -> dict[Texts, str]:
+        """One judge's answers."""
+        return {texts: text for (identity, texts), text in self._answers.items() if identity == judge.identity}
+
+    def open(self) -> None:
+        """Let no other process add answers until `close`."""
+        if self.path is not None and self._file is None:
+            self._file = LineFile(self.path)
+
+    def add(self, judge: Judge, texts: Texts, text: str) -> None:
+        """Keep an answer: one write of one complete line, which is checked."""
+        self._answers[judge.identity, texts] = text
+        self.open()
+        if self._file is not None:
+            self._file.add(dict(zip(FIELDS, (judge.identity, *texts, text), strict=True)))
+
+    def close(self) -> None:
+        """Let other processes add answers."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _read(self, path: Path) -> None:
+        lines = path.read_bytes().split(b"\n")[:-1]  # without what a killed run truncated
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                entry = validated(f"{path}, line {number}", _Kept, parse_json(line.decode()), place="field")
+            except (ValueError, AnnotationError) as error:
+                if _is_truncated(line):
+                    continue
+                raise AnnotationError(
+                    f"{path}, line {number}: {error}; this is no file of judges' answers: give another cache."
+                ) from None
+            self._answers[entry.judge, (entry.question, entry.gold, entry.reply)] = entry.answer
+
+
+class _Kept(BaseModel):
+    """A line of the cache."""
+
+    judge: StrictStr
+    question: StrictStr
+    gold: StrictStr
+    reply: StrictStr
+    answer: StrictStr
+
+
+def _is_truncated(line: bytes) -> bool:
+    """Whether a line is the beginning of an entry, and not all of it."""
+    return _is_cut(line) and not line.rstrip().endswith(b"}")
+
+
+def _is_cut(content: bytes) -> bool:
+    """Whether a file without a complete line begins as a cache does."""
+    return content[: len(FIRST)] == FIRST[: len(content)]

@@ -1,0 +1,66 @@
+"""Files of OpenAI's Batch API: a judge's requests, and its answers."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, StrictStr
+
+from mmduet.errors import DuetError
+from mmduet.evaluation.judges.endpoint_judge import EndpointJudge
+from mmduet.evaluation.judges.rating import Pair, Rating, read_completion, written
+from mmduet.files import check_target, read_jsonl, validated, write_file
+
+BATCH_URL = "/v1/chat/completions"
+
+
+def write_batch(path: str | Path, pairs: Iterable[Pair], judge: EndpointJudge) -> int:
+    """Requests for OpenAI's Batch API, a line a pair; their number. It takes at most 50,000 in a file."""
+    check_batch(path)
+    lines = [
+        {"custom_id": pair.custom_id, "method": "POST", "url": BATCH_URL, "body": judge.body(pair.texts)}
+        for pair in pairs
+    ]
+    write_file(path, "".join(f"{json.dumps(line)}\n" for line in lines))
+    return len(lines)
+
+
+def check_batch(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse to write batch requests over anything else, before any work is done. inputs: what the command reads.
+
+    Raises FileError.
+    """
+    check_target(path, ours=lambda found: all("custom_id" in line for _, line in read_jsonl(found)), inputs=inputs)
+
+
+def read_batch(path: str | Path, pairs: Sequence[Pair]) -> dict[str, Rating]:
+    """custom_id -> rating, of a batch's output file or error file. Lines of questions not in `pairs` do not count.
+
+    Of several lines for a pair the last readable one holds. Raises DuetError naming the file and the line when it is
+    no such line, or when it is of one of these questions but of other replies.
+    """
+    if not Path(path).exists():
+        raise DuetError(f"{path} does not exist: fetch the batch's output file, or correct the path.")
+    names, questions = {pair.custom_id for pair in pairs}, {pair.question_id for pair in pairs}
+    ratings: dict[str, Rating] = {}
+    for number, entry in read_jsonl(path):
+        name, rating = _read_batch_line(f"{path}, line {number}", entry)
+        if name in names:
+            ratings[name] = rating if rating.value is not None else ratings.get(name, rating)
+        elif name.rsplit("*", 2)[0] in questions:
+            raise DuetError(f"{path}, line {number}: {name!r} is no pair of these predictions: made for others?")
+    return ratings
+
+
+class _BatchLine(BaseModel):
+    custom_id: StrictStr
+    response: dict[str, Any] | None = None
+    error: Any = None
+
+
+def _read_batch_line(where: str, entry: Any) -> tuple[str, Rating]:
+    line = validated(where, _BatchLine, entry, place="field")
+    if line.error:
+        return line.custom_id, Rating(None, None, written(line.error))
+    return line.custom_id, read_completion(line.response and line.response.get("body"))

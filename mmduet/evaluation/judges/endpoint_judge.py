@@ -1,0 +1,123 @@
+"""A judge behind an OpenAI-compatible endpoint."""
+
+import asyncio
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmduet.errors import DuetError
+from mmduet.evaluation.judges.endpoint import EventLoop, bounded_client, check_url, masked_url, secrets_of, without
+from mmduet.evaluation.judges.rating import (
+    PROMPT_VERSION,
+    Rating,
+    Ratings,
+    Texts,
+    check_at_least_one,
+    parse_json,
+    prompt,
+    read_completion,
+)
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True)
+class EndpointJudge:
+    """A model behind an OpenAI-compatible endpoint, at temperature 0.
+
+    base_url: http or https; what is secret in it (a user and password, the values of its query) is never shown or kept.
+    key_variable: the environment variable that holds the key; None: the endpoint wants none. concurrency: requests at
+    a time. timeout: of one request with all of its answer, s. max_retries: of one request, with growing pauses, after
+    408, 409, 429, 5xx, a time-out or a lost connection. An answer of more than 4 MB is refused.
+    """
+
+    model: str
+    base_url: str = field(default=OPENAI_URL, repr=False)
+    key_variable: str | None = "OPENAI_API_KEY"
+    concurrency: int = 8
+    timeout: float = 60.0
+    max_retries: int = 5
+    max_tokens: int = 16
+
+    def __post_init__(self) -> None:
+        check_at_least_one(self, "concurrency", "max_tokens")
+        if not 0 < self.timeout < math.inf or self.max_retries < 0:
+            raise DuetError(
+                f"timeout={self.timeout}, max_retries={self.max_retries}: a request has some seconds, and 0 retries or "
+                "more."
+            )
+        check_url(self.base_url)
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without its secrets."""
+        return masked_url(self.base_url)
+
+    @property
+    def identity(self) -> str:
+        """Endpoint, model, length of an answer, prompt."""
+        return f"endpoint {self.shown_url} {self.model} {self.max_tokens} {PROMPT_VERSION}"
+
+    def body(self, texts: Texts) -> dict[str, Any]:
+        """The request."""
+        messages = [{"role": "user", "content": prompt(texts)}]
+        return {"model": self.model, "messages": messages, "temperature": 0, "max_tokens": self.max_tokens}
+
+    def ask(self, asked: Sequence[Texts]) -> Ratings:
+        """A request that fails is an error row. Raises DuetError where none can succeed: no key, a refused key, an
+        unknown model.
+        """
+        key = self._key
+        secrets = secrets_of(self.base_url, key)
+        # a loop in a thread of its own, for a notebook's is running already
+        with EventLoop() as loop:
+            client = loop.run(self._client(key))
+            gate = asyncio.Semaphore(self.concurrency)
+            running = {loop.start(self._ask(client, gate, texts, secrets)): texts for texts in asked}
+            try:
+                for future in as_completed(running):
+                    yield running[future], future.result()
+            finally:
+                for future in running:
+                    future.cancel()
+                loop.run(client.close())
+
+    async def _ask(self, client: Any, gate: asyncio.Semaphore, texts: Texts, secrets: Sequence[str]) -> Rating:
+        from openai import AuthenticationError, NotFoundError, OpenAIError
+
+        try:
+            async with gate:
+                response = await client.chat.completions.with_raw_response.create(**self.body(texts))
+            return read_completion(parse_json(without(secrets, response.text)))
+        except (AuthenticationError, NotFoundError) as error:
+            raise DuetError(
+                f"{self.shown_url} refuses every request for model={self.model!r}: {without(secrets, str(error))}; "
+                f"correct the key in {self.key_variable}, base_url or model."
+            ) from None  # the error that caused it shows the secrets
+        except (OpenAIError, ValueError) as error:
+            cause = f" ({error.__cause__})" if error.__cause__ else ""
+            return Rating(None, None, without(secrets, f"{type(error).__name__}: {error}{cause}"))
+
+    @property
+    def _key(self) -> str:
+        key = "none" if self.key_variable is None else os.environ.get(self.key_variable)
+        if not key:
+            raise DuetError(
+                f"the environment variable {self.key_variable} is not set: put the key of {self.shown_url} there, or "
+                "give key_variable=None."
+            )
+        return key
+
+    async def _client(self, key: str) -> Any:
+        from openai import AsyncOpenAI
+
+        return AsyncOpenAI(
+            api_key=key,
+            base_url=self.base_url,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            http_client=bounded_client(self.timeout),
+        )

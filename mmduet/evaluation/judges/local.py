@@ -1,0 +1,83 @@
+"""A judge on this computer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mmduet.errors import DuetError
+from mmduet.evaluation.judges.rating import PROMPT_VERSION, Ratings, Texts, check_at_least_one, prompt, read_rating
+from mmduet.system.devices import choose_device, choose_dtype
+
+
+@dataclass(frozen=True)
+class LocalJudge:
+    """A chat model through transformers, greedy. It is loaded when it is first asked.
+
+    model: a folder or a hub id, of a causal LM whose tokenizer has a chat template. device: as transformers'
+    device_map: auto (spread over all GPUs there are, else the CPU), cpu, cuda. dtype: auto (bfloat16 on a GPU, float32
+    on a CPU), float32, bfloat16, … batch_size: prompts at a time.
+    """
+
+    model: str
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int = 8
+    max_new_tokens: int = 16
+
+    def __post_init__(self) -> None:
+        check_at_least_one(self, "batch_size", "max_new_tokens")
+
+    @property
+    def identity(self) -> str:
+        """Model, precision, length of an answer, prompt."""
+        return f"local {self.model} {self._precision} {self.max_new_tokens} {PROMPT_VERSION}"
+
+    @cached_property
+    def _precision(self) -> str:
+        return str(choose_dtype(self.dtype, choose_device(self.device))).removeprefix("torch.")
+
+    def ask(self, asked: Sequence[Texts]) -> Ratings:
+        """Raises DuetError when the model cannot be loaded or is no chat model."""
+        # those of a batch are about as long: little padding
+        ordered = sorted(asked, key=lambda texts: len(prompt(texts)))
+        for start in range(0, len(ordered), self.batch_size):
+            batch = ordered[start : start + self.batch_size]
+            yield from zip(batch, map(read_rating, self._answers(batch)), strict=True)
+
+    def _answers(self, batch: Sequence[Texts]) -> list[str]:
+        model, tokenizer = self._loaded
+        inputs = tokenizer.apply_chat_template(
+            [[{"role": "user", "content": _encodable(prompt(texts))}] for texts in batch],
+            add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True,
+        ).to(model.device)  # fmt: skip
+        output = model.generate(
+            **inputs, do_sample=False, temperature=None, top_p=None, top_k=None,
+            max_new_tokens=self.max_new_tokens, pad_token_id=tokenizer.pad_token_id,
+        )  # fmt: skip
+        return tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        try:
+            tokenizer: Any = AutoTokenizer.from_pretrained(self.model, padding_side="left", trust_remote_code=False)
+            model = AutoModelForCausalLM.from_pretrained(
+                self.model, dtype=self._precision, device_map=self.device, trust_remote_code=False
+            )
+        # torch has a kind of error for every wrong device and dtype
+        except (OSError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
+            raise DuetError(
+                f"judge {self.model!r} cannot be loaded with device={self.device!r}, dtype={self.dtype!r}: {error}"
+            ) from error
+        if tokenizer.chat_template is None:
+            raise DuetError(f"judge {self.model!r} has no chat template: give a model that is tuned to chat.")
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return model.eval(), tokenizer
+
+
+def _encodable(text: str) -> str:
+    """Without lone surrogates, which no tokenizer takes."""
+    return text.encode(errors="replace").decode()

@@ -1,0 +1,36 @@
+"""Whether work that is resumed is still the same work: one check for prediction files and training runs."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmduet.errors import DuetError
+from mmduet.files import place_of, shown
+
+
+def check_same_settings(output: Path, started: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to resume work that was started with other settings.
+
+    Args:
+        output: The file or folder that holds the work so far.
+        started: The settings it was started with, as read from JSON.
+        now: The settings of this run, in the form that JSON gives back.
+
+    Raises:
+        DuetError: A setting differs. The message lists each one with both values.
+    """
+    differing = list(_differences(started, now))
+    if differing:
+        raise DuetError(
+            f"{output} was started with other settings ({'; '.join(differing)}): resume with those, give another "
+            f"output, or delete {output.name}."
+        )
+
+
+def _differences(started: Mapping[str, Any], now: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
+    for name in sorted({*started, *now}):
+        was, value = started.get(name), now.get(name)
+        if isinstance(was, Mapping) and isinstance(value, Mapping):
+            yield from _differences(was, value, (*path, name))
+        elif was != value:
+            yield f"{place_of([*path, name])} was {shown(was)}, is {shown(value)}"
