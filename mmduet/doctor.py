@@ -78,7 +78,8 @@ def _decord(fix: bool) -> Finding:
 
 
 def _mini(fix: bool) -> Finding:
-    from mmduet.checkpoints.loading import load_duet, mini_folder
+    from mmduet.checkpoints import load_duet
+    from mmduet.checkpoints.presets import mini_folder
 
     if not fix and not mini_folder().is_dir():
         return Finding(True, "mini is not built yet: its first use builds it, or mmduet doctor --fix")

@@ -32,7 +32,7 @@ import psutil
 import torch
 from safetensors.torch import load_file
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.data.feature_cache import FeatureStore
 from mmduet.data.metadata import scan_videos
 from mmduet.data.scenes.generate import make_scenes

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 
 # a program that a shell started in the background ignores Ctrl-C, and so would what is tested
 signal.signal(signal.SIGINT, signal.default_int_handler)

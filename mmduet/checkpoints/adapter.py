@@ -10,11 +10,12 @@ import torch
 from peft import LoraConfig, PeftModel, set_peft_model_state_dict
 from pydantic import BaseModel, Field, StrictBool
 
-from mmduet.checkpoints.published import EMBEDDINGS, find_folder, our_name
+from mmduet.checkpoints.hub import find_folder
+from mmduet.checkpoints.published import our_name
 from mmduet.checkpoints.weights import FLOATS, check_finite, read_headers, read_tensors
 from mmduet.errors import CheckpointError
+from mmduet.model.config_files import checked, read_settings
 from mmduet.model.duet import HEAD_NAMES, DuetForConditionalGeneration
-from mmduet.model.settings import checked, read_settings
 
 PREFIX = "base_model.model."
 BESIDE = "non_lora_trainables"  # LLaVA's trainers keep in it what is trained in full
@@ -172,7 +173,11 @@ def _lora_shapes(adapter: Adapter, model: DuetForConditionalGeneration) -> dict[
     """Every tensor that LoRA on these modules has, and its shape."""
     shapes: dict[str, tuple[int, ...]] = {}
     modules = dict(model.named_modules())
-    tied = {name.removesuffix(".weight") for name in EMBEDDINGS} & adapter.targets.keys() if _is_tied(model) else ()
+    tied = (
+        {name.removesuffix(".weight") for name in model.embedding_names} & adapter.targets.keys()
+        if _is_tied(model)
+        else ()
+    )
     for target in adapter.targets:
         if target in tied:
             raise CheckpointError(f"adapter {adapter.folder} has LoRA on embeddings that the base ties: not read here.")
@@ -213,7 +218,8 @@ def _put_full(model: DuetForConditionalGeneration, adapter: Adapter) -> None:
     if any(name.startswith("projector.") for name in full):
         wanted |= {name: tuple(value.shape) for name, value in state.items() if name.startswith("projector.")}
     _compare(adapter, full, wanted)
-    if _is_tied(model) and not all(torch.equal(full[EMBEDDINGS[0]], full[name]) for name in EMBEDDINGS if name in full):
+    first, *others = model.embedding_names
+    if _is_tied(model) and not all(torch.equal(full[first], full[name]) for name in others if name in full):
         raise CheckpointError(f"adapter {adapter.folder} unties the base's embeddings, which is not read here.")
     with torch.no_grad():
         for name, value in full.items():
@@ -223,8 +229,9 @@ def _put_full(model: DuetForConditionalGeneration, adapter: Adapter) -> None:
 def _fit_vocabulary(model: DuetForConditionalGeneration, full: Mapping[str, torch.Tensor]) -> None:
     """Give the model as many embeddings as the adapter brings, where it brings all of them."""
     now = _embeddings(model).shape
-    shapes = {full[name].shape for name in EMBEDDINGS if name in full}
-    complete = EMBEDDINGS[0] in full and (EMBEDDINGS[1] in full or _is_tied(model))
+    ids, logits = model.embedding_names
+    shapes = {full[name].shape for name in (ids, logits) if name in full}
+    complete = ids in full and (logits in full or _is_tied(model))
     if complete and len(shapes) == 1 and shapes != {now}:
         rows, *width = shapes.pop()
         if rows > now[0] and width == [now[1]]:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from mmduet.errors import CheckpointError
 from mmduet.files import inside
-from mmduet.model.settings import check_content, checked, read_settings
+from mmduet.model.config_files import check_content, checked, read_settings
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 PICKLES = ("*.bin", "*.pt", "*.pth")

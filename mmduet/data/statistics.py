@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mmduet.data.mixture import Example, MixtureDataset
-from mmduet.model.duet import IGNORE
+from mmduet.model.losses import IGNORE
 from mmduet.model.prompt import StreamTurn
 from mmduet.trace import Query, Response
 

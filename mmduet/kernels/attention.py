@@ -19,7 +19,7 @@ from transformers.masking_utils import causal_mask_function, sdpa_mask
 
 from mmduet.errors import CheckpointError
 from mmduet.kernels.fixed import FLASH_DTYPES, FixedContext, attend_by_flash
-from mmduet.model.duet import DuetForConditionalGeneration
+from mmduet.model.backbone import Backbone
 
 NAME = "duet_sdpa"
 FEWEST = 64  # new tokens on a CPU: below, two calls cost more than one with a mask
@@ -28,7 +28,7 @@ STEP = 2048  # … of keys, so they come in whole steps, and the rest go to the 
 NOT_HERE = ("softcap", "position_bias", "s_aux")  # what some models add to the scores; only "eager" knows all of them
 
 
-def use_split_attention(model: DuetForConditionalGeneration) -> None:
+def use_split_attention(model: Backbone) -> None:
     """Let the language model attend so wherever it would have by torch's `scaled_dot_product_attention`.
 
     The same results up to rounding. What it does not cover (padding, sliding windows, gradients) goes as before.

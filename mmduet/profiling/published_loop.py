@@ -74,6 +74,6 @@ class PublishedLoop:
             if said[-1] == self.processor.end_id or len(said) == self.max_new_tokens:
                 break
             _, logits = self._forward(said[-1:])
-        self.state.carry, self.state.last = said[-1:], "response"
+        self.state.deferred, self.state.last = said[-1:], "response"
         token_ids = said[:-1] if said[-1] == self.processor.end_id else said
         return Response(time, self.processor.response_text(token_ids), tuple(token_ids))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmduet.checkpoints.loading import load_duet, save_checkpoint
+from mmduet.checkpoints import load_duet, save_checkpoint
 from mmduet.data.annotations import GroundingItem, MagqaItem, Narration
 from mmduet.data.conversations import Clock, grounding_conversation, magqa_conversation, narration_conversation
-from mmduet.model.duet import IGNORE
+from mmduet.model.losses import IGNORE
 from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import Query
@@ -143,9 +143,9 @@ def test_published_adapter_merged_or_not_and_saved_again(tmp_path, merge):
 
 def test_what_is_not_used_is_named():
     folder = FOLDERS[0]
-    with pytest.warns(UserWarning, match=r"model\.image_newline \(it parts rows") as caught:
+    with pytest.warns(UserWarning, match=r"model\.image_newline \(it separates rows") as caught:
         load_duet(folder / "llava-base", adapter=folder / "adapter")
     assert "post_layernorm" in str(caught[0].message)
-    with pytest.warns(UserWarning, match=r"informative_head\.weight, relevance_head\.weight are in no file") as more:
+    with pytest.warns(UserWarning, match=r"at random: informative_head\.weight, relevance_head\.weight") as more:
         load_duet(folder / "llava-base")
     assert {warning.filename for warning in [*caught, *more]} == {__file__}, "of who loads"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from transformers import TrainerCallback
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.data.feature_cache import FeatureStore
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.scenes.generate import make_scenes

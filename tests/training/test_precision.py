@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.data.collator import Collator, model_inputs
 from mmduet.kernels.attention import NAME, use_split_attention
 from mmduet.training import add_lora

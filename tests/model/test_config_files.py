@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mmduet.errors import CheckpointError
-from mmduet.model.settings import read_config, read_settings, understanding
+from mmduet.model.config_files import read_config, read_settings, understanding
 
 
 @pytest.mark.parametrize(
