@@ -1,19 +1,20 @@
 # make demo: the whole workbench once, ending in HTML reports.   make test: every check.   make lab: JupyterLab.
 # make app: notebook 03 as a page, for this machine and whoever has the token that it prints.
+# make docs: the documentation, in docs/out/index.html.
 # ARGS="…" adds arguments to lab and app.
-# Each sets up what it needs first: a virtual environment, the pinned packages of pyproject.toml, the mini model.
+# Each target first installs what it needs: a virtual environment, the pinned packages of pyproject.toml, the mini model.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
-# neither news nor updates are asked for
+# JupyterLab asks for neither news nor updates
 LAB = --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	--LabApp.extension_manager=readonly
-# files beside the notebook are not served: Voilà would not ask for the token there
+# other files in the notebook's folder are not served: Voilà would not ask for the token
 APP = --Voila.ip=127.0.0.1 --token --no-browser --template=mmduet --VoilaConfiguration.file_denylist=.* \
 	--Voila.kernel_websocket_connection_class=mmduet_widgets.app.CheckedConnection
 
-.PHONY: setup demo test lab app clean
+.PHONY: setup demo test docs lab app clean
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
@@ -27,9 +28,12 @@ demo: setup
 
 test: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy && $(BIN)/lint-imports --no-cache
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/python -m pytest -p tests.no_decord tests/video/test_reader.py tests/video/test_containers.py tests/video/test_stream.py tests/test_doctor.py
+
+docs: setup
+	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --quiet docs docs/out
 
 lab: setup
 	$(BIN)/jupyter lab --ServerApp.root_dir=. $(ROOT) $(LAB) notebooks/03_duet_inference.ipynb $(ARGS)
@@ -38,4 +42,4 @@ app: setup
 	JUPYTER_PATH=widgets $(BIN)/voila notebooks/03_duet_inference.ipynb $(APP) $(ARGS)
 
 clean:
-	rm -rf $(VENV) reports/out runs datasets
+	rm -rf $(VENV) reports/out docs/out runs datasets

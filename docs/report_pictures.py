@@ -1,6 +1,8 @@
-"""Makes the README's pictures of an index and of a report: the suite `policies`, through headless Chromium.
+"""Make the pictures of an index and of a report from the suite `policies`, with headless Chromium.
 
-python -m docs.report_pictures    # runs notebook 03 four times with `mini` where that is not done yet: minutes
+    python -m docs.report_pictures
+
+It first runs notebook 03 four times with `mini`, unless that is done: some minutes.
 """
 
 from pathlib import Path
@@ -14,7 +16,7 @@ DRAWN = "[...document.querySelectorAll('.plot')].every((plot) => plot.querySelec
 
 
 def main() -> None:
-    """Run the suite and photograph the tops of its index and of its first report."""
+    """Run the suite and take pictures of its index and of its first report."""
     result = run_suite(SUITE)
     if result.failed:
         raise SystemExit(f"{', '.join(result.failed)} failed: see {result.index}")

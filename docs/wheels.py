@@ -1,11 +1,11 @@
-"""Whether every requirement has a wheel: a table of systems by Python versions.
+"""Print a table of systems by Python versions that shows whether every requirement has a wheel.
 
     python docs/wheels.py
 
-Resolves pyproject.toml, its `dev` extra included, for systems other than this one, and installs nothing. It uses uv,
-since `pip download --platform` evaluates environment markers for the machine that it runs on. A cell is the number of
-packages that an installation gets, all of them wheels, or "no wheel" with the reason below the table. Ends with status
-1 where a wheel is missing.
+It resolves pyproject.toml with its `dev` extra for several systems, and installs nothing. It uses uv, since `pip
+download --platform` evaluates environment markers for its own machine. A cell is the number of packages of an
+installation, all of them wheels, or "no wheel" with the reason below the table. The status is 1 where a wheel is
+missing.
 """
 
 import os
@@ -25,8 +25,9 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 
 def main() -> int:
+    """Print the table."""
     if find_spec("uv") is None:
-        sys.exit("uv is not installed here: it comes with the dev extra, pip install --editable '.[dev]'.")
+        sys.exit("uv is not installed: it is part of the dev extra, pip install --editable '.[dev]'.")
     reasons = []
     print("| system | " + " | ".join(f"Python {python}" for python in PYTHONS) + " |")
     print("| --- " * (len(PYTHONS) + 1) + "|")
@@ -42,25 +43,25 @@ def main() -> int:
 
 
 def resolve(platform: str, python: str) -> tuple[int, str]:
-    """How many packages an installation gets, and why it fails or would build one from source; "" if it does not."""
+    """Count the packages of an installation; and why it fails or would build one from source, else ""."""
     wheels, freely = (compiled(platform, python, *option) for option in (("--no-build",), ()))
     if wheels.returncode:
         return 0, wheels.stderr.strip()
-    # pip takes the newest version, be it without a wheel
+    # pip takes the newest version, even without a wheel
     built = set(freely.stdout.splitlines()) - set(wheels.stdout.splitlines())
     reason = freely.stderr.strip() if freely.returncode else ", ".join(sorted(built))
     return len(wheels.stdout.splitlines()), reason
 
 
 def compiled(platform: str, python: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """The requirements and theirs, one pinned package a line."""
+    """Resolve the requirements: one pinned package a line."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--no-config", "--quiet", "--no-header", "--no-annotate"]
     target = ["--extra", "dev", "--python-version", python, "--python-platform", platform]
     return subprocess.run(
         [*command, *target, *options, str(PROJECT)],
         capture_output=True,
         text=True,
-        env={**os.environ, "MACOSX_DEPLOYMENT_TARGET": "14.0"},  # torch's wheels want macOS 14
+        env={**os.environ, "MACOSX_DEPLOYMENT_TARGET": "14.0"},  # torch's wheels need macOS 14
     )
 
 

@@ -121,7 +121,7 @@ def evaluate_scenes(
     output: Annotated[Path | None, typer.Option(help="Write the figures here too (JSON).")] = None,
 ) -> None:
     """Head AUC, and whether each scene is named, once, in time; 95 % bootstrap intervals over clips."""
-    from mmduet.checkpoints.loading import load_duet
+    from mmduet.checkpoints import load_duet
     from mmduet.data.scenes.generate import make_scenes
     from mmduet.evaluation.benchmarks.scenes import UNITS, check_clips, quality
     from mmduet.policy import ScoreThreshold
@@ -381,7 +381,7 @@ def predict(
     that failed: each of these has a line with its error, and the status is 1. A question that was asked after the
     last frame fails, too. For several processes: accelerate launch -m mmduet predict …
     """
-    from mmduet.checkpoints.loading import load_duet
+    from mmduet.checkpoints import load_duet
     from mmduet.evaluation.prediction import predict, read_questions, this_process, with_overrides
     from mmduet.evaluation.prediction_file import check_output
     from mmduet.system.workers import end_with_launcher
@@ -497,7 +497,7 @@ def convert(
     device: DEVICE = "auto",
 ) -> None:
     """Write a published checkpoint, its adapter merged, as one folder that `load_duet` and transformers read."""
-    from mmduet.checkpoints.loading import load_duet, save_checkpoint
+    from mmduet.checkpoints import load_duet, save_checkpoint
     from mmduet.files import check_folder
 
     check_folder(output, inputs=[base, *([adapter] if adapter else [])])

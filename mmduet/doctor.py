@@ -1,4 +1,4 @@
-"""What this environment can do, and the repairs that can be made."""
+"""The doctor: checks of this environment, and repairs."""
 
 import importlib.metadata as metadata
 import re
@@ -13,20 +13,24 @@ from mmduet.errors import DuetError
 
 DISTRIBUTION = "mmduet-workbench"
 # PyPI's decord wheel is for any Python 3 by its file name; the metadata inside still says Python 3.6,
-# which `pip check` of pip >= 24.2 takes at its word
+# which `pip check` of pip >= 24.2 believes
 DECORD_STALE_TAG = re.compile(r"^Tag: cp36-cp36m-", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing checked."""
+    """The result of one check."""
 
     good: bool
     text: str
 
 
 def examine(*, fix: bool = False) -> Iterator[Finding]:
-    """Check one thing after the other. fix: repair decord's metadata, and build the mini model."""
+    """Run one check after the other.
+
+    Args:
+        fix: Repair decord's metadata, and build the mini model.
+    """
     yield Finding(sys.version_info >= (3, 11), f"Python {sys.version.split()[0]} (3.11 or later)")
     yield from _requirements()
     yield _guarded(lambda: _decord(fix))
@@ -50,23 +54,23 @@ def _requirements() -> Iterator[Finding]:
             found = metadata.version(wanted.name)
         except metadata.PackageNotFoundError:
             if wanted.name == "decord":
-                continue  # PyAV does without
-            yield Finding(False, f"{wanted} is not installed: pip install --editable .")
+                continue  # PyAV replaces it
+            yield Finding(False, f"{wanted} is not installed: run pip install {DISTRIBUTION}, or make setup.")
             continue
         good = wanted.specifier.contains(found, prereleases=True)
-        yield Finding(good, f"{wanted.name} {found}" + ("" if good else f": {wanted.specifier} is wanted"))
+        yield Finding(good, f"{wanted.name} {found}" + ("" if good else f": {wanted.specifier} is required"))
 
 
 def _decord(fix: bool) -> Finding:
     try:
         import decord  # noqa: F401  (that it loads is the check)
     except ImportError:
-        return Finding(True, "PyAV decodes all videos: decord is not installed here")
+        return Finding(True, "PyAV decodes all videos: decord is not installed")
     distribution = metadata.distribution("decord")
     path = Path(str(distribution.locate_file(f"decord-{distribution.version}.dist-info/WHEEL")))
     text = path.read_text()
     if not DECORD_STALE_TAG.search(text):
-        return Finding(True, "decord decodes what it decodes right, PyAV the other videos")
+        return Finding(True, "decord decodes the videos that it reads right, PyAV the others")
     if not fix:
         return Finding(True, "decord loads (newer `pip check` misreads its metadata: mmduet doctor --fix)")
     path.write_text(DECORD_STALE_TAG.sub("Tag: py3-none-", text))
@@ -74,9 +78,10 @@ def _decord(fix: bool) -> Finding:
 
 
 def _mini(fix: bool) -> Finding:
-    from mmduet.checkpoints.loading import load_duet, mini_folder
+    from mmduet.checkpoints import load_duet
+    from mmduet.checkpoints.presets import mini_folder
 
     if not fix and not mini_folder().is_dir():
-        return Finding(True, "mini is not built yet: it will be at its first use, or by mmduet doctor --fix")
+        return Finding(True, "mini is not built yet: its first use builds it, or mmduet doctor --fix")
     model, _ = load_duet("mini")
     return Finding(True, f"mini loads: {model.num_parameters() / 1e6:.0f} million parameters")

@@ -1,23 +1,23 @@
-"""The one exception family of this package: bad input, told in one sentence."""
+"""Errors: one family of exceptions, each of which reports bad input in one sentence."""
 
 
 class DuetError(ValueError):
-    """Something the user gave is wrong.
+    """An input of the user is wrong.
 
-    The message names the file or argument, the value seen, the rule it breaks, and the fix.
+    The message names the file or argument, the value seen, the rule that it breaks, and the fix.
     """
 
 
 class VideoError(DuetError):
-    """A clip is missing, truncated, empty, or no video at all."""
+    """A clip is missing, truncated, empty, or not a video."""
 
 
 class AnnotationError(DuetError):
-    """A data file cannot be read or breaks its format; the message names file, entry and field."""
+    """A data file cannot be read or breaks its format. The message names file, entry and field."""
 
 
 class FileError(DuetError):
-    """A file or folder cannot be written, or is not ours to write."""
+    """A file or folder cannot be written, or belongs to somebody else."""
 
 
 class CheckpointError(DuetError):
@@ -25,4 +25,4 @@ class CheckpointError(DuetError):
 
 
 class SuiteError(DuetError):
-    """A suite or a notebook's parameters are not what the notebook takes."""
+    """A suite is wrong, or its parameters do not fit the notebook."""

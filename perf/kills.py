@@ -1,10 +1,10 @@
-"""Kill runs with SIGKILL at random moments, run the same again, and compare the result with an uninterrupted run.
+"""Kill runs with SIGKILL at random moments, run them again, and compare with an uninterrupted run.
 
     python perf/kills.py [--kills 20] [--jobs predict scan …] [--seed 0]
 
 Each job runs in a process that is forked from this one, so that a kill costs no imports. A run is killed up to three
-times before it may end. The table states, for each job: runs killed, results that differ from the uninterrupted run
-(files of the same names with the same bytes), files and processes that are left. The status is 1 unless all are 0.
+times before it may end. The table states for each job: killed runs, results that differ from the uninterrupted run (the
+same files with the same bytes), files and processes that are left. The status is 1 unless the last three are 0.
 """
 
 import argparse
@@ -16,14 +16,15 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "GLOO_SOCKET_IFNAME": "lo"}
+from campaign import Table, difference, members  # first: it sets the environment
 
+# isort: split
 import av
 import decord  # noqa: F401  (once, and not in every process)
 import numpy as np
@@ -31,7 +32,7 @@ import psutil
 import torch
 from safetensors.torch import load_file
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.data.feature_cache import FeatureCache
 from mmduet.data.metadata import scan_videos
 from mmduet.data.scenes import make_scenes
@@ -45,25 +46,16 @@ CHANGING = re.compile(r"(?<=nonce[-=])[\w\"-]+|\d{4}-\d\d-\d\d \d\d:\d\d UTC|\d+
 
 @dataclass(frozen=True)
 class Job:
-    """run: does the work in a folder. result: what must be equal, from that folder; None: all files.
+    """A kind of run.
 
-    is_launched: its processes are killed together, as a launcher does it.
+    `run` does the work in a folder. `result` reads what must be equal from that folder; None for all files.
+    `is_launched`: its processes are killed together, as a launcher does it.
     """
 
     name: str
     run: Callable[[Path], None]
     result: Callable[[Path], object] | None = None
     is_launched: bool = False
-
-
-@dataclass
-class Tally:
-    """What came of a job's kills."""
-
-    killed: int = 0
-    different: int = 0
-    files: int = 0
-    processes: int = 0
 
 
 # jobs
@@ -196,7 +188,7 @@ def scenes_to(folder: Path, workers: int) -> None:
 
 
 def end_with(action: Callable[[], None]) -> None:
-    """Do it and leave this process, without what the parent would do at its end."""
+    """Do the work and leave this process without the exit handlers of its parent."""
     status = 1
     try:
         action()
@@ -208,7 +200,7 @@ def end_with(action: Callable[[], None]) -> None:
 
 
 def start(job: Job, folder: Path) -> psutil.Process:
-    """The job in a process of its own."""
+    """Start the job in a new process."""
     sys.stdout.flush()
     child = os.fork()
     if not child:
@@ -225,22 +217,14 @@ def finish(process: psutil.Process) -> None:
         raise SystemExit("a run that was not killed failed")
 
 
-def members(session: int) -> Iterator[psutil.Process]:
-    """Processes of a session that have not ended."""
-    for process in psutil.process_iter():
-        with suppress(OSError, psutil.NoSuchProcess):
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                yield process
-
-
 def kill(process: psutil.Process, after: float, *, together: bool) -> tuple[bool, int]:
-    """Kill a run after so many seconds: whether it was still at work, and how many of its processes outlive it."""
+    """Kill a run after so many seconds: whether it was still running, and how many of its processes outlive it."""
     time.sleep(after)
     family = set(process.children(recursive=True))
-    own_session = os.getsid(process.pid) == process.pid  # else the moment came before it had one
+    own_session = os.getsid(process.pid) == process.pid  # else the process has not made it yet
     (os.killpg if together and own_session else os.kill)(process.pid, signal.SIGKILL)
     killed = os.WIFSIGNALED(os.waitpid(process.pid, 0)[1])
-    family |= set(members(process.pid))  # those that were started meanwhile
+    family |= set(members(process.pid))  # processes that were started meanwhile
     _, alive = psutil.wait_procs(family, timeout=20)
     for orphan in alive:
         orphan.kill()
@@ -248,40 +232,32 @@ def kill(process: psutil.Process, after: float, *, together: bool) -> tuple[bool
 
 
 def result_of(job: Job, folder: Path) -> object:
-    """What two runs have in common if nothing was lost."""
+    """What must be equal in two runs."""
     if job.result is not None:
         return job.result(folder)
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def difference(found: object, expected: object) -> str:
-    """The first place in which two results differ, in words."""
-    one, other = str(found), str(expected)
-    same = next((n for n, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
-    start = max(0, same - 500)
-    return f"...{one[start:][:1500]}\ninstead of\n...{other[start:][:1500]}"
-
-
-def try_job(job: Job, root: Path, kills: int, rng: random.Random) -> Tally:
-    """Kill a job's runs, finish them, compare."""
-    whole, tally = root / f"{job.name}-whole", Tally()
-    whole.mkdir()
+def try_job(job: Job, root: Path, kills: int, rng: random.Random) -> Counter[str]:
+    """Kill a job's runs, finish them, and compare."""
+    complete, counts = root / f"{job.name}-complete", Counter()
+    complete.mkdir()
     began = time.monotonic()
-    finish(start(job, whole))
+    finish(start(job, complete))
     seconds = time.monotonic() - began
-    expected = result_of(job, whole)
-    while tally.killed < kills:
-        folder = root / f"{job.name}-{tally.killed}-{rng.random()}"
+    expected = result_of(job, complete)
+    while counts["killed"] < kills:
+        folder = root / f"{job.name}-{counts['killed']}-{rng.random()}"
         folder.mkdir()
         for _ in range(rng.randint(1, 3)):
             killed, left = kill(start(job, folder), rng.random() * seconds, together=job.is_launched)
-            tally.killed, tally.processes = tally.killed + killed, tally.processes + left
+            counts += {"killed": killed, "processes left": left}
         finish(start(job, folder))
         if (found := result_of(job, folder)) != expected:
-            tally.different += 1
+            counts["different"] += 1
             print(f"{job.name}: {difference(found, expected)}", file=sys.stderr)
-        tally.files += sum(path.name.startswith(".") for path in folder.rglob("*"))
-    return tally
+        counts["files left"] += sum(path.name.startswith(".") for path in folder.rglob("*"))
+    return counts
 
 
 def main() -> None:
@@ -292,19 +268,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rng, bad = random.Random(options.seed), 0
+    rng = random.Random(options.seed)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    print(f"{'job':10} {'killed':>6} {'different':>9} {'files left':>10} {'processes left':>14}", flush=True)
+    table = Table("killed", "different", "files left", "processes left")
     with tempfile.TemporaryDirectory() as name:
         for job in all_jobs(Path(name)):
             if options.jobs and job.name not in options.jobs:
                 continue
-            tally = try_job(job, Path(name), options.kills, rng)
-            bad += tally.different + tally.files + tally.processes
-            print(
-                f"{job.name:10} {tally.killed:6} {tally.different:9} {tally.files:10} {tally.processes:14}", flush=True
-            )
-    raise SystemExit(bad > 0)
+            table.add(job.name, try_job(job, Path(name), options.kills, rng))
+    raise SystemExit(table.has_failed)
 
 
 if __name__ == "__main__":

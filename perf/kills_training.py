@@ -22,7 +22,7 @@ import psutil
 import torch
 import typer
 import yaml
-from kills import members  # sets the environment, too
+from campaign import members  # sets the environment, too
 from safetensors.torch import load_file
 
 from mmduet.data.scenes import make_scenes

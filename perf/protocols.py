@@ -18,7 +18,6 @@ from tqdm import tqdm
 from mmduet import DuetSession, DuetTrace, ScoreThreshold, load_duet, read_frames
 from mmduet.data.kinds.narration import NARRATION_INSTRUCTIONS
 from mmduet.data.scenes import make_scenes
-from mmduet.model.prompt import IM_END, JOIN, open_turn
 from mmduet.streaming.protocol import ContextProtocol, StreamState, TrainingProtocol, UpstreamProtocol
 
 
@@ -28,14 +27,14 @@ class NoSystemTurn(TrainingProtocol):
     def query(self, state: StreamState, text: str) -> list[int]:
         if state.context:
             return super().query(state, text)
-        return self.ids(JOIN + open_turn("user") + text + IM_END)
+        return self.ids(self.texts.join + self.texts.user + text + self.texts.end)
 
 
 class NoStreamHeader(TrainingProtocol):
     """The first frames follow the system turn with no header."""
 
     def frame(self, state: StreamState) -> list[int]:
-        return super().frame(state) if state.context else self.ids(self.system)
+        return super().frame(state) if state.context else self.ids(self.texts.system)
 
 
 class LostLastToken(TrainingProtocol):
@@ -52,7 +51,7 @@ class NeverClosed(TrainingProtocol):
 
     def query(self, state: StreamState, text: str) -> list[int]:
         ids = super().query(state, text)
-        return ids[len(self.ids(IM_END)) :] if state.last == "response" and state.stream_open else ids
+        return ids[len(self.ids(self.texts.end)) :] if state.last == "response" and state.stream_open else ids
 
 
 @dataclass(frozen=True)

@@ -31,14 +31,14 @@ from tqdm import tqdm
 from transformers import LlamaConfig, Qwen2Config, SiglipVisionConfig
 
 from mmduet import DuetConfig, DuetForConditionalGeneration, DuetProcessor, DuetSession, FrameScores, Query, load_duet
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.kernels.graphs import SIZES
 from mmduet.model.processing import FrameSettings
-from mmduet.model.prompt import StreamTurn, TextTurn, Turn, render
-from mmduet.profiling.performance import EveryNth, latencies, take_turns, watch
+from mmduet.model.prompt import StreamTurn, TextTurn, Turn
+from mmduet.profiling.performance import EveryNth, alternate_runs, latencies, watch
 from mmduet.profiling.published_loop import PublishedLoop
 from mmduet.reports.records import device as machine
-from mmduet.streaming.state import Said, StreamState
+from mmduet.streaming.state import KeptResponse, StreamState
 from mmduet.system.memory import peak_memory
 from mmduet.trace import DuetTrace
 from mmduet.video import iter_frames
@@ -159,7 +159,7 @@ def compare(duet: Any, processor: DuetProcessor, frames: torch.Tensor, *, every:
     }
     published.run(frames[: 2 * every or 20])  # a few make all that is made once; a whole run may take it a minute
     session.run(frames)
-    seconds, traces = take_turns(sides, rounds, warm_up=False)
+    seconds, traces = alternate_runs(sides, rounds, warm_up=False)
     check_agreement(traces["published"], traces["ours"], exact=duet.dtype == torch.float32)
     responses = traces["ours"].responses
     tokens = sum(len(response.token_ids) for response in responses)
@@ -221,7 +221,7 @@ def decode(
     """Decoding and sampling at 2 fps from 720p at 30 fps, beside OpenCV's sequential loop."""
     with TemporaryDirectory() as folder:
         path = write_clip(Path(folder) / "clip.mp4", seconds)
-        times, counts = take_turns(
+        times, counts = alternate_runs(
             {"opencv": lambda: opencv_frames(path, size), "ours": lambda: our_frames(path, size)}, rounds
         )
         if abs(counts["opencv"] - counts["ours"]) > 1:
@@ -329,13 +329,13 @@ def fresh_score(duet: DuetForConditionalGeneration, processor: DuetProcessor, st
     for turn in state.turns:
         if isinstance(turn, Query):
             turns.append(TextTurn("user", turn.text))
-        elif isinstance(turn, Said):
+        elif isinstance(turn, KeptResponse):
             turns.append(TextTurn("assistant", turn.text))
         elif isinstance(turns[-1], StreamTurn):
             turns[-1] = StreamTurn(turns[-1].frames + 1)
         else:
             turns.append(StreamTurn(1))
-    ids = processor.ids(render(turns, tokens_per_frame=processor.frame.tokens, close=False))
+    ids = processor.ids(processor.render(turns, close=False))
     frames = torch.stack([turn for turn in state.turns if isinstance(turn, torch.Tensor)])
     hidden = duet.hidden_states(duet.embed(torch.tensor([ids], device=duet.device), frames))
     return float(duet.score_frames(hidden[0, -1:])[0, 0])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 
 # a program that a shell started in the background ignores Ctrl-C, and so would what is tested
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -20,6 +20,7 @@ torch.set_num_threads(1)  # tiny tensors: threads only get in each other's way
 settings.register_profile("untimed", deadline=None)  # how fast something is, is a benchmark's question
 settings.load_profile("untimed")
 
+GOLDEN = Path(__file__).parent / "golden"
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 
 

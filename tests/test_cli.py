@@ -41,7 +41,7 @@ def test_a_mistake_is_one_sentence(tmp_path):
 
 
 def test_convert_writes_what_load_duet_reads(tmp_path, monkeypatch):
-    from mmduet.checkpoints.loading import load_duet
+    from mmduet.checkpoints import load_duet
 
     monkeypatch.setenv("MMDUET_CACHE", str(tmp_path / "cache"))
     result = runner.invoke(app, ["convert", "tiny", str(tmp_path / "out"), "--dtype", "float32"])
@@ -107,7 +107,7 @@ def test_evaluate_writes_over_figures_alone(tmp_path, name):
 @pytest.fixture
 def unloaded(monkeypatch):
     """No model can be loaded: what is refused is refused before."""
-    monkeypatch.setattr("mmduet.checkpoints.loading.load_duet", lambda *_, **__: pytest.fail("a model is loaded"))
+    monkeypatch.setattr("mmduet.checkpoints.load_duet", lambda *_, **__: pytest.fail("a model is loaded"))
 
 
 @pytest.mark.parametrize(
@@ -191,9 +191,7 @@ def test_every_command_that_is_stopped_says_so(monkeypatch):
 
 def test_responses_can_be_kept_or_removed(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        "mmduet.checkpoints.loading.load_duet", lambda *_, **__: (SimpleNamespace(dtype="torch.float32"), None)
-    )
+    monkeypatch.setattr("mmduet.checkpoints.load_duet", lambda *_, **__: (SimpleNamespace(dtype="torch.float32"), None))
     monkeypatch.setattr(
         "mmduet.evaluation.prediction.predict",
         lambda *_, settings, **__: seen.append(settings) or Outcome(tmp_path, 0, 0, {}),

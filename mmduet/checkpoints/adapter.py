@@ -1,4 +1,4 @@
-"""PEFT adapters, this project's, the published one's and LLaVA's: read, checked against a model, put on it."""
+"""PEFT adapters of this project, of the published code and of LLaVA: read, checked, put on a model."""
 
 import warnings
 from collections.abc import Mapping
@@ -10,15 +10,16 @@ import torch
 from peft import LoraConfig, PeftModel, set_peft_model_state_dict
 from pydantic import BaseModel, Field, StrictBool
 
-from mmduet.checkpoints.published import EMBEDDINGS, find_folder, our_name
-from mmduet.checkpoints.settings import checked, read_settings
+from mmduet.checkpoints.hub import find_folder
+from mmduet.checkpoints.published import our_name
 from mmduet.checkpoints.weights import FLOATS, check_finite, read_headers, read_tensors
 from mmduet.errors import CheckpointError
+from mmduet.model.config_files import checked, read_settings
 from mmduet.model.duet import HEAD_NAMES, DuetForConditionalGeneration
 
 PREFIX = "base_model.model."
-BESIDE = "non_lora_trainables"  # LLaVA's trainers keep in it what is trained in full
-# fields of an adapter's config that change the scores in a way that is not read here
+BESIDE = "non_lora_trainables"  # LLaVA's trainers write the modules that are trained in full to it
+# fields of an adapter's config that change the scores and are not supported
 UNREAD = (
     "layer_replication", "alora_invocation_tokens", "target_parameters", "trainable_token_indices", "use_qalora",
     "use_bdlora", "arrow_config", "monteclora_config", "velora_config",
@@ -29,9 +30,9 @@ Module = Annotated[str, Field(pattern=r"^[\w.]+$")]  # the end of a module's nam
 
 
 class LoraSettings(BaseModel):
-    """What is read of an adapter_config.json; which modules it is for is read off the tensors instead.
+    """The fields of an adapter_config.json that count. The target modules follow from the tensors' names.
 
-    init_lora_weights: others than these change the base model's weights before training.
+    Other values of init_lora_weights change the base model's weights before training.
     """
 
     peft_type: Literal["LORA"]
@@ -48,9 +49,14 @@ class LoraSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter's files. lora, full: this project's name of a tensor -> the tensor; full replaces the base's own.
+    """An adapter's files.
 
-    targets: module with LoRA -> the name it has in the files.
+    Attributes:
+        folder: The folder.
+        settings: The config's fields.
+        lora: This project's name of a LoRA tensor -> the tensor.
+        full: This project's name of a tensor that replaces the base's own -> the tensor.
+        targets: Module with LoRA -> its name in the files.
     """
 
     folder: Path
@@ -61,10 +67,14 @@ class Adapter:
 
 
 def read_adapter(name: str | Path) -> Adapter:
-    """An adapter's settings and tensors. name: its folder or hub id.
+    """Read an adapter.
 
-    Raises CheckpointError when the folder holds none, its files are damaged or pickled, it has no heads, or it is of a
-    kind that is not read.
+    Args:
+        name: Its folder or hub id.
+
+    Raises:
+        CheckpointError: The folder holds no adapter, its files are damaged or pickled, it has no heads, or its kind is
+            not supported.
     """
     folder = find_folder(name)
     tensors, settings = _read_adapter_tensors(folder), _read_settings(folder)
@@ -82,8 +92,8 @@ def read_adapter(name: str | Path) -> Adapter:
     lacking = [head for head in HEAD_NAMES if f"{head}.weight" not in full]
     if lacking:
         raise CheckpointError(
-            f"adapter {folder} has no {' and no '.join(lacking)}, so its scores would be at random: give one that was "
-            "saved with both heads, as modules_to_save makes PEFT do where it names them."
+            f"adapter {folder} has no {' and no '.join(lacking)}, so its scores would be random: give one that was "
+            "saved with both heads, which PEFT does where modules_to_save names them."
         )
     adapter = Adapter(folder, settings, lora, full, targets)
     _check_ranks(adapter)
@@ -91,16 +101,22 @@ def read_adapter(name: str | Path) -> Adapter:
 
 
 def put_adapter(model: DuetForConditionalGeneration, adapter: Adapter, *, merge: bool) -> DuetForConditionalGeneration:
-    """The model with an adapter on it; merge: LoRA is folded into the weights.
+    """Put an adapter on a model.
 
-    Raises CheckpointError, before anything is changed, when the adapter does not fit.
+    Args:
+        model: The base model.
+        adapter: The adapter.
+        merge: Whether LoRA is merged into the weights.
+
+    Raises:
+        CheckpointError: The adapter does not fit; nothing is changed then.
     """
     _fit_vocabulary(model, adapter.full)
     _compare(adapter, adapter.lora, _lora_shapes(adapter, model))
     _put_full(model, adapter)
     if not adapter.targets:
         return model
-    with warnings.catch_warnings():  # PEFT asks transformers for a name that it gives up
+    with warnings.catch_warnings():  # PEFT reads a name that transformers deprecates
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         wrapped = PeftModel(model, _lora_config(adapter))
     set_peft_model_state_dict(wrapped, {PREFIX + name: value for name, value in adapter.lora.items()})
@@ -122,14 +138,14 @@ def _read_settings(folder: Path) -> LoraSettings:
 
 
 def _read_adapter_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """The tensors of an adapter by their names in the files."""
+    """An adapter's tensors by their names in the files."""
     headers = read_headers(folder, "adapter_model")
     if (folder / f"{BESIDE}.safetensors").is_file():
         headers |= read_headers(folder, BESIDE)
     elif (folder / f"{BESIDE}.bin").is_file():
         raise CheckpointError(
-            f"{folder} keeps what was trained in full in {BESIDE}.bin, a pickle, which can run code when read: where "
-            f'you trust it, convert once with `safetensors.torch.save_file(torch.load("{BESIDE}.bin", '
+            f"{folder} has the modules that were trained in full in {BESIDE}.bin, a pickle, which can run code when "
+            f'read: where you trust it, convert once with `safetensors.torch.save_file(torch.load("{BESIDE}.bin", '
             f'weights_only=True), "{BESIDE}.safetensors")`.'
         )
     for name, header in headers.items():
@@ -141,7 +157,7 @@ def _read_adapter_tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def _our_name(name: str) -> str:
-    """A published adapter's tensor name as this project's model has it."""
+    """The name that a published adapter's tensor has in this project's model."""
     return our_name(name.removeprefix(PREFIX).replace(".modules_to_save", "").replace(".default", ""))
 
 
@@ -153,7 +169,7 @@ def _rank(adapter: Adapter, target: str) -> int:
 
 
 def _of_pattern(pattern: Mapping[str, Any] | None, module: str, default: Any) -> Any:
-    """What a rank or alpha pattern says of a module: its keys are ends of module names."""
+    """The value of a rank or alpha pattern for a module: its keys are ends of module names."""
     return next((value for key, value in (pattern or {}).items() if f".{module}".endswith(f".{key}")), default)
 
 
@@ -169,10 +185,14 @@ def _check_ranks(adapter: Adapter) -> None:
 
 
 def _lora_shapes(adapter: Adapter, model: DuetForConditionalGeneration) -> dict[str, tuple[int, ...]]:
-    """Every tensor that LoRA on these modules has, and its shape."""
+    """The shape of every tensor that LoRA on these modules has."""
     shapes: dict[str, tuple[int, ...]] = {}
     modules = dict(model.named_modules())
-    tied = {name.removesuffix(".weight") for name in EMBEDDINGS} & adapter.targets.keys() if _is_tied(model) else ()
+    tied = (
+        {name.removesuffix(".weight") for name in model.embedding_names} & adapter.targets.keys()
+        if _is_tied(model)
+        else ()
+    )
     for target in adapter.targets:
         if target in tied:
             raise CheckpointError(f"adapter {adapter.folder} has LoRA on embeddings that the base ties: not read here.")
@@ -207,13 +227,14 @@ def _lora_config(adapter: Adapter) -> LoraConfig:
 
 
 def _put_full(model: DuetForConditionalGeneration, adapter: Adapter) -> None:
-    """Replace the base's own tensors: projector and heads, and whatever else the adapter has in full."""
+    """Replace the base's own tensors: projector, heads, and others that the adapter has in full."""
     full, state = adapter.full, model.state_dict()
     wanted = {name: tuple(value.shape) for name, value in state.items() if name in full}
     if any(name.startswith("projector.") for name in full):
         wanted |= {name: tuple(value.shape) for name, value in state.items() if name.startswith("projector.")}
     _compare(adapter, full, wanted)
-    if _is_tied(model) and not all(torch.equal(full[EMBEDDINGS[0]], full[name]) for name in EMBEDDINGS if name in full):
+    first, *others = model.embedding_names
+    if _is_tied(model) and not all(torch.equal(full[first], full[name]) for name in others if name in full):
         raise CheckpointError(f"adapter {adapter.folder} unties the base's embeddings, which is not read here.")
     with torch.no_grad():
         for name, value in full.items():
@@ -221,10 +242,11 @@ def _put_full(model: DuetForConditionalGeneration, adapter: Adapter) -> None:
 
 
 def _fit_vocabulary(model: DuetForConditionalGeneration, full: Mapping[str, torch.Tensor]) -> None:
-    """Give the model as many embeddings as the adapter brings, where it brings all of them."""
+    """Give the model as many embeddings as the adapter has, where it has all of them."""
     now = _embeddings(model).shape
-    shapes = {full[name].shape for name in EMBEDDINGS if name in full}
-    complete = EMBEDDINGS[0] in full and (EMBEDDINGS[1] in full or _is_tied(model))
+    ids, logits = model.embedding_names
+    shapes = {full[name].shape for name in (ids, logits) if name in full}
+    complete = ids in full and (logits in full or _is_tied(model))
     if complete and len(shapes) == 1 and shapes != {now}:
         rows, *width = shapes.pop()
         if rows > now[0] and width == [now[1]]:

@@ -1,17 +1,18 @@
-"""A checkpoint's safetensors files: found, checked against their index, read. Pickled weights are never opened."""
+"""A checkpoint's safetensors files, checked against their index. Pickled weights are never opened."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 
-from mmduet.checkpoints.settings import check_content, checked, read_settings
 from mmduet.errors import CheckpointError
 from mmduet.files import inside
+from mmduet.model.config_files import check_content, checked, read_settings
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 PICKLES = ("*.bin", "*.pt", "*.pth")
@@ -19,7 +20,14 @@ PICKLES = ("*.bin", "*.pt", "*.pth")
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of one of its tensors. name: in the file. dtype: as safetensors writes it, ``"F32"``."""
+    """A tensor of a file, without its values.
+
+    Attributes:
+        file: The file.
+        name: The tensor's name in the file.
+        shape: The tensor's shape.
+        dtype: The tensor's type, in safetensors' spelling: ``F32``.
+    """
 
     file: Path
     name: str
@@ -28,16 +36,24 @@ class Header:
 
 
 class _Index(BaseModel):
-    """A shards' index. weight_map: tensor -> file."""
+    """The index of several shards. weight_map: tensor -> file."""
 
     weight_map: dict[str, str]
 
 
 def read_headers(folder: Path, stem: str) -> dict[str, Header]:
-    """Every tensor of a checkpoint: of STEM.safetensors, or of its shards, with or without an index.
+    """List the tensors of a checkpoint: of STEM.safetensors, or of its shards, with or without an index.
 
-    Raises CheckpointError when there is no such file, a shard or a tensor that the index lists is missing, a file is
-    damaged or a Git LFS pointer, or there are only pickled weights.
+    Args:
+        folder: The checkpoint.
+        stem: The files' name without ending.
+
+    Returns:
+        Tensor name -> header.
+
+    Raises:
+        CheckpointError: No such file exists, a listed shard or tensor is missing, a file is damaged or a Git LFS
+            pointer, or the weights are pickled.
     """
     index, single = folder / f"{stem}.safetensors.index.json", folder / f"{stem}.safetensors"
     shards = sorted(folder.glob(f"{stem}-*-of-*.safetensors"))
@@ -53,7 +69,7 @@ def read_headers(folder: Path, stem: str) -> dict[str, Header]:
 
 
 def read_tensors(headers: Mapping[str, Header]) -> dict[str, torch.Tensor]:
-    """The tensors of these headers, by the same keys, mapped from their files rather than copied."""
+    """Read the tensors of these headers, by the same keys; they are mapped from their files, not copied."""
     tensors: dict[str, torch.Tensor] = {}
     for path in sorted({header.file for header in headers.values()}):
         wanted = {key: header for key, header in headers.items() if header.file == path}
@@ -63,7 +79,15 @@ def read_tensors(headers: Mapping[str, Header]) -> dict[str, torch.Tensor]:
 
 
 def check_finite(tensors: Iterable[tuple[str, torch.Tensor]], where: str) -> None:
-    """Raises CheckpointError that names the first of some tensors which holds NaN or infinite numbers."""
+    """Check that tensors are finite.
+
+    Args:
+        tensors: (name, tensor) pairs.
+        where: What they belong to, for the message.
+
+    Raises:
+        CheckpointError: A tensor holds NaN or infinite numbers.
+    """
     for name, tensor in tensors:
         total = tensor.detach().sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
         if not total.isfinite():
@@ -74,14 +98,14 @@ def check_finite(tensors: Iterable[tuple[str, torch.Tensor]], where: str) -> Non
 
 
 @contextmanager
-def _opened(path: Path):
-    """An open safetensors file. Raises CheckpointError for one that is damaged, cut off, or a pointer."""
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file; CheckpointError if it is damaged, truncated, or a pointer."""
     check_content(path)
     try:
         with safe_open(path, "pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is cut off or damaged ({error}): download it again.") from error
+        raise CheckpointError(f"{path} is truncated or damaged ({error}): download it again.") from error
 
 
 def _headers(files: Iterable[Path]) -> dict[str, Header]:

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 from mmduet.data.feature_cache import FeatureCache
 from mmduet.data.mixture import TrainingSample
 from mmduet.errors import DuetError
-from mmduet.model.duet import IGNORE
+from mmduet.model.losses import IGNORE
 from mmduet.model.processing import DuetProcessor
 from mmduet.video import read_frames
 

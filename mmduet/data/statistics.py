@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mmduet.data.mixture import MixtureDataset, TrainingSample
-from mmduet.model.duet import IGNORE
+from mmduet.model.losses import IGNORE
 from mmduet.model.prompt import StreamTurn
 from mmduet.trace import Query, Response
 

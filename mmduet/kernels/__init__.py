@@ -1,12 +1,12 @@
-"""Kernels: what differs by device. A session asks for the strategy that suits its model, and knows no device itself."""
+"""Kernels: what differs by device. A session asks for the kernels of its model, and knows no device itself."""
 
 from mmduet.kernels.plain import Kernels as Kernels
-from mmduet.model.duet import DuetForConditionalGeneration
+from mmduet.model.backbone import Backbone
 from mmduet.model.processing import DuetProcessor
 
 
-def kernels_for(model: DuetForConditionalGeneration, processor: DuetProcessor) -> Kernels:
-    """The strategy for a model where it is now."""
+def kernels_for(model: Backbone, processor: DuetProcessor) -> Kernels:
+    """Return the kernels for a model on its present device."""
     if model.device.type == "cuda":
         from mmduet.kernels.cuda import CudaKernels
 

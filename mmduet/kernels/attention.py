@@ -1,10 +1,10 @@
-"""Causal attention of many new tokens over a long context, without the mask that torch wants for it.
+"""Causal attention of many new tokens over a long context, without a mask.
 
-On a CPU the new tokens attend to the context, where nothing is masked, and to each other, where torch's causal kernel
-leaves out what is masked; the two are put together by their log-sum-exps, which is exact (Dao et al., FlashAttention,
-arXiv 2205.14135, section 3.1). A mask of new x all tokens costs more, the more tokens there are: it is read for each
-head, and half of the new tokens' square is computed to be thrown away. On a GPU the flash kernel does the same in one,
-on keys and values that are not repeated for each head that shares them.
+On a CPU the new tokens attend to the context, unmasked, and to each other, through torch's causal kernel. The two
+results are combined by their log-sum-exps, which is exact (Dao et al., FlashAttention, arXiv 2205.14135, section 3.1).
+A mask of [new, all] tokens would be read for each head, and half of the new tokens' square would be computed in vain.
+On a GPU the flash kernel does all of it in one call, on keys and values that are not repeated for the heads that share
+them.
 """
 
 from functools import cache
@@ -19,19 +19,23 @@ from transformers.masking_utils import causal_mask_function, sdpa_mask
 
 from mmduet.errors import CheckpointError
 from mmduet.kernels.fixed import FLASH_DTYPES, FixedContext, attend_by_flash
-from mmduet.model.duet import DuetForConditionalGeneration
+from mmduet.model.backbone import Backbone
 
 NAME = "duet_sdpa"
-FEWEST = 64  # new tokens on a CPU: below, two calls cost more than one with a mask
-FULL = 1024  # new tokens on a GPU: from here on cuDNN's kernel is worth the plan it makes for each length …
-STEP = 2048  # … of keys, so they come in whole steps, and the rest go to the flash kernel
-NOT_HERE = ("softcap", "position_bias", "s_aux")  # what some models add to the scores; only "eager" knows all of them
+FEWEST = 64  # new tokens on a CPU: with fewer, two calls cost more than one with a mask
+FULL = 1024  # new tokens on a GPU: with more, cuDNN's kernel repays the plan it makes for each length …
+STEP = 2048  # … of keys, so it gets whole steps of keys, and the flash kernel gets the rest
+NOT_HERE = (
+    "softcap",
+    "position_bias",
+    "s_aux",
+)  # arguments of models that change the scores; only "eager" applies all of them
 
 
-def use_split_attention(model: DuetForConditionalGeneration) -> None:
-    """Let the language model attend so wherever it would have by torch's `scaled_dot_product_attention`.
+def use_split_attention(model: Backbone) -> None:
+    """Replace torch's `scaled_dot_product_attention` in the language model.
 
-    The same results up to rounding. What it does not cover (padding, sliding windows, gradients) goes as before.
+    The results are the same up to rounding. Padding, sliding windows and gradients still use torch's.
     """
     config = model.language_model.config
     if config._attn_implementation == "sdpa":
@@ -49,10 +53,24 @@ def split_attention(
     context: FixedContext | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """query [B, heads, n, D]; key, value [B, key heads, m, D] -> [B, n, heads, D]; transformers' attention interface.
+    """Attend, with the signature of transformers' attention interface.
 
-    Without a mask the queries are the last n of m tokens. context: holds these keys and values with those before them,
-    and attends in their stead. Raises CheckpointError for scores that a model changes.
+    Args:
+        module: The layer's attention module.
+        query: [B, heads, n, D].
+        key: [B, key heads, m, D].
+        value: [B, key heads, m, D].
+        attention_mask: A mask. None: the queries are the last n of m tokens.
+        dropout: Of the attention weights.
+        scaling: Of the scores. None: 1 / sqrt(D).
+        context: A graph's context, which holds all keys and values and attends itself.
+        **kwargs: The model's other arguments.
+
+    Returns:
+        [B, n, heads, D], and None.
+
+    Raises:
+        CheckpointError: The model changes the scores in a way that this kernel does not know.
     """
     if context is not None:
         _check_plain(kwargs)
@@ -87,8 +105,8 @@ def _check_plain(kwargs: dict[str, Any]) -> None:
 def _attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None, *, causal: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """[B, heads, n, D] and the log of each query's sum of exponentials, [B, heads, n]."""
-    # what scaled_dot_product_attention calls on a CPU; it alone gives the sums, too
+    """Attention, [B, heads, n, D], and each query's log-sum-exp, [B, heads, n]."""
+    # scaled_dot_product_attention calls this on a CPU, and drops the log-sum-exps
     attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     return attend(query, key, value, 0.0, causal, scale=scale)
 
@@ -96,7 +114,7 @@ def _attend(
 def _attend_by_cudnn(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As `_attend`, nothing masked, so that the heads that share a key head are queries of one."""
+    """As `_attend`, unmasked: the heads that share a key head become queries of one head."""
     queries = query.reshape(1, key.shape[1], -1, query.shape[-1])
     found, sums, *_ = torch.ops.aten._scaled_dot_product_cudnn_attention(
         queries, key, value, None, True, 0.0, False, False, scale=scale
@@ -105,19 +123,19 @@ def _attend_by_cudnn(
 
 
 def _suits_cudnn(query: torch.Tensor) -> bool:
-    """Whether cuDNN's attention takes it, and is the faster one."""
+    """Whether cuDNN's attention supports the head dimension, and is faster."""
     size = query.shape[-1]
     return size <= 128 and size % 8 == 0 and _has_fast_cudnn(query.device)
 
 
 @cache
 def _has_fast_cudnn(device: torch.device) -> bool:
-    """On Hopper and later."""
+    """True on Hopper and later."""
     return torch.backends.cudnn.is_available() and torch.cuda.get_device_capability(device)[0] >= 9
 
 
 def _mask(**kwargs: Any) -> torch.Tensor | None:
-    """None where `split_attention` needs none, else `scaled_dot_product_attention`'s."""
+    """Return None where `split_attention` needs no mask, else the mask of `scaled_dot_product_attention`."""
     new, seen = kwargs["q_length"], kwargs["kv_length"]
     plain = kwargs.get("attention_mask") is None and kwargs.get("mask_function") is causal_mask_function
     last = kwargs.get("q_offset", 0) + new == kwargs.get("kv_offset", 0) + seen

@@ -1,4 +1,4 @@
-"""Kernels of a CUDA device: the flash kernel on keys that are not repeated, and graphs for what is small."""
+"""Kernels of a CUDA device: the flash kernel on keys that are not repeated, and graphs for short forward passes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -10,6 +10,7 @@ from mmduet.kernels.attention import NAME, use_split_attention
 from mmduet.kernels.graphs import Graphs, Recorder, Replay, Work, on, record_cuda, replay_of
 from mmduet.kernels.norms import fused, rms_norms
 from mmduet.kernels.plain import Kernels
+from mmduet.model.backbone import Backbone, EmbeddedTokens
 from mmduet.model.duet import DuetForConditionalGeneration
 from mmduet.model.kv_cache import StreamCache
 from mmduet.model.processing import DuetProcessor
@@ -18,10 +19,7 @@ LENGTHS_MATTER = {"dynamic", "longrope"}  # rotary positions whose frequencies t
 
 
 class CudaKernels(Kernels):
-    """Sizes: measured on an H100 with a 7B-shaped model in bfloat16 (`perf/streaming.py gpu`).
-
-    record: how graphs are recorded; None: none are.
-    """
+    """The sizes were measured on an H100 with a 7B-shaped model in bfloat16 (`perf/streaming.py gpu`)."""
 
     frames_at_once = 30
     tokens_at_once = 3000
@@ -29,9 +27,14 @@ class CudaKernels(Kernels):
     decode_ahead = 2
     pin = True
 
-    def __init__(
-        self, model: DuetForConditionalGeneration, processor: DuetProcessor, *, record: Recorder | None = record_cuda
-    ):
+    def __init__(self, model: Backbone, processor: DuetProcessor, *, record: Recorder | None = record_cuda):
+        """Prepare a model for sessions.
+
+        Args:
+            model: The model, on a CUDA device.
+            processor: The model's processor.
+            record: How graphs are recorded. None: no graph is recorded.
+        """
         super().__init__(model, processor)
         use_split_attention(model)
         self.norms = rms_norms(model.language_model.base_model)
@@ -42,7 +45,7 @@ class CudaKernels(Kernels):
         self.weights: list[int] = []
 
     def cache(self) -> StreamCache:
-        """As `Kernels.cache`: the same one again, whose buffers the graphs know."""
+        """As `Kernels.cache`; it is the same cache each time, since graphs hold the addresses of its buffers."""
         weights = [weight.data_ptr() for weight in self.model.parameters()]
         if weights != self.weights:
             self.weights, self.live = weights, None
@@ -51,28 +54,31 @@ class CudaKernels(Kernels):
         self.kept.empty()
         return self.kept
 
-    def encode(self, frames: torch.Tensor) -> torch.Tensor:
-        """As `Kernels.encode`; a frame that comes alone, as a camera's does, by a graph."""
+    def encode(self, frames: torch.Tensor) -> list[EmbeddedTokens]:
+        """As `Kernels.encode`; a single frame, as a camera sends it, runs as a graph."""
         size = self.processor.frame.size
-        if self.record is None or frames.shape != (1, 3, size, size):
+        if self.record is None or frames.shape != (1, 3, size, size) or not has_equal_frames(self.model):
             return super().encode(frames)
         with on(self.model.device):
             frame = frames.to(self.model.device, non_blocking=True)
             if self.live is None:
-                self.live = replay_of(self._encode, frame, self.record)
+                self.live = replay_of(self._encode_one, frame, self.record)
             self.live.inputs.copy_(frame)
             self.live.launch()
-            return self.live.result.clone()
+            return [EmbeddedTokens(self.live.result.clone())]
 
-    def hidden(self, embeds: torch.Tensor, cache: StreamCache) -> torch.Tensor:
+    def _encode_one(self, frame: torch.Tensor) -> torch.Tensor:
+        return self.model.encode_frames(self._pixel_values(frame))[0]
+
+    def hidden(self, tokens: EmbeddedTokens, cache: StreamCache) -> torch.Tensor:
         """As `Kernels.hidden`."""
-        if self.graphs and self.graphs.covers(len(embeds), cache):
-            return self.graphs.hidden(embeds, cache)
+        if self.graphs and self.graphs.covers(len(tokens), cache):
+            return self.graphs.hidden(tokens.embeds, cache)
         with fused(self.norms):
-            return super().hidden(embeds, cache)
+            return super().hidden(tokens, cache)
 
     def continuation(self, token: int, cache: StreamCache) -> Iterator[int]:
-        """As `Kernels.continuation`, without end where there are graphs."""
+        """As `Kernels.continuation`; with graphs it never ends."""
         if self.graphs and self.graphs.covers(1, cache):
             return self.graphs.continuation(token, cache)
         return super().continuation(token, cache)
@@ -83,13 +89,24 @@ def _with_norms(norms: Sequence[Any], record: Recorder, work: Work) -> tuple[Cal
         return record(work)
 
 
-def is_whole(model: DuetForConditionalGeneration) -> bool:
-    """Whether the model is on one device: a graph is."""
+def is_whole(model: Backbone) -> bool:
+    """Whether the model is on one device, as a graph is."""
     return len({weight.device for weight in model.parameters()}) == 1
 
 
-def can_be_recorded(model: DuetForConditionalGeneration) -> bool:
-    """Whether every layer attends to all before it, as our attention does, and the host reads nothing on the way."""
+def has_equal_frames(model: Backbone) -> bool:
+    """Whether every frame has as many tokens, as MMDuet's own have: a graph's results have a fixed shape."""
+    return type(model).encode_frames is DuetForConditionalGeneration.encode_frames
+
+
+def can_be_recorded(model: Backbone) -> bool:
+    """Whether the language model's forward pass can be a graph.
+
+    Every layer attends to all tokens before, through our attention; positions are counted up by one; and the host reads
+    no result during the pass.
+    """
+    if model.position_axes:
+        return False
     language_model = model.language_model
     config = language_model.config
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])

@@ -1,8 +1,8 @@
-"""FixedContext: a stream's keys and values to a captured graph, whose every launch is the same.
+"""FixedContext: a stream's keys and values, as a recorded graph reads them.
 
-The buffers keep their addresses and their size, and how many of their tokens count is a number on the device. Few
-queries over a long context would fill a small part of a GPU, so the context is cut into pieces that are attended to at
-once, like a batch, and put together by their log-sum-exps (Dao et al., Flash-Decoding,
+A graph's launches are all the same, so the buffers keep their addresses and sizes, and the number of valid tokens is on
+the device. Few queries over a long context would occupy a small part of a GPU. The context is cut into pieces,
+which are attended to in parallel and combined by their log-sum-exps (Dao et al., Flash-Decoding,
 https://crfm.stanford.edu/2023/10/12/flashdecoding.html).
 """
 
@@ -17,19 +17,27 @@ from transformers import Cache
 from mmduet.model.kv_cache import StreamCache
 
 FLASH_DTYPES = (torch.bfloat16, torch.float16)
-LARGEST_HEAD = 256  # numbers of a head that the flash kernel takes
-BLOCK = 128  # queries that a processor of a GPU attends with at once
+LARGEST_HEAD = 256  # the flash kernel's largest head dimension
+BLOCK = 128  # queries of one thread block
 MOST_PIECES = 32
 
 
 class FixedContext(Cache):
-    """The cache that a graph's forward of `new` tokens sees. length: int64 [1] on the device, the tokens before them.
-    heads: of the queries.
+    """The cache of a graph's forward pass.
 
-    New keys and values are written behind these; what stands further behind is never read.
+    New keys and values are written after the valid ones; later buffer entries are never read.
     """
 
     def __init__(self, cache: StreamCache, length: torch.Tensor, new: int, *, heads: int, pieces: int = 1):
+        """Wrap a cache for a graph.
+
+        Args:
+            cache: The cache.
+            length: int64 [1] on the device: the number of valid tokens.
+            new: The number of new tokens.
+            heads: Query heads.
+            pieces: Pieces that the context is cut into. 1: attended to at once, with a mask.
+        """
         super().__init__(layers=cache.layers)
         self.positions = length + torch.arange(new, device=length.device)
         self.pieces = pieces
@@ -43,13 +51,24 @@ class FixedContext(Cache):
             self.mask = torch.arange(cache.capacity, device=length.device) <= self.positions[:, None]
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        """Unchanged: `attend` writes them."""
+        """Return the new keys and values; `attend` writes them into the buffers."""
         return key_states, value_states
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
     ) -> torch.Tensor:
-        """query [1, heads, n, D]; key, value [1, key heads, n, D], of the new tokens -> [1, n, heads, D]."""
+        """Attend to the context and the new tokens.
+
+        Args:
+            layer: The layer's index.
+            query: [1, heads, n, D].
+            key: [1, key heads, n, D].
+            value: [1, key heads, n, D].
+            scale: Of the scores. None: 1 / sqrt(D).
+
+        Returns:
+            [1, n, heads, D].
+        """
         keys, values = self.layers[layer].buffers  # type: ignore[union-attr]
         keys.index_copy_(2, self.positions, key)
         values.index_copy_(2, self.positions, value)
@@ -65,9 +84,10 @@ class FixedContext(Cache):
     def _attend_before(
         self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """query [heads, n, D], keys and values [key heads, capacity, D] -> [n, heads, pieces, D], [n, heads, pieces].
+        """Attend to the context: results [n, heads, pieces, D], log-sum-exps [n, heads, pieces].
 
-        Nothing is masked here, so the heads that share a key head are queries of one.
+        query is [heads, n, D], keys and values are [key heads, capacity, D]. Nothing is masked, so the heads that share
+        a key head become queries of one head.
         """
         (heads, new, size), shared = query.shape, len(keys)
         rows = query.view(shared, -1, new, size).permute(2, 1, 0, 3)  # [n, group, key heads, D]
@@ -84,22 +104,33 @@ class FixedContext(Cache):
 def attend_by_flash(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Causal attention of the last n tokens, [B, heads, n, D], and the log of each query's sum of exponentials,
-    [B, heads, n].
+    """Causal attention of the last n tokens through the flash kernel.
+
+    Returns:
+        Results [B, heads, n, D], and each query's log-sum-exp, [B, heads, n].
     """
-    # what scaled_dot_product_attention calls on a GPU; it alone gives the sums, too
+    # scaled_dot_product_attention calls this on a GPU, and drops the log-sum-exps
     found, sums, *_ = torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, True, scale=scale)
     return found, sums
 
 
 def combine(parts: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
-    """Attention to several parts, [..., parts, D], and the logs of their sums of exponentials, [..., parts], in one."""
+    """Combine attention to several parts, [..., parts, D], by their log-sum-exps, [..., parts]."""
     share = sums.softmax(-1).unsqueeze(-1)
     return (parts * share).sum(-2, dtype=parts.dtype)
 
 
 def pieces_for(device: torch.device, dtype: torch.dtype, *, heads: int, shared: int, size: int, new: int) -> int:
-    """Into how many pieces a context is cut, so that `new` queries fill a GPU; 1: attended to in one, with a mask."""
+    """Return the number of pieces of a context that lets `new` queries occupy a GPU.
+
+    Args:
+        device: Where the model is.
+        dtype: The precision of keys and values.
+        heads: Query heads.
+        shared: Key heads.
+        size: The head dimension.
+        new: New tokens.
+    """
     if device.type != "cuda" or dtype not in FLASH_DTYPES or size > LARGEST_HEAD or size % 8:
         return 1
     properties = torch.cuda.get_device_properties(device)

@@ -1,6 +1,7 @@
-"""Graphs: forwards that are recorded once and launched again as a whole, where launching them costs more than they do.
+"""Graphs: forward passes that are recorded once and launched again as a whole.
 
-A graph reads and writes memory at the addresses it was recorded with, so it holds as long as these stay.
+They pay where launching the operations costs more than running them. A graph reads and writes memory at the addresses
+it was recorded with, so it is valid while these stay the same.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,23 +9,28 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache as kept
 from functools import partial
+from typing import Any
 
 import torch
 
 from mmduet.kernels.fixed import MOST_PIECES, FixedContext, pieces_for
-from mmduet.model.duet import DuetForConditionalGeneration
+from mmduet.model.backbone import Backbone
 from mmduet.model.kv_cache import StreamCache
 
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # new tokens of a graph: fewer are filled up; more are worth launches
-FIRST_ROOM = 4096  # tokens that the buffers hold at least, so that graphs seldom have to be recorded anew
-WARM_UP = 2  # runs before the recording, which set up libraries and choose their algorithms
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # new tokens of a graph; fewer are filled up, more run without a graph
+FIRST_ROOM = 4096  # tokens that the buffers hold at least, so that graphs are seldom recorded again
+WARM_UP = 2  # runs before the recording: libraries initialise and choose their algorithms
 
 Work = Callable[[], torch.Tensor]
 Recorder = Callable[[Work], tuple[Callable[[], None], torch.Tensor]]
 
 
 def record_cuda(work: Work) -> tuple[Callable[[], None], torch.Tensor]:
-    """What launches `work` anew on a CUDA device, and where its result then stands."""
+    """Record `work` on a CUDA device.
+
+    Returns:
+        A function that runs it again, and the tensor that then holds its result.
+    """
     stream = _stream(torch.cuda.current_device())
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -32,7 +38,7 @@ def record_cuda(work: Work) -> tuple[Callable[[], None], torch.Tensor]:
             work()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    # another thread may use the device meanwhile: a decoder that copies frames, say
+    # another thread may use the device meanwhile, for instance a decoder that copies frames
     with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         result = work()
     return graph.replay, result
@@ -40,18 +46,18 @@ def record_cuda(work: Work) -> tuple[Callable[[], None], torch.Tensor]:
 
 @kept
 def _stream(device: int) -> torch.cuda.Stream:
-    """The one that is recorded on: cuBLAS keeps memory for each stream that it has met."""
+    """The stream of all recordings: cuBLAS allocates memory for each stream that it sees."""
     return torch.cuda.Stream(device)
 
 
-def on(device: torch.device) -> AbstractContextManager:
-    """Within, graphs are recorded and launched on this CUDA device, of several."""
+def on(device: torch.device) -> AbstractContextManager[Any]:
+    """Make a CUDA device the current one, where there are several."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 @dataclass
 class Replay:
-    """One recorded forward. inputs: where it reads, of a fixed shape."""
+    """A recorded forward pass. It reads `inputs`, of a fixed shape, and writes `result`."""
 
     inputs: torch.Tensor
     launch: Callable[[], None]
@@ -59,32 +65,34 @@ class Replay:
 
 
 def replay_of(function: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor, record: Recorder) -> Replay:
-    """Record `function` on inputs of this shape."""
+    """Record a function on inputs of this shape."""
     place = inputs.clone()
     return Replay(place, *record(lambda: function(place)))
 
 
 class Sent:
-    """A whole number on its way from the device, which is not waited for before it is read."""
+    """An integer that is copied from the device; only `read` waits for it."""
 
     def __init__(self, value: torch.Tensor):
+        """Start the copy."""
         self.value = value.to("cpu", non_blocking=True, copy=True)
         self.arrived = torch.cuda.current_stream().record_event() if value.is_cuda else None
 
     def read(self) -> int:
-        """Wait for it."""
+        """Wait for the integer, and return it."""
         if self.arrived is not None:
             self.arrived.synchronize()
         return int(self.value)
 
 
 class Graphs:
-    """A language model's recorded forwards over one cache: at most one for each of `SIZES`, and a step of generation.
+    """A language model's recorded forward passes over one cache: one for each of `SIZES`, and a step of generation.
 
-    They are recorded at first use, and anew when the cache has grown or the weights have moved.
+    They are recorded at first use, and again after the cache has grown or the weights have moved.
     """
 
-    def __init__(self, model: DuetForConditionalGeneration, record: Recorder):
+    def __init__(self, model: Backbone, record: Recorder):
+        """Prepare; nothing is recorded yet."""
         self.model, self.record = model, record
         self.length, self.token = (torch.zeros(1, dtype=torch.long, device=model.device) for _ in range(2))
         self.replays: dict[int, Replay] = {}
@@ -92,11 +100,11 @@ class Graphs:
         self.addresses: list[int] = []
 
     def covers(self, tokens: int, cache: StreamCache) -> bool:
-        """Whether a graph may run so many new tokens: few, behind a context that can be cut in pieces."""
+        """Whether a graph can run so many new tokens: few of them, after a context that can be cut in pieces."""
         return tokens <= SIZES[-1] and cache.length >= MOST_PIECES
 
     def hidden(self, embeds: torch.Tensor, cache: StreamCache) -> torch.Tensor:
-        """Input embeddings [n, H] of tokens behind those in the cache, which they enter -> hidden states [n, H]."""
+        """Run tokens with input embeddings [n, H] that follow those in the cache, and enter it. Returns [n, H]."""
         new = len(embeds)
         size = next(size for size in SIZES if size >= new)
         with on(self.length.device):
@@ -116,10 +124,10 @@ class Graphs:
         return self.replays[size]
 
     def continuation(self, token: int, cache: StreamCache) -> Iterator[int]:
-        """The likeliest tokens after `token`, each entering the cache.
+        """Yield the likeliest tokens after `token`; each enters the cache.
 
-        A step finds its token where the one before left it, so it is launched before that one's is read: the device
-        never waits for this process. One step more has run, or is running, when the last token that is asked for comes.
+        A step reads its token where the step before wrote it, so it is launched before that token reaches the host, and
+        the device never waits. When the last token is taken, one more step has run or is running.
         """
         self.token.fill_(token)
         coming = self._next(cache)
@@ -129,7 +137,7 @@ class Graphs:
             coming = following
 
     def _next(self, cache: StreamCache) -> Sent:
-        """Launch one step; its token stays in `self.token`."""
+        """Launch one step; `self.token` then holds its token."""
         with on(self.length.device):
             self._prepare(cache, 1)
             if self.step is None:
@@ -145,7 +153,7 @@ class Graphs:
         return self.token.copy_(self.model.vocabulary_logits(hidden).float().argmax(-1))
 
     def _prepare(self, cache: StreamCache, new: int) -> None:
-        """Room for new tokens behind the cache's; graphs of where it stood before are dropped."""
+        """Make room in the cache; drop the graphs if its buffers have moved."""
         cache.reserve(max(cache.length + new, FIRST_ROOM))
         if (addresses := cache.addresses()) != self.addresses:
             self.clear()
@@ -153,7 +161,7 @@ class Graphs:
         self.length.fill_(cache.length)
 
     def _forward(self, embeds: torch.Tensor, cache: StreamCache) -> torch.Tensor:
-        """[n, H] -> [n, H], at the positions from `self.length` on."""
+        """Run [n, H] embeddings at the positions from `self.length` on. Returns [n, H]."""
         keys, new = cache.buffers(0)[0], len(embeds)
         heads = self.model.config.text_config.num_attention_heads
         pieces = pieces_for(keys.device, keys.dtype, heads=heads, shared=keys.shape[1], size=keys.shape[-1], new=new)
@@ -167,5 +175,5 @@ class Graphs:
         )[0]
 
     def clear(self) -> None:
-        """Give the graphs' memory back."""
+        """Drop all graphs, which frees their memory."""
         self.replays, self.step, self.addresses = {}, None, []

@@ -1,4 +1,4 @@
-"""RMS norms in one kernel each, where transformers writes them as seven operations, which a GPU launches one by one."""
+"""RMS norms as one kernel each: transformers writes them as seven operations, which a GPU launches one by one."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from torch import nn
 
 
 def rms_norms(body: nn.Module) -> list[Any]:
-    """A language model's norms that torch's `rms_norm` computes, found by trying: some models add 1 to the weight."""
+    """Return the norms that equal torch's `rms_norm`, found by trying: some models add 1 to the weight."""
     return [module for module in body.modules() if hasattr(module, "variance_epsilon") and _is_plain(module)]
 
 
@@ -27,7 +27,7 @@ def _fused(norm: Any) -> Any:
 
 @contextmanager
 def fused(norms: Sequence[Any]) -> Iterator[None]:
-    """Within, these norms are computed by torch's `rms_norm`: the same up to the last rounding."""
+    """Compute these norms by torch's `rms_norm`; the results are the same up to the last rounding."""
     for norm in norms:
         norm.forward = _fused(norm)
     try:

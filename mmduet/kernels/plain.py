@@ -1,23 +1,27 @@
 """Kernels as torch and transformers have them, for any device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 import torch
 
-from mmduet.model.duet import ENCODE_AT_ONCE, DuetForConditionalGeneration
+from mmduet.model.backbone import Backbone, EmbeddedTokens
+from mmduet.model.duet import ENCODE_AT_ONCE
 from mmduet.model.kv_cache import StreamCache
 from mmduet.model.processing import DuetProcessor
 
-FEED_AT_ONCE = 4096  # tokens: of a kept context that is read again; bounds the memory that takes
+FEED_AT_ONCE = 4096  # tokens of a forward pass: bounds the memory where a kept context is read again
 
 
 class Kernels:
-    """How a session's model runs: frames -> embeddings, embeddings -> hidden states.
+    """How a model runs in a session: frames to embeddings, embeddings to hidden states.
 
-    frames_at_once: in one pass of the vision tower. tokens_at_once: of frames, in one forward of the language model:
-    more gain nothing, and what is scored comes later. call_cost: a forward costs about what this many of its tokens
-    do, whatever else it does. decode_ahead: batches of frames that pay to be decoded beside the model. pin: whether
-    the device copies faster from pinned memory.
+    Attributes:
+        frames_at_once: Frames in one pass of the vision tower.
+        tokens_at_once: Frame tokens in one forward pass of the language model. More gain nothing, and delay scores.
+        call_cost: The fixed cost of a forward pass, in tokens.
+        decode_ahead: Batches of frames to decode while the model runs.
+        pin: Whether the device copies faster from pinned memory.
     """
 
     frames_at_once = ENCODE_AT_ONCE
@@ -26,29 +30,48 @@ class Kernels:
     decode_ahead = 0
     pin = False
 
-    def __init__(self, model: DuetForConditionalGeneration, processor: DuetProcessor):
+    def __init__(self, model: Backbone, processor: DuetProcessor):
+        """Prepare a model for sessions."""
         self.model, self.processor = model, processor
 
     def cache(self) -> StreamCache:
-        """An empty one, for the next video; what was given before is no longer used."""
+        """Return an empty cache for the next video; the one returned before is no longer used."""
         return StreamCache(self.model.config.text_config)
 
-    def encode(self, frames: torch.Tensor) -> torch.Tensor:
-        """uint8 [n, 3, H, W], on any device -> [n, T, H] input embeddings."""
+    def encode(self, frames: torch.Tensor) -> list[EmbeddedTokens]:
+        """Embed frames, uint8 [N, 3, H, W], on any device."""
         parts = (some.to(self.model.device, non_blocking=True) for some in frames.split(self.frames_at_once))
-        return torch.cat([self._encode(part) for part in parts])
+        return [frame for part in parts for frame in self._encode(part)]
 
-    def _encode(self, frames: torch.Tensor) -> torch.Tensor:
-        return self.model.encode_frames(self.processor.pixel_values(frames).to(self.model.dtype))
+    def _encode(self, frames: torch.Tensor) -> list[EmbeddedTokens]:
+        pixel_values = self._pixel_values(frames)
+        embeds = self.model.encode_frames(pixel_values)
+        positions: Sequence[torch.Tensor] | None = self.model.frame_position_ids(pixel_values)
+        return list(map(EmbeddedTokens, embeds, repeat(None) if positions is None else positions))
+
+    def _pixel_values(self, frames: torch.Tensor) -> torch.Tensor:
+        return self.processor.pixel_values(frames).to(self.model.dtype)
 
     def continuation(self, token: int, cache: StreamCache) -> Iterator[int]:
-        """The likeliest tokens after `token`, which is not in the cache yet, one from the other, as far as a device
-        finds them without being told each: here none. Each enters the cache, and one or two more may have entered it.
+        """Yield the likeliest tokens after `token`, as far as the device decodes by itself: here none.
+
+        `token` is not in the cache yet. Each token enters the cache, and one or two more may have entered it.
         """
         return iter(())
 
-    def hidden(self, embeds: torch.Tensor, cache: StreamCache) -> torch.Tensor:
-        """Input embeddings [n, H] of tokens behind those in the cache, which they enter -> hidden states [n, H]."""
-        parts = embeds[None].split(FEED_AT_ONCE, 1)
-        hidden = [self.model.hidden_states(some, past_key_values=cache, use_cache=True) for some in parts]
-        return torch.cat(hidden, 1)[0]
+    def hidden(self, tokens: EmbeddedTokens, cache: StreamCache) -> torch.Tensor:
+        """Run the language model on tokens that follow those in the cache, and enter it.
+
+        Returns:
+            Hidden states, [n, H].
+        """
+        hidden = [self._hidden(tokens[at : at + FEED_AT_ONCE], cache) for at in range(0, len(tokens), FEED_AT_ONCE)]
+        return torch.cat(hidden)
+
+    def _hidden(self, tokens: EmbeddedTokens, cache: StreamCache) -> torch.Tensor:
+        positions = tokens.position_ids
+        if positions is not None and len(positions) > 1:
+            positions = positions[:, None]  # several axes: [P, B, n]
+        return self.model.hidden_states(
+            tokens.embeds[None], position_ids=positions, past_key_values=cache, use_cache=True
+        )[0]

@@ -1,7 +1,8 @@
 """DuetConfig and DuetForConditionalGeneration: vision tower, projector, causal LM, two heads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -19,24 +20,28 @@ from transformers.configuration_utils import SubConfigSpec
 from transformers.utils import ModelOutput
 
 from mmduet.errors import CheckpointError, DuetError
+from mmduet.model.losses import IGNORE, token_loss, video_loss
 from mmduet.model.vision import FramePool, build_vision_tower, pooled_side
 
-IGNORE = -100  # the label of a position that counts in no loss
-# Frames in one pass of the vision tower, wherever there is one: in other numbers at once, sums round otherwise. Of 8, a
-# layer of `mini` fills more than 32 MB, which glibc asks the system for, and page faults, each time.
+# Frames in one pass of the vision tower: another number changes how sums round. With 8 frames a layer of `mini` fills
+# more than 32 MB, which glibc requests from the system each time, with page faults.
 ENCODE_AT_ONCE = 6
 HEAD_NAMES = ("informative_head", "relevance_head")
 
 
 @strict
 class DuetConfig(PreTrainedConfig):
-    """What a duet model is made of.
+    """The parts of a duet model.
 
-    text_config: any transformers causal LM's. vision_config: a tower's (`mmduet.model.vision.TOWERS`).
-    image_token_id: stands for one pooled feature of a frame in `input_ids`; it may lie outside the
-    vocabulary, since it is never embedded.
-    projector_type: ``linear`` or ``mlpNx_gelu``; projector_norm: a layer norm before it.
-    pool_mode, pool_stride: of `mmduet.model.vision.FramePool`.
+    Attributes:
+        text_config: The config of any transformers causal LM.
+        vision_config: The config of a vision tower (`mmduet.model.vision.TOWERS`).
+        image_token_id: The id that stands for one embedding of a frame in `input_ids`. It may lie outside the
+            vocabulary, since it is never embedded.
+        projector_type: ``linear`` or ``mlpNx_gelu``.
+        projector_norm: Whether a layer norm precedes the projector.
+        pool_mode: The mode of `mmduet.model.vision.FramePool`.
+        pool_stride: The stride of `mmduet.model.vision.FramePool`.
     """
 
     model_type = "duet"
@@ -70,11 +75,18 @@ AutoConfig.register(DuetConfig.model_type, DuetConfig, exist_ok=True)
 
 @dataclass
 class DuetOutput(ModelOutput):
-    """What `DuetForConditionalGeneration.forward` returns; what was not asked for is None.
+    """The result of `DuetForConditionalGeneration.forward`; what was not asked for is None.
 
-    loss: lm_loss + video_loss, whichever there are. logits: [n, V], at the labelled positions only.
-    informative_logits, relevance_logits: [frames, 2], rows of the batch one after the other.
-    last_hidden_state: [B, L, H]. past_key_values: the cache, if one was given.
+    Attributes:
+        loss: The sum of the losses that exist.
+        lm_loss: Next-token cross-entropy.
+        video_loss: Cross-entropy of both heads.
+        logits: [n, V], at the labelled positions only.
+        informative_logits: [frames, 2], the batch's rows one after the other.
+        relevance_logits: Likewise.
+        frame_ends: bool [B, L], true at the last token of each frame.
+        last_hidden_state: [B, L, H].
+        past_key_values: The cache, if one was given.
     """
 
     loss: torch.Tensor | None = None
@@ -83,12 +95,17 @@ class DuetOutput(ModelOutput):
     logits: torch.Tensor | None = None
     informative_logits: torch.Tensor | None = None
     relevance_logits: torch.Tensor | None = None
+    frame_ends: torch.Tensor | None = None
     last_hidden_state: torch.Tensor | None = None
     past_key_values: Cache | None = None
 
 
 def build_projector(config: DuetConfig) -> nn.Sequential:
-    """``linear`` or ``mlpNx_gelu`` (N linear layers with GELU between), as LLaVA names them."""
+    """Build the projector: ``linear`` or ``mlpNx_gelu`` (N linear layers with GELU between), as LLaVA names them.
+
+    Raises:
+        CheckpointError: The config names another type.
+    """
     sizes = (config.vision_config.hidden_size, config.text_config.hidden_size)
     kind = config.projector_type
     depth = (
@@ -104,12 +121,19 @@ def build_projector(config: DuetConfig) -> nn.Sequential:
 
 
 class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
-    """A causal LM that reads frames among its tokens and scores each one.
+    """A causal LM that reads frames among its tokens and scores each frame: MMDuet's `Backbone`.
 
-    A frame is `config.tokens_per_frame` image tokens in a row; both heads read the LM's last hidden
-    state at the last of them. Vocabulary logits are computed at labelled positions only.
+    A frame is consecutive image tokens. Both heads read the LM's last hidden state at the frame's last token.
+    Vocabulary logits are computed at labelled positions only.
     """
 
+    lora_targets: ClassVar[str] = r".*language_model\..*(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)$"
+    trained_in_full: ClassVar[tuple[str, ...]] = ("projector", *HEAD_NAMES)
+    embedding_names: ClassVar[tuple[str, str]] = (
+        "language_model.model.embed_tokens.weight",
+        "language_model.lm_head.weight",
+    )
+    position_axes: ClassVar[int] = 0
     config_class = DuetConfig
     config: DuetConfig
     base_model_prefix = ""
@@ -125,7 +149,7 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if getattr(text, "final_logit_softcapping", None) or getattr(text, "logit_scale", None):
             raise CheckpointError(
                 f"language model {text.model_type!r} rescales its logits after the output layer, which this model "
-                "does not do; use one that doesn't (Llama, Qwen2, SmolLM2 …)."
+                "does not do: use one that does not (Llama, Qwen2, SmolLM2 …)."
             )
         self.vision_tower = build_vision_tower(config.vision_config)
         self.projector = build_projector(config)
@@ -136,13 +160,15 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
+        """Return the embedding of token ids."""
         return self.language_model.get_input_embeddings()
 
     def get_output_embeddings(self) -> nn.Module:
+        """Return the layer that makes vocabulary logits."""
         return self.language_model.get_output_embeddings()
 
-    def train(self, mode: bool = True):
-        """The vision tower is frozen, so it stays in evaluation mode: no part of it is dropped at random."""
+    def train(self, mode: bool = True) -> "DuetForConditionalGeneration":
+        """Set the mode of all parts but the vision tower, which is frozen and stays in evaluation mode."""
         super().train(mode)
         self.vision_tower.eval()
         return self
@@ -151,79 +177,94 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     @torch.no_grad()
     def vision_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """[N, 3, S, S] normalised pixels -> [N, cells, D]: the frozen part, the cells pooling reads.
+        """Run the frozen part: [N, 3, S, S] normalised pixels to [N, cells, D], the cells that pooling reads.
 
-        Never with a gradient: activation checkpointing makes transformers require one of the tower's inputs, and the
-        graph of the whole tower would be kept. In the tower's own precision, also under autocast: the features are
-        the same whether they are stored or computed again.
+        It records no gradient: activation checkpointing makes transformers require a gradient of the tower's inputs,
+        which would keep the graph of the whole tower. It runs in the tower's own precision, also under autocast, so
+        that stored features equal recomputed ones.
         """
         with torch.autocast(pixel_values.device.type, enabled=False):
             features = self.vision_tower(pixel_values.to(next(self.vision_tower.parameters()).dtype))
         return features[:, self.pool.placed(features.device, features.dtype)[0]]
 
     def frame_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """`vision_features`, ENCODE_AT_ONCE frames in each pass, the last one filled up: a frame's bits are its own.
+        """Run `vision_features` on ENCODE_AT_ONCE frames at a time, the last pass filled up.
 
-        In other numbers at once features differ by 1e-5, and after two steps of training losses by 1e-2.
+        A frame's features are then the same bits in any company. With other numbers of frames at a time features
+        differ by 1e-5, and losses by 1e-2 after two steps of training.
         """
         *whole, last = pixel_values.split(ENCODE_AT_ONCE)
         filled = F.pad(last, (0,) * 7 + (ENCODE_AT_ONCE - len(last),))
         return torch.cat([self.vision_features(part) for part in (*whole, filled)])[: len(pixel_values)]
 
     def project_features(self, features: torch.Tensor) -> torch.Tensor:
-        """[N, cells, D] vision features -> [N, tokens_per_frame, H] input embeddings."""
+        """Turn [N, cells, D] vision features into [N, tokens_per_frame, H] input embeddings."""
         return self.pool(self.projector(features))
 
-    def encode_frames(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """[N, 3, S, S] normalised pixels -> [N, tokens_per_frame, H] input embeddings."""
-        return self.project_features(self.vision_features(pixel_values))
+    def encode_frames(self, pixel_values: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Turn [N, 3, S, S] normalised pixels into N input embeddings, [tokens_per_frame, H] each."""
+        return self.project_features(self.vision_features(pixel_values)).unbind()
 
-    def embed(self, input_ids: torch.Tensor, frame_embeds: torch.Tensor | None) -> torch.Tensor:
-        """[B, L] ids and [N, T, H] frames -> [B, L, H] input embeddings, image tokens replaced in order.
+    def frame_position_ids(self, pixel_values: torch.Tensor) -> Sequence[torch.Tensor] | None:
+        """Return None: positions are counted up by one."""
+        return None
 
-        Raises DuetError when the ids hold another number of image tokens than the frames fill.
+    def embed(self, input_ids: torch.Tensor, frames: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Embed ids and put the frames' embeddings at the image tokens, in order.
+
+        Args:
+            input_ids: [B, L].
+            frames: Input embeddings of each frame, [T_i, H].
+
+        Returns:
+            Input embeddings, [B, L, H].
+
+        Raises:
+            DuetError: The ids hold another number of image tokens than the frames fill.
         """
         is_image = input_ids == self.config.image_token_id
-        wanted = 0 if frame_embeds is None else frame_embeds.shape[0] * frame_embeds.shape[1]
-        if int(is_image.sum()) != wanted:
+        filled = sum(map(len, frames))
+        if int(is_image.sum()) != filled:
             raise DuetError(
-                f"input_ids hold {int(is_image.sum())} image tokens, the frames given fill {wanted}; "
-                f"give {self.config.tokens_per_frame} tokens for each frame."
+                f"input_ids hold {int(is_image.sum())} image tokens, the frames given fill {filled}: give each frame "
+                "as many image tokens as it has embeddings."
             )
         embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image, 0))
-        if frame_embeds is None:
+        if not len(frames):
             return embeds
-        return embeds.masked_scatter(is_image.unsqueeze(-1), frame_embeds.to(embeds.dtype))
+        return embeds.masked_scatter(is_image.unsqueeze(-1), torch.cat([*frames]).to(embeds.dtype))
+
+    def frame_ends(self, input_ids: torch.Tensor, frames: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return bool [B, L]: true at the last token of each frame, for [B, L] ids that hold these frames in order."""
+        places = (input_ids == self.config.image_token_id).flatten().nonzero()[:, 0]
+        ends = torch.zeros(input_ids.numel(), dtype=torch.bool, device=input_ids.device)
+        lengths = torch.tensor([len(frame) for frame in frames], dtype=torch.long, device=input_ids.device)
+        ends[places[lengths.cumsum(0) - 1]] = True
+        return ends.view(input_ids.shape)
 
     # the language model
 
-    def hidden_states(self, inputs_embeds: torch.Tensor, **kwargs) -> torch.Tensor:
-        """[B, L, H] embeddings -> [B, L, H] hidden states after the final norm; no logits.
+    def hidden_states(self, inputs_embeds: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        """Run the language model's body: [B, L, H] embeddings to [B, L, H] hidden states after the final norm.
 
-        kwargs: of the language model's body (attention_mask, past_key_values, position_ids …).
+        Args:
+            inputs_embeds: Input embeddings.
+            **kwargs: Arguments of the body (attention_mask, past_key_values, position_ids …).
         """
         return self.language_model.base_model(inputs_embeds=inputs_embeds, **kwargs).last_hidden_state
 
     def vocabulary_logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[..., H] -> [..., V]."""
+        """Return [..., V] logits of [..., H] hidden states."""
         return self.get_output_embeddings()(hidden)
 
     def head_logits(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """[n, H], hidden states at frames' last tokens -> informative and relevance logits, each [n, 2]."""
+        """Return informative and relevance logits, [n, 2] each, of hidden states [n, H] at frames' last tokens."""
         return self.informative_head(hidden), self.relevance_head(hidden)
 
     def score_frames(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[n, H] -> float32 [n, 2]: informative and relevance probability of each frame."""
+        """Return informative and relevance probabilities, float32 [n, 2], of hidden states [n, H]."""
         logits = torch.stack(self.head_logits(hidden), 1)
         return logits.float().softmax(-1)[..., 1]
-
-    def frame_positions(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """[B, L] ids -> bool [B, L]: true at the last token of each frame.
-
-        Within a row the image tokens are counted in order; every tokens_per_frame-th ends a frame.
-        """
-        is_image = input_ids == self.config.image_token_id
-        return is_image & (is_image.cumsum(1) % self.config.tokens_per_frame == 0)
 
     def forward(
         self,
@@ -238,74 +279,63 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         video_normalizer: torch.Tensor | None = None,
         past_key_values: Cache | None = None,
     ) -> DuetOutput:
-        """One pass over whole conversations.
+        """Run whole conversations, and compute what the labels allow.
 
-        input_ids, attention_mask: [B, L]. pixel_values: [N, 3, S, S], or vision_features: [N, cells, D]
-        (stored earlier), the batch's frames in order. labels: [B, L], token ids or -100, unshifted as
-        everywhere in transformers. informative_labels, relevance_labels: [B, L], 0 or 1 at the last token
-        of a labelled frame, else -100. lm_normalizer, video_normalizer: [B], see below.
+        The losses follow MMDuet (arXiv 2411.17991, section 3): lm_loss is next-token cross-entropy, the mean over
+        labelled tokens; video_loss is one cross-entropy, the mean over the labelled frames of both heads together.
 
-        lm_loss: next-token cross-entropy, mean over labelled tokens. video_loss: one cross-entropy, mean
-        over the labelled frames of both heads together (MMDuet, arXiv 2411.17991, section 3).
-        A batch may be only a part of what a mean is over. lm_normalizer and video_normalizer then state for each row
-        the number that its sum is divided by. The losses are sums of these quotients, 0 where nothing is labelled.
+        Args:
+            input_ids: [B, L].
+            attention_mask: [B, L].
+            pixel_values: [N, 3, S, S], the batch's frames in order.
+            vision_features: [N, cells, D], the same frames' stored features, instead of pixel_values.
+            labels: [B, L], token ids or -100, unshifted as everywhere in transformers.
+            informative_labels: [B, L], 0 or 1 at the last token of a labelled frame, else -100.
+            relevance_labels: Likewise.
+            lm_normalizer: [B], what the sum of each row's token losses is divided by, where a batch is only a share of
+                what the mean is over. The loss is then the sum of the quotients, 0 where nothing is labelled.
+            video_normalizer: Likewise, for frame losses.
+            past_key_values: A cache to fill.
+
+        Raises:
+            DuetError: The ids hold another number of image tokens than the frames fill, or a frame label is not at a
+                frame's last token.
         """
-        frame_embeds = None
+        frames: Sequence[torch.Tensor] = ()
         if pixel_values is not None:
             vision_features = self.frame_features(pixel_values)
         if vision_features is not None:
-            frame_embeds = self.project_features(vision_features.to(self.dtype))
+            frames = self.project_features(vision_features.to(self.dtype)).unbind()
         hidden = self.hidden_states(
-            self.embed(input_ids, frame_embeds),
+            self.embed(input_ids, frames),
             attention_mask=attention_mask,
             past_key_values=past_key_values,
             use_cache=past_key_values is not None,
         )
-        ends = self.frame_positions(input_ids)
+        ends = self.frame_ends(input_ids, frames)
         informative, relevance = self.head_logits(hidden[ends])
         logits, lm_loss = self._lm_loss(hidden, labels, lm_normalizer)
         heads = [(informative, informative_labels), (relevance, relevance_labels)]
-        video_loss = _video_loss(heads, ends, video_normalizer)
-        losses = [loss for loss in (lm_loss, video_loss) if loss is not None]
+        frame_loss = video_loss(heads, ends, video_normalizer)
+        losses = [loss for loss in (lm_loss, frame_loss) if loss is not None]
         return DuetOutput(
             loss=sum(losses[1:], losses[0]) if losses else None,
             lm_loss=lm_loss,
-            video_loss=video_loss,
+            video_loss=frame_loss,
             logits=logits,
             informative_logits=informative,
             relevance_logits=relevance,
+            frame_ends=ends,
             last_hidden_state=hidden,
             past_key_values=past_key_values,
         )
 
-    def _lm_loss(self, hidden, labels, normalizer):
+    def _lm_loss(
+        self, hidden: torch.Tensor, labels: torch.Tensor | None, normalizer: torch.Tensor | None
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         if labels is None:
             return None, None
         targets = labels[:, 1:]
         labelled = targets != IGNORE
         logits = self.vocabulary_logits(hidden[:, :-1][labelled])
-        return logits, _cross_entropy(logits, targets[labelled], labelled.nonzero()[:, 0], normalizer)
-
-
-def _video_loss(heads, ends: torch.Tensor, normalizer: torch.Tensor | None) -> torch.Tensor | None:
-    """heads: (logits [frames, 2], labels [B, L] or None) of each; ends: bool [B, L]; normalizer: [B] or None."""
-    logits, targets, rows = [], [], []
-    for head_logits, labels in heads:
-        if labels is None:
-            continue
-        if bool((labels.ne(IGNORE) & ~ends).any()):
-            raise DuetError("a frame label stands where no frame ends: labels belong on each frame's last token.")
-        labelled = labels[ends] != IGNORE
-        logits.append(head_logits[labelled])
-        targets.append(labels[ends][labelled])
-        rows.append(ends.nonzero()[:, 0][labelled])
-    return _cross_entropy(torch.cat(logits), torch.cat(targets), torch.cat(rows), normalizer) if targets else None
-
-
-def _cross_entropy(
-    logits: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor, normalizer: torch.Tensor | None
-) -> torch.Tensor | None:
-    """The mean over targets [n], None without any; with a normalizer [B], the sum of losses over their row's."""
-    if normalizer is None:
-        return F.cross_entropy(logits.float(), targets) if len(targets) else None
-    return (F.cross_entropy(logits.float(), targets, reduction="none") / normalizer[rows]).sum()
+        return logits, token_loss(logits, targets[labelled], labelled, normalizer)

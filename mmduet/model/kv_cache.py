@@ -1,4 +1,4 @@
-"""StreamCache: the keys and values of a stream that grows at its end, and is cut there again."""
+"""StreamCache: the keys and values of a stream, which grows and is cut at its end."""
 
 from typing import Any, cast
 
@@ -9,15 +9,18 @@ from transformers.cache_utils import DynamicLayer
 from mmduet.errors import CheckpointError
 
 FIRST_CAPACITY = 256  # tokens
-ATTENTION = {"full_attention", "sliding_attention"}  # the mask keeps a sliding window, so a layer may hold more
+ATTENTION = {
+    "full_attention",
+    "sliding_attention",
+}  # a sliding window is a matter of the mask, so a layer may hold more
 
 Tail = list[tuple[torch.Tensor, torch.Tensor]]  # keys and values [1, heads, n, D] of every layer
 
 
 class GrowingLayer(DynamicLayer):
-    """One layer's keys and values, [1, heads, n, D], at the start of buffers that double when they are full.
+    """One layer's keys and values, [1, heads, n, D], in buffers that double when they are full.
 
-    Appending copies what is new, not what is there; cutting copies nothing.
+    Appending copies the new tokens only; cutting copies nothing.
     """
 
     keys: torch.Tensor
@@ -25,6 +28,7 @@ class GrowingLayer(DynamicLayer):
     buffers: tuple[torch.Tensor, torch.Tensor]
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Start with buffers of no tokens, with the shape and type of the first states."""
         super().lazy_initialization(key_states, value_states)
         self.keys, self.values = (states[..., :0, :] for states in (key_states, value_states))
         self.buffers = (self.keys, self.values)
@@ -32,7 +36,7 @@ class GrowingLayer(DynamicLayer):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append [1, heads, n, D]; all there is, as views."""
+        """Append [1, heads, n, D], and return all keys and values as views."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start = self.keys.shape[-2]
@@ -44,36 +48,38 @@ class GrowingLayer(DynamicLayer):
         return self.keys, self.values
 
     def hold(self, length: int) -> None:
-        """The buffers' first `length` tokens are what there is."""
+        """Declare the buffers' first `length` tokens valid."""
         self.keys, self.values = (buffer[..., :length, :] for buffer in self.buffers)
 
     def reserve(self, tokens: int) -> None:
-        """Make room for so many tokens in all."""
+        """Make room for a total of `tokens`."""
         if tokens > self.buffers[0].shape[-2]:
             self.buffers = (self._grown(self.keys, tokens), self._grown(self.values, tokens))
             self.hold(self.keys.shape[-2])
 
     def _grown(self, held: torch.Tensor, tokens: int) -> torch.Tensor:
         capacity = max(tokens, 2 * held.shape[-2], FIRST_CAPACITY)
-        # zeros: a graph multiplies what is masked by nothing, which leaves NaN where memory happens to hold it
+        # zeros: a graph multiplies masked entries by 0, and NaN in uninitialised memory would stay NaN
         buffer = held.new_zeros(*held.shape[:-2], capacity, held.shape[-1])
         buffer[..., : held.shape[-2], :] = held
         return buffer
 
 
 class StreamCache(Cache):
-    """A cache of GrowingLayers. config: the language model's.
-
-    Raises CheckpointError for one with layers that cannot be cut back, such as linear attention.
-    """
+    """A cache of GrowingLayers."""
 
     def __init__(self, config: PreTrainedConfig):
+        """Make an empty cache for a language model.
+
+        Raises:
+            CheckpointError: The model has layers that cannot be cut back, such as linear attention.
+        """
         super().__init__(layer_class_to_replicate=GrowingLayer)
         others = set(getattr(config, "layer_types", None) or []) - ATTENTION
         if others:
             raise CheckpointError(
-                f"language model {config.model_type!r} has layers of {', '.join(sorted(others))}, which cannot forget "
-                "a response or a frame again; use one with full or sliding attention."
+                f"language model {config.model_type!r} has layers of {', '.join(sorted(others))}, which cannot be cut "
+                "back to an earlier token: use one with full or sliding attention."
             )
 
     def _grown(self) -> list[GrowingLayer]:
@@ -81,41 +87,41 @@ class StreamCache(Cache):
 
     @property
     def length(self) -> int:
-        """Tokens held."""
+        """The number of valid tokens."""
         return self.get_seq_length()
 
     @property
     def capacity(self) -> int:
-        """Tokens that the buffers have room for."""
+        """The number of tokens that the buffers have room for."""
         return self._grown()[0].buffers[0].shape[-2] if self.layers else 0
 
     @property
     def bytes(self) -> int:
-        """Memory that the buffers take."""
+        """The memory of the buffers."""
         return sum(buffer.nbytes for layer in self._grown() for buffer in layer.buffers)
 
     def buffers(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """A layer's keys and values, [1, heads, capacity, D]."""
+        """Return a layer's keys and values, [1, heads, capacity, D]."""
         return self._grown()[layer].buffers
 
     def addresses(self) -> list[int]:
-        """Where the buffers stand: the same until they grow."""
+        """Return the buffers' addresses, which stay the same until they grow."""
         return [buffer.data_ptr() for layer in self._grown() for buffer in layer.buffers]
 
     def reserve(self, tokens: int) -> None:
-        """Make room for so many tokens in all."""
+        """Make room for a total of `tokens`."""
         for layer in self._grown():
             layer.reserve(tokens)
 
     def advance(self, tokens: int) -> None:
-        """So many tokens were written into the buffers behind those that were there."""
+        """Declare `tokens` more tokens valid, which were written directly into the buffers."""
         length = self.length + tokens
         for layer in self._grown():
             layer.hold(length)
 
     @torch.inference_mode()
     def empty(self) -> None:
-        """Forget all tokens, and keep the room."""
+        """Drop all tokens, and keep the buffers."""
         self.cut(0)
         for layer in self._grown():
             for buffer in layer.buffers:
@@ -124,13 +130,13 @@ class StreamCache(Cache):
     def cut(self, length: int) -> None:
         """Keep the first `length` tokens."""
         if length < self.length:
-            self.crop(length - self.length)  # negative: that many off the end
+            self.crop(length - self.length)  # negative: that many from the end
 
     def tail(self, start: int) -> Tail:
-        """A copy of what stands from `start` on, to be put back by `extend`."""
+        """Copy the tokens from `start` on, for `extend`."""
         return [(layer.keys[..., start:, :].clone(), layer.values[..., start:, :].clone()) for layer in self._grown()]
 
     def extend(self, tail: Tail) -> None:
-        """Put a tail back, at the position it was taken from."""
+        """Append a tail again, at the position it was taken from."""
         for layer, (keys, values) in zip(self._grown(), tail, strict=True):
             layer.update(keys, values)

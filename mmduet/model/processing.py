@@ -1,8 +1,9 @@
-"""DuetProcessor: frames -> pixel values, conversation -> text, ids and labels, ids -> a response's text."""
+"""DuetProcessor: frames to pixel values, conversations to ids and labels, generated ids to text."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate, islice, repeat
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -10,10 +11,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from mmduet.checkpoints.settings import check_content, checked, read_settings, understanding
 from mmduet.errors import CheckpointError, DuetError
-from mmduet.model.duet import IGNORE
-from mmduet.model.prompt import IM_END, IMAGE, JOIN, SYSTEM_PROMPT, StreamTurn, TextTurn, Turn, render_turn
+from mmduet.model.config_files import check_content, checked, read_settings, understanding
+from mmduet.model.losses import IGNORE
+from mmduet.model.prompt import CHATML, SYSTEM_PROMPT, ChatFormat, StreamTurn, TextTurn, Turn
 from mmduet.video import fit_frames
 
 SETTINGS_FILE = "duet_processor.json"
@@ -21,32 +22,42 @@ TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.
 TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
+Channels = float | tuple[float, float, float]  # one number for all three, or red, green, blue
+
+
 @dataclass(frozen=True, slots=True)
 class FrameSettings:
     """How a frame becomes pixel values and tokens.
 
-    size: pixels along a side. mean, std: of the normalisation, after rescaling by 1/255.
-    tokens: language-model tokens a frame takes.
+    Attributes:
+        size: Pixels along a side.
+        tokens: Language-model tokens of a frame. Where frames differ in tokens: the usual number.
+        mean: Mean of the normalisation, after rescaling by 1/255.
+        std: Standard deviation of the normalisation.
     """
 
     size: int
     tokens: int
-    mean: float = 0.5
-    std: float = 0.5
+    mean: Channels = 0.5
+    std: Channels = 0.5
+
+
+Mean = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 
 
 class _Frame(BaseModel):
-    """`FrameSettings` as a file has it."""
+    """`FrameSettings` in a file."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
-    size: Annotated[int, Field(ge=1, le=4096)]
-    tokens: Annotated[int, Field(ge=1, le=4096)]
-    mean: Annotated[float, Field(allow_inf_nan=False)] = 0.5
-    std: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
+    model_config = ConfigDict(extra="forbid")
+    size: Annotated[int, Field(ge=1, le=4096, strict=True)]
+    tokens: Annotated[int, Field(ge=1, le=4096, strict=True)]
+    mean: Mean | tuple[Mean, Mean, Mean] = 0.5
+    std: Deviation | tuple[Deviation, Deviation, Deviation] = 0.5
 
 
 class _Settings(BaseModel):
-    """What `DuetProcessor.save_pretrained` writes."""
+    """The file that `DuetProcessor.save_pretrained` writes."""
 
     model_config = ConfigDict(strict=True)
     frame: _Frame
@@ -55,7 +66,7 @@ class _Settings(BaseModel):
 
 @dataclass(slots=True)
 class EncodedConversation:
-    """int64 tensors [L]: ids, LM labels, and the labels of both heads, -100 where there is none."""
+    """A training conversation as int64 tensors [L]; -100 where there is no label."""
 
     input_ids: torch.Tensor
     labels: torch.Tensor
@@ -64,78 +75,118 @@ class EncodedConversation:
 
 
 class DuetProcessor:
-    """The model's eyes and ears: everything between raw input and tensors, and nothing else."""
+    """Everything between raw input and tensors."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, frame: FrameSettings, *, system_prompt: str = SYSTEM_PROMPT):
-        missing = [token for token in (IMAGE, IM_END) if tokenizer.convert_tokens_to_ids(token) is None]
-        if missing or tokenizer.convert_tokens_to_ids(IMAGE) == tokenizer.unk_token_id:
-            raise CheckpointError(f"the tokenizer lacks {missing or [IMAGE]}; add it as a special token.")
-        self.tokenizer, self.frame, self.system_prompt = tokenizer, frame, system_prompt
-        self.image_id = cast(int, tokenizer.convert_tokens_to_ids(IMAGE))
-        self.end_id = cast(int, tokenizer.convert_tokens_to_ids(IM_END))
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        frame: FrameSettings,
+        *,
+        system_prompt: str = SYSTEM_PROMPT,
+        chat: ChatFormat = CHATML,
+    ):
+        """Combine a tokenizer, the frame settings and a chat format.
+
+        Raises:
+            CheckpointError: The tokenizer lacks the chat format's image or end token.
+        """
+        missing = [token for token in (chat.image, chat.end) if tokenizer.convert_tokens_to_ids(token) is None]
+        if missing or tokenizer.convert_tokens_to_ids(chat.image) == tokenizer.unk_token_id:
+            raise CheckpointError(f"the tokenizer lacks {missing or [chat.image]}; add it as a special token.")
+        self.tokenizer, self.frame, self.system_prompt, self.chat = tokenizer, frame, system_prompt, chat
+        self.image_id = cast(int, tokenizer.convert_tokens_to_ids(chat.image))
+        self.end_id = cast(int, tokenizer.convert_tokens_to_ids(chat.end))
 
     # frames
 
     def pixel_values(self, frames: torch.Tensor) -> torch.Tensor:
-        """uint8 [N, 3, H, W] -> float32 [N, 3, size, size], fitted, padded with black, normalised."""
+        """Turn uint8 [N, 3, H, W] into float32 [N, 3, size, size]: fitted, padded with black, normalised.
+
+        Raises:
+            DuetError: The frames have another type or shape.
+        """
         if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1] != 3:
             raise DuetError(f"frames are {frames.dtype} {tuple(frames.shape)}; give uint8 [N, 3, H, W], RGB.")
         if tuple(frames.shape[-2:]) != (self.frame.size, self.frame.size):
             frames = fit_frames(frames, self.frame.size)
-        return (frames.float() / 255 - self.frame.mean) / self.frame.std
+        mean, std = (_by_channel(value, frames.device) for value in (self.frame.mean, self.frame.std))
+        return (frames.float() / 255 - mean) / std
 
     # text
 
     def ids(self, text: str) -> list[int]:
-        """Token ids of a piece of prompt; nothing is added."""
+        """Tokenise a piece of prompt; nothing is added."""
         return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
 
     def vocabulary(self) -> dict[str, int]:
-        """Token -> id, of those that are embedded: all but the image token."""
+        """Return token -> id of the tokens that are embedded: all but the image token."""
         return {token: index for token, index in self.tokenizer.get_vocab().items() if index != self.image_id}
 
-    def render_turn(self, turn: Turn, *, close: bool = True) -> str:
-        """One turn's text, a frame as its image tokens."""
-        return render_turn(turn, tokens_per_frame=self.frame.tokens, close=close)
+    def render_turn(self, turn: Turn, *, close: bool = True, frame_tokens: Sequence[int] | None = None) -> str:
+        """Return one turn's text, a frame as its image tokens.
+
+        Args:
+            turn: The turn.
+            close: Whether the turn is closed.
+            frame_tokens: Tokens of each frame of a stream turn. None: `FrameSettings.tokens` each.
+        """
+        if frame_tokens is None:
+            frame_tokens = [self.frame.tokens] * (turn.frames if isinstance(turn, StreamTurn) else 0)
+        return self.chat.render_turn(turn, frame_tokens, close=close)
+
+    def render(self, turns: Sequence[Turn], *, close: bool = True) -> str:
+        """Return a conversation's text; close=False leaves the last turn open."""
+        last = len(turns) - 1
+        return self.chat.join.join(self.render_turn(turn, close=close or i < last) for i, turn in enumerate(turns))
 
     def system_turn(self) -> TextTurn:
-        """The turn every conversation opens with."""
+        """Return the turn that every conversation opens with."""
         return TextTurn("system", self.system_prompt)
 
-    def encode(self, turns: Sequence[Turn]) -> EncodedConversation:
-        """A training conversation, the system turn put in front.
+    def encode(self, turns: Sequence[Turn], *, frame_tokens: Sequence[int] | None = None) -> EncodedConversation:
+        """Encode a training conversation, with the system turn in front.
 
-        LM labels: the learnt assistant turns' content and their closing token. Head labels: on the last
-        token of each labelled frame.
+        Language-model labels are the learnt assistant turns' content and their closing token. Head labels are at the
+        last token of each labelled frame.
+
+        Args:
+            turns: The conversation.
+            frame_tokens: Tokens of each of its frames, in order. None: `FrameSettings.tokens` each.
         """
         turns = [self.system_turn(), *turns]
+        counts = iter(frame_tokens) if frame_tokens is not None else repeat(self.frame.tokens)
         parts: dict[str, list[int]] = {name: [] for name in EncodedConversation.__slots__}
-        join = self.ids(JOIN)
+        join = self.ids(self.chat.join)
         for index, turn in enumerate(turns):
-            ids = (join if index else []) + self.ids(self.render_turn(turn))
-            columns = {"input_ids": ids, **self._turn_labels(turn, ids)}
+            own = _take(counts, turn)
+            ids = (join if index else []) + self.ids(self.render_turn(turn, frame_tokens=own))
+            columns = {"input_ids": ids, **self._turn_labels(turn, ids, own)}
             for name, column in parts.items():
                 column.extend(columns.get(name) or [IGNORE] * len(ids))
         return EncodedConversation(**{name: torch.tensor(column) for name, column in parts.items()})
 
-    def _turn_labels(self, turn: Turn, ids: list[int]) -> dict[str, list[int]]:
+    def _turn_labels(self, turn: Turn, ids: list[int], frame_tokens: Sequence[int]) -> dict[str, list[int]]:
         if isinstance(turn, StreamTurn):
             heads = {"informative_labels": turn.informative, "relevance_labels": turn.relevance}
-            return {name: self._frame_labels(ids, labels) for name, labels in heads.items() if labels is not None}
+            return {
+                name: self._frame_labels(ids, labels, frame_tokens)
+                for name, labels in heads.items()
+                if labels is not None
+            }
         if turn.role == "assistant" and turn.learn:
-            opening = len(self.ids(JOIN)) + len(self.ids(self.render_turn(TextTurn(turn.role, ""), close=False)))
+            opening = len(self.ids(self.chat.join)) + len(self.ids(self.chat.open_turn(turn.role)))
             return {"labels": [IGNORE] * opening + ids[opening:]}
         return {}
 
-    def _frame_labels(self, ids: list[int], labels: Sequence[int]) -> list[int]:
+    def _frame_labels(self, ids: list[int], labels: Sequence[int], frame_tokens: Sequence[int]) -> list[int]:
         first = ids.index(self.image_id) if labels else 0
         column = [IGNORE] * len(ids)
-        for frame, label in enumerate(labels):
-            column[first + (frame + 1) * self.frame.tokens - 1] = label
+        for end, label in zip(accumulate(frame_tokens), labels, strict=True):
+            column[first + end - 1] = label
         return column
 
     def response_text(self, ids: Sequence[int]) -> str:
-        """Generated ids -> text, without any of the tokenizer's special tokens, however they were spelled."""
+        """Decode generated ids, without any of the tokenizer's special tokens, however they were spelled."""
         text = cast(str, self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
         specials = self.tokenizer.all_special_tokens
         while any(token in text for token in specials):
@@ -153,7 +204,11 @@ class DuetProcessor:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "DuetProcessor":
-        """Read what `save_pretrained` wrote. Raises CheckpointError when the folder lacks it."""
+        """Read the files that `save_pretrained` wrote.
+
+        Raises:
+            CheckpointError: A file is missing or damaged.
+        """
         path = Path(folder) / SETTINGS_FILE
         if not path.is_file():
             raise CheckpointError(f"{folder} has no {SETTINGS_FILE}: it is no checkpoint of this project.")
@@ -165,10 +220,20 @@ class DuetProcessor:
         return processor
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """A checkpoint's tokenizer. None of its code is run.
+def _by_channel(value: Channels, device: torch.device) -> float | torch.Tensor:
+    return value if isinstance(value, (int, float)) else torch.tensor(value, device=device).view(3, 1, 1)
 
-    Raises CheckpointError when its files are missing or damaged, or it reads text as nothing.
+
+def _take(counts: Iterator[int], turn: Turn) -> list[int]:
+    """The token counts of a turn's frames."""
+    return list(islice(counts, turn.frames)) if isinstance(turn, StreamTurn) else []
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Load a checkpoint's tokenizer. None of the checkpoint's code is run.
+
+    Raises:
+        CheckpointError: The files are missing or damaged, or the tokenizer gives no ids for a text.
     """
     if not any(all((folder / name).is_file() for name in names) for names in TOKENIZERS):
         raise CheckpointError(

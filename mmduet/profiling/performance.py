@@ -1,4 +1,4 @@
-"""How fast a session is, and what its time goes into."""
+"""How fast a session is, and where its time goes."""
 
 import gc
 from collections.abc import Callable, Iterable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,9 +21,10 @@ T = TypeVar("T")
 
 
 class EveryNth:
-    """A policy that speaks after every nth frame, whatever the scores; 0: never."""
+    """A policy that speaks after every nth frame, whatever the scores."""
 
     def __init__(self, n: int):
+        """Start to count. n=0: never speak."""
         self.n = n
         self.reset()
 
@@ -39,8 +40,13 @@ class EveryNth:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """One video, watched. seconds: wall clock. stages: s of each of `STAGES`, and of the rest. They add up to
-    `seconds`, but for what a thread decodes ahead: that runs beside the others, which only `wait` for it.
+    """The time of one video.
+
+    Attributes:
+        trace: What the session saw and said.
+        seconds: Wall clock time.
+        stages: Seconds of each of `STAGES`, and of the rest. They add up to `seconds`, except for decoding in a thread,
+            which runs in parallel; the other stages `wait` for it.
     """
 
     trace: DuetTrace
@@ -49,19 +55,19 @@ class Speed:
 
     @property
     def frames_per_second(self) -> float:
-        """End to end."""
+        """Frames a second, end to end."""
         return len(self.trace) / self.seconds
 
     @property
     def tokens_per_second(self) -> float:
-        """Generated, while generating; nan where nothing was said."""
+        """Generated tokens a second of generation; nan without a response."""
         tokens = sum(len(response.token_ids) for response in self.trace.responses)
         return tokens / self.stages["generation"] if tokens else float("nan")
 
 
 def watch(session: DuetSession, frames: Frames, queries: Iterable[Query] = ()) -> Speed:
-    """Run a session and read the clock."""
-    with count_stages(StageClock(partial(_settle, session.model))) as clock:
+    """Run a session and measure its time."""
+    with count_stages(StageClock(partial(_synchronize, session.model.device))) as clock:
         start = clock.now()
         trace = session.run(frames, queries)
         seconds = clock.now() - start
@@ -70,21 +76,29 @@ def watch(session: DuetSession, frames: Frames, queries: Iterable[Query] = ()) -
 
 
 def latencies(session: DuetSession, frames: torch.Tensor) -> np.ndarray:
-    """float64 [N], s: from a frame at hand to its scores, fed one by one as a camera would; responses come after."""
+    """Feed frames one by one, as a camera does, and measure the time from a frame to its scores.
+
+    Returns:
+        float64 [N], seconds. A response comes after its frame's scores and is not included.
+    """
     session.reset()
     waits = []
     for frame in frames:
         start = perf_counter()
         for event in session.feed(frame[None]):
-            if isinstance(event, FrameScores):  # plain numbers: a GPU has finished them
+            if isinstance(event, FrameScores):  # plain numbers, so a GPU has finished
                 waits.append(perf_counter() - start)
     return np.array(waits)
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What a stream costs, part by part. frames: seen by the part's end. milliseconds: a frame, in the part.
-    megabytes: of keys and values.
+    """The cost of a long stream, part by part.
+
+    Attributes:
+        frames: Frames seen at the part's end.
+        milliseconds: Time per frame within the part.
+        megabytes: Memory of keys and values.
     """
 
     frames: list[int]
@@ -92,8 +106,15 @@ class Growth:
     megabytes: list[float]
 
 
-def growth(session: DuetSession, frames: torch.Tensor, count: int, *, parts: int = 10) -> Growth:
-    """Watch `count` frames, those given over and over, in so many parts. frames: uint8 [N, 3, H, W]."""
+def memory_growth(session: DuetSession, frames: torch.Tensor, count: int, *, parts: int = 10) -> Growth:
+    """Watch a long stream, and measure each part.
+
+    Args:
+        session: The session.
+        frames: uint8 [N, 3, H, W], repeated until there are `count`.
+        count: Number of frames.
+        parts: Number of parts.
+    """
     session.reset()
     result, seen = Growth([], [], []), 0
     for part in np.array_split(np.arange(count), parts):
@@ -106,12 +127,18 @@ def growth(session: DuetSession, frames: torch.Tensor, count: int, *, parts: int
     return result
 
 
-def take_turns(
+def alternate_runs(
     sides: Mapping[str, Callable[[], T]], rounds: int, *, warm_up: bool = True
 ) -> tuple[dict[str, float], dict[str, T]]:
-    """Median seconds and last result of each; they run in turn, `rounds` times.
+    """Run several functions alternately.
 
-    warm_up: after one turn that does not count; False where all that is made once has been made.
+    Args:
+        sides: Name -> function.
+        rounds: Runs of each.
+        warm_up: Whether a run of each that does not count comes first.
+
+    Returns:
+        Median seconds and the last result of each.
     """
     results = {name: action() for name, action in sides.items()} if warm_up else {}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
@@ -119,16 +146,20 @@ def take_turns(
         for name, action in sides.items():
             gc.collect()
             start = perf_counter()
-            results[name] = action()  # ends with plain numbers: a GPU has finished them
+            results[name] = action()  # ends with plain numbers, so a GPU has finished
             seconds[name].append(perf_counter() - start)
     return {name: median(values) for name, values in seconds.items()}, results
 
 
 def frame_flops(model: DuetForConditionalGeneration, context: int = 0) -> dict[str, float]:
-    """Floating-point operations that one frame cannot do without, by stage.
+    """Count the floating-point operations of one frame, by stage.
 
-    context: tokens before it. Two for each weight and position, and four for each pair of positions, layer and hidden
-    unit in attention (Kaplan et al., arXiv 2001.08361, section 2.1). A convolution's weights count at every place.
+    Two for each weight and position, and four for each pair of positions, layer and hidden unit in attention (Kaplan et
+    al., arXiv 2001.08361, section 2.1). A convolution's weights count at every place.
+
+    Args:
+        model: The model.
+        context: Tokens before the frame.
     """
     config = model.config
     tokens, text = config.tokens_per_frame, config.text_config
@@ -140,13 +171,13 @@ def frame_flops(model: DuetForConditionalGeneration, context: int = 0) -> dict[s
     }
 
 
-def _head_size(text) -> int:
+def _head_size(text: Any) -> int:
     return getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
 
 
 @torch.inference_mode()
 def _counted_flops(model: DuetForConditionalGeneration) -> float:
-    """Of one frame's way through tower, projector and pooling, as torch counts matrix products and convolutions."""
+    """Operations of one frame in tower, projector and pooling, as torch counts them."""
     from torch.utils.flop_counter import FlopCounterMode
 
     size = model.config.vision_config.image_size
@@ -156,10 +187,14 @@ def _counted_flops(model: DuetForConditionalGeneration) -> float:
     return float(counter.get_total_flops())
 
 
-def matmul_speed(device: torch.device | str, dtype: torch.dtype, *, size: int | None = None, rounds: int = 5) -> float:
-    """Floating-point operations a second of a [size, size] matrix product, the best of some: the machine's roof.
+def peak_flops(device: torch.device | str, dtype: torch.dtype, *, size: int | None = None, rounds: int = 5) -> float:
+    """Measure the device's peak FLOP/s with a [size, size] matrix product, the best of several runs.
 
-    size: None for 2048 on a CPU and 8192 on a GPU, which less does not keep busy.
+    Args:
+        device: The device.
+        dtype: The precision.
+        size: Rows and columns. None: 2048 on a CPU and 8192 on a GPU, which smaller ones do not occupy.
+        rounds: Runs after the first, which does not count.
     """
     size = size or (2048 if torch.device(device).type == "cpu" else 8192)
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
@@ -171,10 +206,6 @@ def matmul_speed(device: torch.device | str, dtype: torch.dtype, *, size: int | 
         _synchronize(torch.device(device))
         best = min(best, perf_counter() - start)
     return 2 * size**3 / best
-
-
-def _settle(model: DuetForConditionalGeneration) -> None:
-    _synchronize(model.device)
 
 
 def _synchronize(device: torch.device) -> None:

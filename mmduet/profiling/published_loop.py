@@ -1,8 +1,8 @@
-"""PublishedLoop: the published streaming algorithm, as the measure that DuetSession's speed is held against.
+"""PublishedLoop: the published streaming algorithm, the baseline of speed comparisons.
 
-The whole clip is encoded before it plays (here a few frames at once: all of a long clip's fit no memory), every cell of
-a frame is projected; then one forward a frame, float32 logits over the vocabulary for each of its tokens, and a cache
-that is concatenated anew each time.
+It encodes the whole clip before it plays (here a few frames at a time, since a long clip does not fit in memory) and
+projects every cell of a frame. Then it runs one forward pass a frame, with float32 vocabulary logits for each of the
+frame's tokens, and a cache that is concatenated each time.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,7 @@ from mmduet.trace import DuetTrace, Response
 
 
 class PublishedLoop:
-    """Watches a clip without questions, responses kept; the trace is that of a DuetSession with protocol
-    ``upstream``.
-    """
+    """Watches a clip without queries, and keeps responses; the trace is that of a session with ``upstream``."""
 
     def __init__(
         self,
@@ -33,13 +31,14 @@ class PublishedLoop:
         frame_fps: float = 2.0,
         max_new_tokens: int = 200,
     ):
+        """Set up the loop; the arguments are those of `DuetSession`."""
         self.model, self.processor, self.policy = model.eval(), processor, policy
         self.frame_fps, self.max_new_tokens = frame_fps, max_new_tokens
         self.protocol = UpstreamProtocol(processor)
 
     @torch.inference_mode()
     def run(self, frames: torch.Tensor) -> DuetTrace:
-        """frames: uint8 [N, 3, H, W]."""
+        """Watch frames, uint8 [N, 3, H, W]."""
         self.policy.reset()
         self.cache, self.state = DynamicCache(), StreamState(StreamCache(self.model.config.text_config))
         events: list[FrameScores | Response] = []
@@ -58,7 +57,7 @@ class PublishedLoop:
         return self.model.pool.weights.to(projected) @ projected
 
     def _forward(self, ids: Sequence[int], embeds: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states [L, H] and float32 logits [L, V] of ids and a frame's embeddings behind them."""
+        """Hidden states [L, H] and float32 logits [L, V] of ids and a frame's embeddings after them."""
         parts = [] if embeds is None else [embeds]
         if ids:
             parts.insert(0, self.model.get_input_embeddings()(torch.tensor(ids, device=self.model.device)))
@@ -67,13 +66,13 @@ class PublishedLoop:
         return hidden, self.model.vocabulary_logits(hidden).float()
 
     def _respond(self, time: float) -> Response:
-        said: list[int] = []
+        generated: list[int] = []
         _, logits = self._forward(self.protocol.response(self.state))
         while True:
-            said.append(int(logits[-1].argmax()))
-            if said[-1] == self.processor.end_id or len(said) == self.max_new_tokens:
+            generated.append(int(logits[-1].argmax()))
+            if generated[-1] == self.processor.end_id or len(generated) == self.max_new_tokens:
                 break
-            _, logits = self._forward(said[-1:])
-        self.state.carry, self.state.last = said[-1:], "response"
-        token_ids = said[:-1] if said[-1] == self.processor.end_id else said
+            _, logits = self._forward(generated[-1:])
+        self.state.deferred, self.state.last = generated[-1:], "response"
+        token_ids = generated[:-1] if generated[-1] == self.processor.end_id else generated
         return Response(time, self.processor.response_text(token_ids), tuple(token_ids))

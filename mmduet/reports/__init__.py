@@ -1,7 +1,23 @@
 """Reports: suites of notebook runs, executed by papermill, exported as offline HTML pages with an index.
 
-`check_injected`, `record_metrics` and `record_thumbnail` are for notebooks; `run_suite` is what `mmduet report` calls.
-What is heavy, papermill and nbconvert, is imported when it is asked for.
+`check_injected`, `record_metrics` and `record_thumbnail` are for notebooks. `mmduet report` calls `run_suite`.
+papermill and nbconvert, which are slow to import, are imported when they are needed.
+
+suite        a YAML file that lists runs and matrices of runs
+batch        a suite run from end to end
+execution    one notebook run by papermill in a fresh kernel
+parameters   the `parameters` cell of a notebook, and checks of given values
+notebooks    notebooks read and checked
+records      what ran, when, on which machine, with which result
+metrics      the key numbers that a notebook records
+thumbnails   the small picture that a notebook records
+export       an executed notebook as one HTML page that works offline
+outputs      outputs of cells made safe for such a page
+prose        Markdown cells as HTML
+index        the pages that compare runs
+slots        the files of each report, and the reports that newer ones replaced
+credentials  passwords and keys, masked
+templates/   the pages' HTML, CSS and JavaScript
 """
 
 from importlib import import_module

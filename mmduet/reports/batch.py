@@ -1,4 +1,4 @@
-"""Batches: a suite run from end to end, into a folder of reports and their index."""
+"""Batches: a suite run from end to end into a folder of reports with an index."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,20 +10,21 @@ from mmduet.errors import SuiteError
 from mmduet.files import make_folder, scratch_folder, write_files
 from mmduet.reports.credentials import without_credentials
 from mmduet.reports.execution import Execution, execute
-from mmduet.reports.export import export_html, page_hash, template_folder
-from mmduet.reports.files import Slot, check_reports
+from mmduet.reports.export import TEMPLATES, export_html, page_hash
 from mmduet.reports.index import write_index
 from mmduet.reports.metrics import recorded_metrics
-from mmduet.reports.parameters import check_parameters, read_notebook
+from mmduet.reports.notebooks import read_notebook
+from mmduet.reports.parameters import check_parameters
 from mmduet.reports.prose import take_title
 from mmduet.reports.records import RunRecord, fingerprint, format_duration, gather
+from mmduet.reports.slots import Slot, check_reports
 from mmduet.reports.suite import Run, Suite, fill_output, load_suite
 from mmduet.reports.thumbnails import recorded_thumbnail
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run: `status` is done, failed or unchanged; `page` is its report."""
+    """The result of one run. `status` is done, failed or unchanged; `page` is its report."""
 
     name: str
     status: str
@@ -34,24 +35,31 @@ class Outcome:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """A suite's outcomes and index; `failed` names the runs that did not end well."""
+    """The outcomes of a suite's runs, and its index."""
 
     index: Path
     outcomes: tuple[Outcome, ...]
 
     @property
     def failed(self) -> list[str]:
+        """The names of the runs that failed."""
         return [outcome.name for outcome in self.outcomes if outcome.status == "failed"]
 
 
 def run_suite(path: Path | str, *, output: Path | str | None = None, force: bool = False) -> SuiteResult:
-    """Run a suite into `output` (reports/out/NAME under the project's root) and say on stdout how it goes.
+    """Run a suite, and print its progress.
 
-    All parameters are checked before anything runs. A run that is done and unchanged is skipped, unless
-    `force`; a failed one does not stop the others, and leaves the report of its last success in place. A report
-    that a newer one replaces is kept in the folder's history/.
-    Raises SuiteError for a suite, notebook or parameter that is wrong, and FileError for a folder that holds other
-    files under the names of the reports, or a report that cannot be written.
+    All parameters are checked before anything runs. A failed run does not stop the others, and leaves the report of its
+    last success in place. A report that a newer one replaces is kept in the folder's history/.
+
+    Args:
+        path: The suite.
+        output: The folder of the reports; None: reports/out/NAME under the project's root.
+        force: Run also what is done and unchanged.
+
+    Raises:
+        SuiteError: The suite, a notebook or a parameter is wrong.
+        FileError: The folder holds other files under the names of the reports, or a report cannot be written.
     """
     suite, folder, runs = check_suite(path, output=output)
     check_reports(folder, [run.name for run in runs])
@@ -59,17 +67,25 @@ def run_suite(path: Path | str, *, output: Path | str | None = None, force: bool
     for number, run in enumerate(runs, 1):
         print(f"[{number}/{len(runs)}] {run.name}: {run.notebook}", flush=True)
         outcomes.append(_outcome(run, suite, folder, force))
-        index = write_index(suite, folder, template_folder(), _command(suite))
-        print(f"[{number}/{len(runs)}] {run.name}: {_told(outcomes[-1])}", flush=True)
+        index = write_index(suite, folder, TEMPLATES, _command(suite))
+        print(f"[{number}/{len(runs)}] {run.name}: {_sentence(outcomes[-1])}", flush=True)
     result = SuiteResult(index, tuple(outcomes))
     print(f"{_summary(result)}: {index}", flush=True)
     return result
 
 
 def check_suite(path: Path | str, *, output: Path | str | None = None) -> tuple[Suite, Path, list[Run]]:
-    """A suite, the folder of its reports, and its runs, whose parameters are filled in and what the notebooks take.
+    """Check a suite without running it.
 
-    Runs nothing. Raises SuiteError for a suite, notebook or parameter that is wrong.
+    Args:
+        path: The suite.
+        output: As for `run_suite`.
+
+    Returns:
+        The suite, the folder of its reports, and its runs with complete parameters, which the notebooks accept.
+
+    Raises:
+        SuiteError: The suite, a notebook or a parameter is wrong.
     """
     suite = load_suite(path)
     folder = Path(output).resolve() if output else suite.root / "reports" / "out" / suite.name
@@ -79,14 +95,14 @@ def check_suite(path: Path | str, *, output: Path | str | None = None) -> tuple[
 
 
 def _filled(run: Run, root: Path, folder: Path) -> Run:
-    """The run with `{output}` replaced by its own folder, as seen from the root where it lies below it."""
+    """The run with `{output}` replaced by its own folder, relative to the root where it lies below the root."""
     own = folder / run.name
     shown = own.relative_to(root) if own.is_relative_to(root) else own
     return replace(run, parameters=fill_output(dict(run.parameters), shown.as_posix()))
 
 
 def _defaults(run: Run, suite: Suite) -> dict[str, Any]:
-    """What the run's notebook declares; SuiteError where the run's parameters are not what it takes."""
+    """The defaults that the run's notebook declares; SuiteError where it does not accept the run's parameters."""
     try:
         declared = check_parameters(suite.root / run.notebook, run.parameters)
     except SuiteError as error:
@@ -129,7 +145,7 @@ def _execute(run: Run, suite: Suite, folder: Path) -> Execution:
 
 
 def _without_credentials(run: Run, execution: Execution) -> tuple[Run, Execution]:
-    """Both as they are kept and shown."""
+    """Both with masked credentials, as they are stored and shown."""
     given = [dict(run.defaults), dict(run.parameters)]
     defaults, parameters = without_credentials(given)
     notebook, error = (without_credentials(value, given) for value in (execution.notebook, execution.error))
@@ -157,7 +173,7 @@ def _record(run: Run, suite: Suite, execution: Execution, title: str, decisive: 
 
 
 def _refresh(slot: Slot, record: RunRecord, suite: Suite) -> None:
-    """Make an unchanged run's page anew where the template or the suite's title has changed since."""
+    """Write an unchanged run's page again where the template or the suite's title has changed."""
     if record.page != (page := page_hash(suite.title)):
         current = record.model_copy(update={"page": page, "suite": suite.title})
         _write(slot, current, read_notebook(slot.notebook))
@@ -170,7 +186,7 @@ def _write(slot: Slot, record: RunRecord, notebook: nbformat.NotebookNode) -> No
         slot.page: export_html(notebook),
         slot.json: record.model_dump_json(indent=1),
     }
-    # a process killed between two renames leaves a new report without a page, or an old one that was kept before
+    # a process killed between two renames leaves a new report without a page, or an old report of the history
     order = (slot.notebook, slot.page, slot.json) if slot.page.exists() else (slot.json, slot.notebook, slot.page)
     write_files({path: contents[path] for path in order})
 
@@ -185,10 +201,10 @@ def _command(suite: Suite) -> str:
     return f"mmduet report {path.relative_to(suite.root) if path.is_relative_to(suite.root) else path}"
 
 
-def _told(outcome: Outcome) -> str:
+def _sentence(outcome: Outcome) -> str:
     match outcome.status:
         case "unchanged":
-            return f"done before and unchanged, skipped ({outcome.page.name})"
+            return f"unchanged since it was done, skipped ({outcome.page.name})"
         case "failed":
             return f"failed after {format_duration(outcome.seconds)}, {outcome.error} ({outcome.page.name})"
     return f"done in {format_duration(outcome.seconds)} ({outcome.page.name})"

@@ -1,4 +1,4 @@
-"""Credentials: passwords and keys in the URLs of a run's parameters, which no page and no file of a report shows."""
+"""Credentials: passwords and keys in URLs, which no page and no file of a report shows."""
 
 import re
 from collections.abc import Iterator
@@ -10,9 +10,11 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
 def without_credentials(value: Any, parameters: Any = None) -> Any:
-    """`value`, a JSON value or notebook, with *** for each password and key.
+    """Mask each password and key by ***.
 
-    parameters: whose URLs are masked, wherever they stand in the texts of `value`; None: those of `value` itself.
+    Args:
+        value: A JSON value or notebook.
+        parameters: The URLs in its texts are masked wherever the texts of `value` contain them. None: `value` itself.
     """
     masks: dict[str, str] = {}
     for text in _texts(value if parameters is None else parameters):

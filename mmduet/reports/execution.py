@@ -1,4 +1,4 @@
-"""Execution: one notebook, run by papermill in a fresh kernel."""
+"""Execution: one notebook run by papermill in a fresh kernel."""
 
 import os
 import sys
@@ -14,17 +14,18 @@ import nbformat
 
 from mmduet.errors import SuiteError
 from mmduet.files import replacing, scratch_folder
-from mmduet.reports.parameters import check_parameters, read_notebook
+from mmduet.reports.notebooks import read_notebook
+from mmduet.reports.parameters import check_parameters
 
 ENVIRONMENT = {
-    "PLOTLY_RENDERER": "plotly_mimetype",  # figures stay data in the outputs: a report draws them, JupyterLab too
-    "MMDUET_REPORT": "1",  # widgets show themselves as they are without a kernel
+    "PLOTLY_RENDERER": "plotly_mimetype",  # figures stay data in the outputs, which reports and JupyterLab draw
+    "MMDUET_REPORT": "1",  # widgets show the form that needs no kernel
 }
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What came of it; `error` is one line, empty where all cells ran."""
+    """An executed notebook. `error` is one line, empty where all cells ran."""
 
     notebook: nbformat.NotebookNode
     error: str
@@ -40,16 +41,26 @@ def execute(
     folder: Path | str = ".",
     cell_timeout: int | None = None,
 ) -> Execution:
-    """Check `parameters`, run `notebook` in `folder`, and write the executed notebook to `output`.
+    """Check the parameters, run the notebook, and write the executed notebook.
 
-    A cell that fails or runs longer than `cell_timeout`, s, or a kernel that dies, ends the run and is told in
-    `Execution.error`; the cells that ran are in `output` all the same. Raises SuiteError for parameters the notebook
-    does not take, or a missing notebook or kernel, and FileError for an `output` that cannot be written.
+    A cell that fails or takes too long, or a kernel that dies, ends the run and is reported in `Execution.error`. The
+    cells that ran are in `output` also then.
+
+    Args:
+        notebook: The notebook's path.
+        output: The path of the executed notebook.
+        parameters: Values by name.
+        folder: Where the notebook runs.
+        cell_timeout: Maximum time of a cell, s; None for no limit.
+
+    Raises:
+        SuiteError: The notebook does not accept the parameters, or notebook or kernel are missing.
+        FileError: `output` cannot be written.
     """
     check_parameters(notebook, parameters)
     source, started, clock = read_notebook(notebook), datetime.now(UTC), time.perf_counter()
     with replacing(output) as temporary, scratch_folder(temporary.parent) as runtime:
-        # the kernel's connection file is removed with this folder, also after this process is killed
+        # the kernel's connection file is removed with this folder, also when this process is killed
         with _environment(ENVIRONMENT | {"JUPYTER_RUNTIME_DIR": str(runtime)}):
             error = _papermill(source, temporary, parameters, folder, cell_timeout)
         seconds = time.perf_counter() - clock
@@ -64,8 +75,8 @@ def _papermill(
     folder: Path | str,
     cell_timeout: int | None,
 ) -> str:
-    """Run and write; the error in one line, or nothing."""
-    import papermill  # heavy, and a notebook that records metrics does without
+    """Run and write a notebook; the error in one line, or nothing."""
+    import papermill  # slow to import, and a notebook that records metrics does not need it
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
@@ -79,10 +90,10 @@ def _papermill(
             language="python",
             cwd=folder,
             execution_timeout=cell_timeout,
-            stdout_file=sys.stderr,  # what cells print, and their own bars, as it comes
+            stdout_file=sys.stderr,  # what cells print, and their own progress bars, at once
             stderr_file=sys.stderr,
-            store_widget_state=False,  # megabytes that a report has no use for
-            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # its words break the progress bar
+            store_widget_state=False,  # megabytes that a report does not use
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # its messages break the progress bar
         )
     except papermill.PapermillExecutionError as error:
         return f"{error.ename}: {error.evalue}".splitlines()[0] + f" (cell {error.exec_count})"

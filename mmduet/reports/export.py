@@ -1,6 +1,6 @@
 """Export: an executed notebook as one HTML page that works offline.
 
-`jupyter nbconvert --to mmduet.reports.export.ReportExporter NOTEBOOK.ipynb` does the same for any notebook.
+`jupyter nbconvert --to mmduet.reports.export.ReportExporter NOTEBOOK.ipynb` exports any notebook.
 """
 
 import copy
@@ -29,33 +29,24 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 PLOT = "application/vnd.plotly.v1+json"
 PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
 ORDER = (PLOT, "text/html", "text/markdown", *PICTURES, "text/latex", "text/plain")
-TOLD_ABOVE = {"parameters", "injected-parameters", "papermill-error-cell-tag"}  # tags of cells
+# tags of cells whose content stands in the page's head
+LISTED_ABOVE = {"parameters", "injected-parameters", "papermill-error-cell-tag"}
 
 
 def export_html(notebook: NotebookNode) -> str:
-    """The page of an executed notebook; its `mmduet` metadata, where it has them, say what made it.
+    """Make the page of an executed notebook. Its `mmduet` metadata, if any, tell what made it.
 
-    Raises SuiteError for a notebook, a `parameters` cell or a record that is damaged.
+    Raises:
+        SuiteError: The notebook, its `parameters` cell or its record is damaged.
     """
-    page, _ = ReportExporter().from_notebook_node(notebook)
+    exporter: Any = ReportExporter  # nbconvert has no types
+    page: str = exporter().from_notebook_node(notebook)[0]
     return page
 
 
 def page_hash(*words: str) -> str:
-    """A hash that changes when pages must be made anew: over the templates, plotly's version, and `words`."""
-    return files_hash(path for path in template_folder().rglob("*") if path.is_file()) + "/".join(
-        [plotly.__version__, *words]
-    )
-
-
-def template_folder() -> Path:
-    """Where the templates are; SuiteError if they are not, as in a package without its repository."""
-    if not (TEMPLATES / "duet" / "conf.json").is_file():
-        raise SuiteError(
-            f"{TEMPLATES} holds no report template: install the package from a checkout of its repository "
-            "with `pip install -e .`"
-        )
-    return TEMPLATES
+    """Hash all that decides a page besides its notebook: the templates, plotly's version, and `words`."""
+    return files_hash(path for path in TEMPLATES.rglob("*") if path.is_file()) + "/".join([plotly.__version__, *words])
 
 
 class ReportExporter(TemplateExporter):
@@ -74,10 +65,10 @@ class ReportExporter(TemplateExporter):
 
     @default("extra_template_basedirs")
     def _default_extra_template_basedirs(self) -> list[str]:
-        return [str(template_folder())]
+        return [str(TEMPLATES)]
 
     def _create_environment(self) -> Any:
-        environment = super()._create_environment()
+        environment = super()._create_environment()  # type: ignore[no-untyped-call]
         environment.autoescape = True
         filters = ("stream_html", "script_json", "code_html", "inert_html")
         functions = ("best_kind", "is_progress", "picture", "merge_streams")
@@ -88,18 +79,19 @@ class ReportExporter(TemplateExporter):
     def from_notebook_node(  # type: ignore[override]
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
+        """Make the page of a notebook, and nbconvert's resources."""
         check_notebook(nb, "the notebook")
         defaults = [parameter.default for parameter in declared_parameters(nb, "the notebook").values()]
         nb = without_credentials(nb, [defaults, _given(nb)])
         shown = copy.deepcopy(nb)
-        shown.cells = [cell for cell in shown.cells if not TOLD_ABOVE.intersection(cell.metadata.get("tags", []))]
+        shown.cells = [cell for cell in shown.cells if not LISTED_ABOVE.intersection(cell.metadata.get("tags", []))]
         report = {**_report(nb), "title": take_title(shown) or "Notebook"}
         page, resources = super().from_notebook_node(shown, {**(resources or {}), "report": report}, **kw)
-        return page.encode(errors="replace").decode(), resources  # a lone surrogate is in no UTF-8 file
+        return page.encode(errors="replace").decode(), resources  # UTF-8 has no lone surrogates
 
 
 def _report(notebook: NotebookNode) -> dict[str, Any]:
-    """What the template needs beside the notebook."""
+    """What the template needs besides the notebook."""
     given = _given(notebook)
     declared = declared_parameters(notebook, "the notebook")
     return {
@@ -115,7 +107,7 @@ def _report(notebook: NotebookNode) -> dict[str, Any]:
         "order": ORDER,
         "pictures": PICTURES,
         "plotlyjs": lambda: Markup(get_plotlyjs()),
-        "text": lambda name: Markup((template_folder() / name).read_text(encoding="utf-8")),
+        "text": lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8")),
     }
 
 

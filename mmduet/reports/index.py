@@ -1,4 +1,4 @@
-"""The index of a suite's reports, and of those that newer ones replaced: pages that compare runs."""
+"""Indexes: the pages that compare a suite's runs, and the reports that newer ones replaced."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,18 +13,18 @@ from markupsafe import Markup
 
 from mmduet.files import write_files
 from mmduet.reports.credentials import without_credentials
-from mmduet.reports.files import HISTORY, Slot, reports_in
 from mmduet.reports.metrics import Metric, format_number, usual_decimals
 from mmduet.reports.prose import Prose
 from mmduet.reports.records import RunRecord, format_duration
+from mmduet.reports.slots import HISTORY, Slot, reports_in
 from mmduet.reports.suite import Run, Suite
 
-DRAWN = 180_000  # characters of thumbnails in one page, at most
+MAX_DRAWN = 180_000  # characters of all thumbnails in one page
 
 
 @dataclass(frozen=True)
 class Row:
-    """A report as a page shows it. `good` is the one of the last success where `record` is of a failure."""
+    """A report as a page shows it. Where `record` is that of a failure, `good` is that of the last success."""
 
     label: str
     parameters: Mapping[str, Any]
@@ -36,37 +36,41 @@ class Row:
 
     @property
     def status(self) -> str:
+        """Done, failed or waiting."""
         return self.record.status if self.record else "waiting"
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
+        """The recorded metrics by name."""
         return {metric.name: metric for metric in self.record.metrics} if self.record else {}
 
 
 @dataclass(frozen=True)
 class Column:
-    """One metric of several rows: the decimals they share, and the range that they span."""
+    """One metric of several rows: their common decimals and their range."""
 
     name: str
     metrics: list[Metric]
 
     @cached_property
     def decimals(self) -> int:
+        """The decimals of all rows."""
         return min(
             (usual_decimals(metric.value) for metric in self.metrics if isinstance(metric.value, float)), default=0
         )
 
     def text(self, number: float | None) -> str:
+        """Format a number of this column."""
         return format_number(number, self.decimals)
 
     def place(self, number: float) -> str:
-        """Where a number lies in the column's range, in %."""
+        """Return where a number lies in the column's range, in %."""
         low, high = self._range
         return f"{100 * (number - low) / (high - low):.1f}"
 
     @cached_property
     def drawn(self) -> bool:
-        """Whether the rows differ, so that there is something to draw."""
+        """Whether the rows differ, so that a drawing shows something."""
         low, high = self._range
         return low < high
 
@@ -78,7 +82,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows to compare, with the parameters that differ between them and the metrics they have."""
+    """Rows to compare."""
 
     anchor: str
     title: str
@@ -87,32 +91,43 @@ class Group:
 
     @cached_property
     def parameters(self) -> list[str]:
+        """The names of the parameters in which the rows differ."""
         names = dict.fromkeys(name for row in self.rows for name in row.parameters)
         return [name for name in names if len({repr(row.parameters.get(name, ...)) for row in self.rows}) > 1]
 
     @cached_property
     def columns(self) -> list[Column]:
+        """The metrics of all rows."""
         names = dict.fromkeys(name for row in self.rows for name in row.metrics)
         return [Column(name, [row.metrics[name] for row in self.rows if name in row.metrics]) for name in names]
 
 
 def write_index(suite: Suite, folder: Path, templates: Path, command: str) -> Path:
-    """Write `folder`/index.html, and history/index.html where there are earlier reports, from what lies there.
+    """Write the index of a suite's reports, and that of the replaced reports.
 
-    A run without a report is waiting. Reports of runs that the suite no longer has count as earlier ones.
+    A run without a report is waiting. Reports of runs that the suite no longer has count as replaced.
+
+    Args:
+        suite: The suite.
+        folder: The folder of its reports.
+        templates: The folder of the page templates.
+        command: The command that runs the suite.
+
+    Returns:
+        The path of the index.
     """
     history = _history(suite, folder)
     rows = [_row(run, folder, history) for run in suite.runs]
     page = {"suite": suite, "command": command, "earlier": sum(len(reports) for reports in history.values())}
     pages = {folder / "index.html": _page(templates, page | _current(suite, rows))}
     if history:
-        pages[folder / HISTORY / "index.html"] = _page(templates, page | _replaced(rows, history))
+        pages[folder / HISTORY / "index.html"] = _page(templates, page | _past(rows, history))
     write_files(pages)
     return folder / "index.html"
 
 
 def _page(templates: Path, content: dict[str, Any]) -> str:
-    """A page of `groups`. Everything in it is escaped; the template can reach no undefined name."""
+    """A page of `groups`. All text is escaped, and an undefined name in the template is an error."""
     rows = [row for group in content["groups"] for row in group.rows]
     records = [row.record for row in rows if row.record]
     loader = jinja2.FileSystemLoader(templates)
@@ -129,11 +144,11 @@ def _page(templates: Path, content: dict[str, Any]) -> str:
 
 
 def _drawings(rows: list[Row]) -> dict[str, Markup]:
-    """The thumbnails, by their report: with frames, or if that is too much, the curves alone, or none at all."""
+    """Thumbnails by report: with frames, or curves alone where that is too much, or none."""
     pictures = {row.page: row.record.thumbnail for row in rows if row.record and row.record.thumbnail}
     for frames in (True, False):
         drawn = {page: picture.svg(frames=frames) for page, picture in pictures.items() if frames or picture.curves}
-        if sum(map(len, drawn.values())) <= DRAWN:
+        if sum(map(len, drawn.values())) <= MAX_DRAWN:
             return drawn
     return {}
 
@@ -150,16 +165,16 @@ def _current(suite: Suite, rows: list[Row]) -> dict[str, Any]:
     return {"is_history": False, "groups": groups}
 
 
-def _replaced(rows: list[Row], history: Mapping[str, list[Row]]) -> dict[str, Any]:
-    """The index of the history: by run, what stands now and what stood before, the latest first."""
-    now = {
+def _past(rows: list[Row], history: Mapping[str, list[Row]]) -> dict[str, Any]:
+    """The index of the history: for each run, the current report and the earlier ones, the latest first."""
+    current = {
         row.label: [Row("now", _used(row.record), row.record, f"../{row.page}", row.good, f"../{row.good_page}")]
         for row in rows
         if row.record
     }
     names = {row.label for row in rows}
     groups = [
-        Group(run, run, "" if run in names else "no longer in the suite", now.get(run, []) + reports)
+        Group(run, run, "" if run in names else "no longer in the suite", current.get(run, []) + reports)
         for run, reports in history.items()
     ]
     return {"is_history": True, "groups": groups}
@@ -181,7 +196,7 @@ def _row(run: Run, folder: Path, history: Mapping[str, list[Row]]) -> Row:
 
 
 def _history(suite: Suite, folder: Path) -> dict[str, list[Row]]:
-    """By run: the reports that were replaced, and those of runs that the suite no longer has, the latest first."""
+    """By run: replaced reports, and reports of runs that the suite no longer has, the latest first."""
     current = {name for run in suite.runs for name in (run.name, f"{run.name}.failed")}
     dropped = [slot for slot in reports_in(folder) if slot.name not in current]
     found: dict[str, list[Row]] = {}

@@ -1,4 +1,4 @@
-"""Key numbers: what a notebook records and a suite's index shows side by side."""
+"""Metrics: the key numbers that a notebook records and a suite's index compares."""
 
 import html
 import math
@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from mmduet.errors import DuetError
 
 MIMETYPE = "application/vnd.mmduet.metrics+json"
-LARGEST = 2**63  # of integers; larger ones cannot be drawn
+LARGEST = 2**63  # of integers; JavaScript and SVG cannot draw larger ones
 Number = (
     Annotated[int, Field(ge=-LARGEST, le=LARGEST, strict=True)]
     | Annotated[float, Field(allow_inf_nan=False, strict=True)]
@@ -19,7 +19,7 @@ Number = (
 
 
 class Metric(NamedTuple):
-    """A named number, with the bounds of its interval where it has one; None stands for "not a number"."""
+    """A named number, with the bounds of its interval if it has one. None stands for "not a number"."""
 
     name: str
     value: Number | None
@@ -28,40 +28,44 @@ class Metric(NamedTuple):
 
     @classmethod
     def of(cls, name: str, value: Any) -> Self:
-        """Check what a notebook gave: a number, or the three numbers (value, low, high)."""
+        """Check a notebook's value: a number, or the three numbers (value, low, high)."""
         numbers = tuple(value) if isinstance(value, (tuple, list)) else (value,)
         if not isinstance(name, str) or not name.strip():
-            raise DuetError(f"a metric's name is a text that is not empty, not {name!r}: name it")
+            raise DuetError(f"a metric's name is {name!r}: give a text that is not empty")
         if len(numbers) not in (1, 3) or not all(_is_number(number) for number in numbers):
-            raise DuetError(f"metric {name!r} is {value!r}, but a metric is a number or (value, low, high): give one")
+            raise DuetError(f"metric {name!r} is {value!r}: give a number or (value, low, high)")
         return cls(name, *(_finite(number) for number in numbers))
 
     @property
     def text(self) -> str:
-        """The value for a table, rounded: `0.990`."""
+        """The rounded value: `0.990`."""
         return format_number(self.value)
 
     @property
     def interval(self) -> str:
-        """The interval for a table: `0.980 – 1.000`, or nothing where there is none."""
+        """The rounded interval: `0.980 – 1.000`, or nothing where the metric has none."""
         if self.low is None or self.high is None:
             return ""
         return f"{format_number(self.low)} – {format_number(self.high)}"
 
 
 class Recorded(BaseModel):
-    """What `record_metrics` leaves in a cell's outputs."""
+    """The data that `record_metrics` stores in a cell's outputs."""
 
     metrics: list[Metric]
     caption: str = ""
 
 
 def record_metrics(metrics: Mapping[str, Any], *, caption: str = "") -> None:
-    """Display a notebook's key numbers, and leave them where `mmduet report` finds them for its index.
+    """Display a notebook's key numbers, and store them for the index of `mmduet report`.
 
-    `metrics` maps a name to a number or to (value, low, high), an interval; `caption` says under the table
-    what they are, such as "95 % bootstrap intervals". A name recorded again replaces the earlier number in
-    the index. Raises DuetError for a value of another kind.
+    Args:
+        metrics: Name -> a number, or (value, low, high) with an interval. A name that is recorded again replaces the
+            earlier number in the index.
+        caption: The text under the table, such as "95 % bootstrap intervals".
+
+    Raises:
+        DuetError: A value is of another kind.
     """
     from IPython.display import display  # only a notebook needs it
 
@@ -75,9 +79,9 @@ def record_metrics(metrics: Mapping[str, Any], *, caption: str = "") -> None:
 
 
 def recorded_metrics(notebook: Any) -> list[Metric]:
-    """The metrics in an executed notebook's outputs, in order; of one name the last counts.
+    """List the metrics in an executed notebook's outputs. Of several with one name the last counts.
 
-    An output that `record_metrics` did not make is left out.
+    Outputs that `record_metrics` did not make are ignored.
     """
     found: dict[str, Metric] = {}
     for cell in notebook.cells:
@@ -92,7 +96,7 @@ def recorded_metrics(notebook: Any) -> list[Metric]:
 
 
 def format_number(value: float | None, decimals: int | None = None) -> str:
-    """Rounded for reading, to as many decimals as `usual_decimals` says where none are given."""
+    """Round a number for reading, by default to `usual_decimals`."""
     if value is None:
         return "–"
     if 0 < abs(value) < 0.0005:
@@ -101,7 +105,7 @@ def format_number(value: float | None, decimals: int | None = None) -> str:
 
 
 def usual_decimals(value: float) -> int:
-    """None for an integer, else three up to 1, two below 100, one from there."""
+    """Return the decimals of a number: 0 for an integer, else 3 up to 1, 2 below 100, 1 above."""
     if isinstance(value, int):
         return 0
     return 3 if abs(value) <= 1 else 2 if abs(value) < 100 else 1

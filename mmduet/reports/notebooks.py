@@ -1,4 +1,4 @@
-"""Notebooks: read and checked here, before anything else looks into them. Nothing in them is run."""
+"""Notebooks: read and checked. Nothing in them is run."""
 
 import json
 import os
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-MAX_DEPTH = 100  # of lists and objects within each other
+MAX_DEPTH = 100  # levels of lists and objects
 
 
 def read_notebook(path: Path | str) -> "NotebookNode":
-    """Read a notebook as format 4; SuiteError if it is missing or is none."""
-    import nbformat  # heavy, and a notebook that checks its own parameters does without
+    """Read a notebook as format 4. Raises SuiteError if it is missing or not a notebook."""
+    import nbformat  # slow to import, and a notebook that checks its own parameters does not need it
 
     if not os.path.exists(path):
-        raise SuiteError(f"{path} is not there: give a notebook's path, from the project's root")
+        raise SuiteError(f"{path} does not exist: give a notebook's path, relative to the project's root")
     try:
-        notebook = nbformat.convert(nbformat.reader.reads(_without_surrogates(read_text(path))), 4)
+        notebook: NotebookNode = nbformat.convert(nbformat.reader.reads(_without_surrogates(read_text(path))), 4)
     except AnnotationError as error:
         raise SuiteError(str(error)) from error
-    except Exception as error:  # of JSON, and of nbformat's conversions, which look at nothing before they use it
-        raise SuiteError(_is_none(path, error)) from error
+    except Exception as error:  # from JSON, and from nbformat's conversions, which check nothing
+        raise SuiteError(_refusal(path, error)) from error
     check_notebook(notebook, path)
     return notebook
 
@@ -40,8 +40,8 @@ def check_notebook(notebook: Any, name: Path | str) -> None:
         raise SuiteError(f"{name} is nested deeper than {MAX_DEPTH} levels: clear its outputs and save it again")
     try:
         nbformat.validate(notebook)
-    except Exception as error:  # nbformat itself trips over some of what it is to find
-        raise SuiteError(_is_none(name, error)) from error
+    except Exception as error:  # nbformat itself fails on some damaged notebooks
+        raise SuiteError(_refusal(name, error)) from error
 
 
 def _without_surrogates(text: str) -> str:
@@ -64,6 +64,8 @@ def _children(value: Any) -> list[Any]:
     return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
-def _is_none(name: Path | str, error: Exception) -> str:
+def _refusal(name: Path | str, error: Exception) -> str:
     reason = str(error).strip().splitlines()
-    return f"{name} is no Jupyter notebook ({reason[0][:200] if reason else type(error).__name__}): give an .ipynb file"
+    return (
+        f"{name} is not a Jupyter notebook ({reason[0][:200] if reason else type(error).__name__}): give an .ipynb file"
+    )

@@ -1,4 +1,4 @@
-"""Outputs: what cells printed and displayed, made safe for a page that asks nothing of the network."""
+"""Outputs: what cells printed and displayed, made safe for a page that needs no network."""
 
 import base64
 import json
@@ -20,16 +20,16 @@ REMOTE_STYLE = re.compile(r"@import[^;]*;?|url\(\s*['\"]?\s*(?:https?:)?//[^)]*\
 NUMBER = re.compile(r"^\s*[-+]?[\d.,]+(e[-+]?\d+)?\s*%?\s*$|^NaN$", re.IGNORECASE)
 PROGRESS = re.compile(r"\d+ ?%|\b\d+it\b")
 LEFT_OUT = (
-    '<p class="left-out">An output is left out here: scripts draw it, and a report runs none. Of plotly, return or '
-    "show() the figure; of a widget of mmduet_widgets, show(widget).</p>"
+    '<p class="left-out">An output is left out here, because scripts draw it and a report runs none. For plotly, '
+    "return or show() the figure. For a widget of mmduet_widgets, call show(widget).</p>"
 )
-SEEN = ["img", "svg", "canvas", "video", "audio", "iframe", "table", "hr", "input", "progress", "meter"]
+VISIBLE = ["img", "svg", "canvas", "video", "audio", "iframe", "table", "hr", "input", "progress", "meter"]
 MOVES = re.compile(r"(\r\n|\n|\r|\x1b\[A)")
 CODES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def stream_text(text: str) -> str:
-    """Printed text as a terminal would leave it: of a progress bar only the last state."""
+    """Show printed text as a terminal does: only the last state of a progress bar remains."""
     lines, row, fresh = [""], 0, False
     for piece in MOVES.split(text):
         if piece in ("\n", "\r\n"):
@@ -45,12 +45,12 @@ def stream_text(text: str) -> str:
 
 
 def stream_html(text: str) -> Markup:
-    """Printed text as HTML, its terminal colours kept."""
+    """Convert printed text to HTML, with its terminal colours."""
     return Markup(ansi2html(stream_text(text)))
 
 
 def merge_streams(outputs: list[Any]) -> list[Any]:
-    """Neighbouring pieces of one stream joined, as progress bars write them in many."""
+    """Join adjacent pieces of one stream, since progress bars write many."""
     merged: list[Any] = []
     for output in outputs:
         last = merged[-1] if merged else None
@@ -62,38 +62,38 @@ def merge_streams(outputs: list[Any]) -> list[Any]:
 
 
 def script_json(value: Any) -> Markup:
-    """JSON that can stand inside a `<script>` element, whatever texts are in it."""
+    """Write JSON that is safe inside a `<script>` element, whatever its texts contain."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(re.sub("|".join(CODES), lambda match: CODES[match.group()], text))
 
 
 def code_html(source: str) -> Markup:
-    """Python source, coloured."""
+    """Highlight Python source."""
     return Markup(highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)))
 
 
 def picture(data: str, kind: str, name: str) -> Markup:
-    """A picture as a data URL; an SVG, too, stands as a picture, in which no script runs."""
+    """Write a picture as a data URL, also an SVG: no script runs in a picture."""
     encoded = data if kind != "image/svg+xml" else base64.b64encode(data.encode()).decode()
     return Markup('<img src="data:{};base64,{}" alt="{}">').format(kind, encoded.replace("\n", ""), name)
 
 
 def inert_html(source: str, nonce: str) -> Markup:
-    """HTML that a cell displayed, without its scripts, handlers and remote addresses.
+    """Remove scripts, handlers and remote addresses from HTML that a cell displayed.
 
-    Scripts run only within an `<iframe srcdoc>`, as widgets export themselves: there they get the page's
+    Scripts run only inside an `<iframe srcdoc>`, the form in which widgets export themselves. They get the page's
     `nonce`, and the frame is sandboxed.
     """
     soup = BeautifulSoup(source, "html.parser")
     scripted = bool(soup.find("script"))
     for tag in soup.find_all(FORBIDDEN):
         tag.decompose()
-    if scripted and not soup.get_text(strip=True) and not soup.find(SEEN):
+    if scripted and not soup.get_text(strip=True) and not soup.find(VISIBLE):
         return Markup(LEFT_OUT)
     for tag in soup.find_all(True):
         _strip_attributes(tag)
     for style in soup.find_all("style", scoped=True):
-        style.decompose()  # pandas': no browser keeps it within its table
+        style.decompose()  # from pandas: browsers apply it outside its table
     for table in soup.find_all("table", class_="dataframe"):
         _align_numbers(table)
     for style in soup.find_all("style"):
@@ -105,7 +105,7 @@ def inert_html(source: str, nonce: str) -> Markup:
 
 
 def best_kind(data: Mapping[str, Any], order: tuple[str, ...]) -> str:
-    """The first of `order` in an output's data; text/plain if none is."""
+    """Return the first kind of `order` in an output's data; text/plain if the data have none."""
     return next((kind for kind in order if kind in data), "text/plain")
 
 
@@ -126,10 +126,10 @@ def _strip_attributes(tag: Tag) -> None:
 
 
 def _align_numbers(table: Tag) -> None:
-    """Class `number` on the cells of pandas' table that are one, and on what heads them."""
+    """Give class `number` to the numeric cells of a pandas table and to their heads."""
     heads = table.select("thead tr:first-child th")
     for row in table.select("thead tr"):
-        row.attrs.pop("style", None)  # pandas has all heads to the right
+        row.attrs.pop("style", None)  # pandas aligns all heads to the right
     for row in table.select("tbody tr"):
         for place, cell in enumerate(row.find_all(["th", "td"], recursive=False)):
             if NUMBER.match(cell.get_text()):

@@ -1,4 +1,4 @@
-"""Notebook parameters: what the cell tagged `parameters` declares, and whether given values fit it."""
+"""Parameters: what a notebook's cell tagged `parameters` declares, and whether given values fit."""
 
 import ast
 import difflib
@@ -18,7 +18,7 @@ from mmduet.reports.notebooks import read_notebook
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-INJECTED = "# Parameters\n"  # how the cell that papermill injects begins
+INJECTED = "# Parameters\n"  # the first line of the cell that papermill injects
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict, "object": object}
 MAX_LENGTH = 100_000  # characters of the cell
 
@@ -33,7 +33,7 @@ class Parameter:
     help: str
 
     def accepts(self, value: Any) -> bool:
-        """Whether `value` is of the annotated type; an int serves as a float, True serves as a bool alone."""
+        """Whether `value` is of the annotated type. An int is accepted as a float, True only as a bool."""
         try:
             TypeAdapter(_type(self.annotation)).validate_python(value, strict=True)
         except ValidationError:
@@ -42,10 +42,20 @@ class Parameter:
 
 
 def check_parameters(notebook: Path | str, parameters: Mapping[str, Any]) -> dict[str, Parameter]:
-    """Check that `notebook` takes `parameters`, before it runs; returns everything it declares, by name.
+    """Check that a notebook accepts parameters, before it runs.
 
-    papermill itself would only warn of an unknown parameter. Raises SuiteError that names the notebook, the
-    parameter, and the nearest known names or the type it takes.
+    papermill itself only warns of an unknown parameter.
+
+    Args:
+        notebook: The notebook's path.
+        parameters: Values by name.
+
+    Returns:
+        Everything that the notebook declares, by name.
+
+    Raises:
+        SuiteError: A parameter is unknown or of another type. The message names the notebook, the parameter, and the
+            nearest known names or the expected type.
     """
     declared = declared_parameters(read_notebook(notebook), str(notebook))
     _check(declared, parameters, str(notebook))
@@ -53,11 +63,13 @@ def check_parameters(notebook: Path | str, parameters: Mapping[str, Any]) -> dic
 
 
 def check_injected() -> None:
-    """Refuse what plain `papermill` injected but the notebook does not declare.
+    """Refuse parameters that plain `papermill` injected but the notebook does not declare.
 
-    Call it in the cell after the one tagged `parameters`. It reads the running kernel's history, where the
-    injected cell follows the declaring one; where nothing was injected, as in Jupyter, it does nothing.
-    Raises SuiteError as `check_parameters` does.
+    Call it in the cell after the one tagged `parameters`. It reads the history of the running kernel, where the
+    injected cell follows the declaring cell. Where nothing was injected, as in Jupyter, it does nothing.
+
+    Raises:
+        SuiteError: As for `check_parameters`.
     """
     from IPython import get_ipython  # only a notebook needs it
 
@@ -72,9 +84,9 @@ def check_injected() -> None:
 
 
 def declared_parameters(notebook: "NotebookNode", name: str) -> dict[str, Parameter]:
-    """What the first cell tagged `parameters` declares; nothing where there is no such cell.
+    """Read the declarations of the first cell tagged `parameters`; none without such a cell.
 
-    Read from the syntax tree, since papermill's own inspection overlooks annotations such as `str | None`.
+    They are read from the syntax tree, since papermill's own inspection misses annotations such as `str | None`.
     """
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", []):
@@ -108,7 +120,7 @@ def _parse(source: str, notebook: str) -> list[Parameter]:
     try:
         statements, comments = ast.parse(source).body, _comments(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
-        raise SuiteError(f"{notebook} has a `parameters` cell that is no Python ({error}): mend it") from error
+        raise SuiteError(f"{notebook} has a `parameters` cell that is not Python ({error}): correct it") from error
     try:
         return [_parameter(statement, comments) for statement in statements if not _is_text(statement)]
     except _NotSimple as error:
@@ -120,7 +132,7 @@ def _parse(source: str, notebook: str) -> list[Parameter]:
 
 
 class _NotSimple(ValueError):
-    """A statement is no parameter."""
+    """A statement is not a parameter."""
 
     def __init__(self, statement: ast.stmt):
         super().__init__()
@@ -139,7 +151,7 @@ def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
     try:
         default = ast.literal_eval(value)
         parameter = Parameter(name, _annotation(kind, default), default, comments.get(statement.end_lineno or 0, ""))
-        parameter.accepts(default)  # whether its annotation is a type
+        parameter.accepts(default)  # raises where the annotation is not a type
         return parameter
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, PydanticUserError):
         raise _NotSimple(statement) from None
@@ -155,8 +167,10 @@ def _annotation(kind: ast.expr | None, default: Any) -> str:
 
 
 def _type(annotation: ast.expr | str) -> Any:
-    """The type that an annotation names; nothing of it is evaluated. Raises ValueError for all but TYPES, None, their
-    unions, and lists and dicts of them."""
+    """The type that an annotation names, without evaluating it.
+
+    Raises ValueError for all but TYPES, None, their unions, and lists and dicts of them.
+    """
     match annotation:
         case str():
             return _type(ast.parse(annotation, mode="eval").body)

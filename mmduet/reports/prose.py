@@ -1,4 +1,4 @@
-"""Prose: a report's Markdown as HTML, with all HTML in it shown as text, and its headings collected."""
+"""Prose: Markdown cells as HTML. HTML in them is shown as text, and headings are collected."""
 
 import itertools
 import re
@@ -18,7 +18,7 @@ TITLE = re.compile(r"\A\s*#[ \t]+(.+?)[ \t]*(?:\n|\Z)")
 
 @dataclass(frozen=True)
 class Heading:
-    """A line of the table of contents: `html` is its text, markup included."""
+    """A line of the table of contents. `html` is its text with markup."""
 
     level: int
     anchor: str
@@ -27,17 +27,17 @@ class Heading:
 
 @dataclass
 class Prose:
-    """Renders one notebook's Markdown cells in order; `headings` grows as it goes."""
+    """Renders one notebook's Markdown cells in order, and collects their `headings`."""
 
     headings: list[Heading] = field(default_factory=list)
 
     def render(self, source: str, attachments: Mapping[str, Any] | None = None) -> Markup:
-        """One cell's Markdown. Pictures come from its attachments; one from elsewhere becomes a link."""
+        """Render one cell. Pictures come from its attachments; other pictures become links."""
         renderer = _Renderer(self, attachments or {})
         return Markup(mistune.create_markdown(renderer=renderer, plugins=PLUGINS)(source))
 
     def anchor(self, text: str) -> str:
-        """An anchor for a heading, unlike those before it."""
+        """Make an anchor for a heading that differs from the earlier ones."""
         slug = re.sub(r"\W+", "-", text.lower()).strip("-") or "section"
         taken = {heading.anchor for heading in self.headings}
         numbered = (f"{slug}-{number}" for number in itertools.count(2))
@@ -45,7 +45,7 @@ class Prose:
 
 
 def take_title(notebook: NotebookNode) -> str:
-    """Take the leading `# Heading` out of the notebook's first Markdown cell; empty if there is none."""
+    """Remove and return the leading `# Heading` of the first Markdown cell; empty if it has none."""
     first = next((cell for cell in notebook.cells if cell.cell_type == "markdown"), None)
     if first is None or not (match := TITLE.match(first.source)):
         return ""

@@ -1,4 +1,4 @@
-"""Run records: what ran, when, how, on what and with which result; the JSON beside each report holds one."""
+"""Records: what ran, when, how, on which machine and with which result; the JSON file of each report."""
 
 import hashlib
 import importlib.metadata
@@ -8,7 +8,7 @@ import os
 import platform
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -23,11 +23,11 @@ from mmduet.reports.thumbnails import Thumbnail
 from mmduet.system.devices import choose_device
 from mmduet.system.packages import package_versions
 
-SOURCES = {".py", ".js", ".css", ".safetensors"}  # and the weights that ship
+SOURCES = {".py", ".js", ".css", ".safetensors"}  # code, and the shipped weights
 
 
 class Provenance(BaseModel):
-    """The circumstances of a run, as its report's footer tells them."""
+    """The circumstances of a run, for its report's footer."""
 
     versions: dict[str, str]
     commit: str
@@ -45,9 +45,10 @@ def _in_utc(time: datetime) -> datetime:
 
 
 class RunRecord(BaseModel):
-    """One execution of a run. `fingerprint` is of what decided it, `page` of what its page was made with.
+    """One execution of a run.
 
-    `parameters` were given, `defaults` are what the notebook declared.
+    `parameters` were given, `defaults` are those of the notebook. `fingerprint` is a hash of all that decides the run,
+    `page` a hash of all that decides its page.
     """
 
     suite: str
@@ -68,17 +69,17 @@ class RunRecord(BaseModel):
 
     @property
     def when(self) -> str:
-        """When it started, in UTC: `2026-03-01 14:05 UTC`."""
+        """The start of the run: `2026-03-01 14:05 UTC`."""
         return self.started.strftime("%Y-%m-%d %H:%M UTC")
 
     @property
     def duration(self) -> str:
-        """How long it took, for reading."""
+        """The duration of the run, for reading."""
         return format_duration(self.seconds)
 
 
 def gather(root: Path, notebook: str, parameters: Mapping[str, Any]) -> Provenance:
-    """Look at this process's packages and machine, and at the git checkout `root`."""
+    """Collect the versions of packages, the machine, and the commit of the git checkout `root`."""
     versions = package_versions()
     return Provenance(
         versions=versions,
@@ -91,21 +92,21 @@ def gather(root: Path, notebook: str, parameters: Mapping[str, Any]) -> Provenan
 
 
 def fingerprint(notebook: nbformat.NotebookNode, parameters: Mapping[str, Any]) -> str:
-    """A hash over all that decides a run: its cells, parameters, the packages' source and versions."""
+    """Hash all that decides a run: its cells and parameters, the packages' source and versions."""
     cells = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
     decisive = [cells, dict(parameters), source_hash(), package_versions()]
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
 def source_hash() -> str:
-    """A hash over the source files of mmduet and, where it is installed, of its widgets."""
+    """Hash the source files of mmduet and, where they are installed, of its widgets."""
     specs = [importlib.util.find_spec(name) for name in ("mmduet", "mmduet_widgets")]
     folders = [Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ()]
     return files_hash(path for folder in folders for path in folder.rglob("*") if path.suffix in SOURCES)
 
 
-def files_hash(paths: Any) -> str:
-    """A hash over the names and bytes of files."""
+def files_hash(paths: Iterable[Path]) -> str:
+    """Hash the names and bytes of files."""
     digest = hashlib.sha256()
     for path in sorted(paths):
         digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
@@ -113,7 +114,7 @@ def files_hash(paths: Any) -> str:
 
 
 def git_commit(folder: Path) -> str:
-    """The commit checked out in `folder`, with "+ changes" where tracked files differ."""
+    """Return the commit that is checked out in `folder`, with "+ changes" where tracked files differ."""
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
     if not commit:
         return "no git commit"
@@ -122,12 +123,13 @@ def git_commit(folder: Path) -> str:
 
 @cache
 def accelerator(used: Any = None) -> str:
-    """What computes: a GPU with its memory, else the processor with the number of CPU cores to use.
+    """Name what computes: a GPU with its memory, else the processor with the number of usable cores.
 
-    used: the torch device; None: the one that "auto" stands for.
+    Args:
+        used: The torch device; None: the device of "auto".
     """
     try:
-        import torch  # heavy, and only a run that executes needs it
+        import torch  # slow to import, and only a run that executes needs it
     except ImportError:
         return _processor()
     used = choose_device(used)
@@ -140,13 +142,13 @@ def accelerator(used: Any = None) -> str:
 
 
 def device(used: Any = None) -> str:
-    """The whole machine: `accelerator`, and beside a GPU the processor."""
+    """Name the whole machine: `accelerator` and the processor."""
     computes, processor = accelerator(used), _processor()
     return f"{'no GPU used' if computes == processor else computes}; {processor}"
 
 
 def papermill_command(notebook: str, parameters: Mapping[str, Any]) -> str:
-    """The command line that repeats the run, from the project's root."""
+    """Write the command line that repeats the run, in the project's root."""
     words = ["papermill", notebook, f"{Path(notebook).stem}.out.ipynb"]
     for name, value in parameters.items():
         match value:
@@ -160,7 +162,7 @@ def papermill_command(notebook: str, parameters: Mapping[str, Any]) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """`8.2 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Format a duration: `8.2 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -3,21 +3,17 @@
 import difflib
 import itertools
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from mmduet.errors import AnnotationError, SuiteError
-from mmduet.files import read_text
+from mmduet.files import read_yaml, shown
 
-MAX_SIZE = 100_000  # characters of a suite, some seconds' reading …
-MAX_NODES = 100_000  # … and its keys and values, each alias counted as what it stands for
 MAX_RUNS = 1_000
 MAX_TIMEOUT = 31 * 24 * 3600  # s
 MAX_NAME = 180  # bytes: with its endings a file name
@@ -26,9 +22,9 @@ Name = Annotated[str, Field(pattern=FILE_NAME)]
 
 
 class RunEntry(BaseModel):
-    """One entry of `runs`; a matrix stands for one run per combination of its values.
+    """One entry of `runs`. A matrix gives one run for each combination of its values.
 
-    cell_timeout: s after which a cell that still runs fails; None: no limit.
+    `cell_timeout` is the maximum time of a cell, s; None for no limit.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -47,7 +43,7 @@ class RunEntry(BaseModel):
 
 
 class SuiteFile(BaseModel):
-    """The YAML file as it is written."""
+    """The content of the YAML file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -59,9 +55,9 @@ class SuiteFile(BaseModel):
 
 @dataclass(frozen=True)
 class Run:
-    """One notebook with one set of parameters; `notebook` is as seen from the project's root.
+    """One notebook with one set of parameters. `notebook` is relative to the project's root.
 
-    `defaults` is what the notebook declares, once `check_suite` has looked into it. `cell_timeout`: s.
+    `defaults` are those that the notebook declares, after `check_suite` read it. `cell_timeout`: s.
     """
 
     name: str
@@ -73,7 +69,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Suite:
-    """A checked suite, its matrices expanded. Notebooks run in `root`; their paths are as seen from there."""
+    """A checked suite with expanded matrices. Notebooks run in `root`, and their paths are relative to it."""
 
     path: Path
     root: Path
@@ -84,14 +80,20 @@ class Suite:
 
 
 def load_suite(path: Path | str) -> Suite:
-    """Read and check a suite. The project's root is the nearest folder above it that holds `notebooks/`.
+    """Read and check a suite.
 
-    Raises SuiteError that names the file, the entry, the value and the fix.
+    The project's root is the nearest folder above the suite that contains `notebooks/`, else the suite's own folder.
+
+    Raises:
+        SuiteError: The message names the file, the entry, the value and the fix.
     """
     path = Path(path)
-    written = _validated(_read_yaml(path), path)
+    try:
+        written = _validated(read_yaml(path), path)
+    except AnnotationError as error:
+        raise SuiteError(str(error)) from error
     if sum(_count(entry) for entry in written.runs) > MAX_RUNS:
-        raise SuiteError(f"{path} has more than {MAX_RUNS} runs: shorten its matrices, or make several suites of it")
+        raise SuiteError(f"{path} has more than {MAX_RUNS} runs: shorten its matrices, or make several suites")
     runs = tuple(run for entry in written.runs for run in _expand(entry))
     _check_names(runs, path)
     folders = path.resolve().parents
@@ -100,7 +102,7 @@ def load_suite(path: Path | str) -> Suite:
 
 
 def fill_output(value: Any, folder: str) -> Any:
-    """`value` with every `{output}` in its texts replaced by the run's own folder."""
+    """Replace every `{output}` in the texts of `value` by the run's own folder."""
     match value:
         case str():
             return value.replace("{output}", folder)
@@ -109,73 +111,6 @@ def fill_output(value: Any, folder: str) -> Any:
         case dict():
             return {key: fill_output(item, folder) for key, item in value.items()}
     return value
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which 4e-4 is a number, a date is a text, and a key given twice is an error.
-
-    Nothing can be much larger than it is written, as aliases of aliases would be.
-    """
-
-    def get_single_node(self) -> yaml.Node | None:
-        node = super().get_single_node()
-        if node and _expanded(node, {}) > MAX_NODES:
-            raise yaml.YAMLError(f"it stands for more than {MAX_NODES} values")
-        return node
-
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
-        if any("\ud800" <= character <= "\udfff" for character in node.value):
-            raise yaml.MarkedYAMLError(problem="half of a surrogate pair is no character", problem_mark=node.start_mark)
-        return super().construct_scalar(node)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        plain = [key for key, _ in node.value if not key.tag.endswith(":merge")]
-        keys = [self.construct_object(key, deep=True) for key in plain]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep=deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
-def _expanded(node: yaml.Node, counts: dict[int, int]) -> int:
-    """How many nodes a node stands for."""
-    if id(node) not in counts:
-        counts[id(node)] = MAX_NODES + 1  # if it is within itself, it has no end
-        parts = [] if isinstance(node, yaml.ScalarNode) else node.value
-        inner = itertools.chain(*parts) if isinstance(node, yaml.MappingNode) else parts
-        counts[id(node)] = 1 + sum(_expanded(part, counts) for part in inner)
-    return counts[id(node)]
-
-
-def _read_yaml(path: Path) -> Any:
-    if not os.path.exists(path):
-        raise SuiteError(f"{path} is not there: give a suite's path, such as reports/suites/demo.yaml")
-    try:
-        text = read_text(path)
-    except AnnotationError as error:
-        raise SuiteError(str(error)) from error
-    if len(text) > MAX_SIZE:
-        raise SuiteError(f"{path} has {len(text)} characters: give a suite below {MAX_SIZE}")
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise SuiteError(f"{path}, line {line}: {error.problem}: correct the YAML") from error
-    except RecursionError:
-        raise SuiteError(f"{path} is nested too deeply: correct the YAML") from None
-    except (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
-        # an explicit tag, such as !!int, has PyYAML convert texts unchecked
-        reason = " ".join(str(error).split())[:200]
-        raise SuiteError(f"{path} is no YAML ({reason}): correct it") from error
 
 
 def _validated(document: Any, path: Path) -> SuiteFile:
@@ -188,16 +123,15 @@ def _validated(document: Any, path: Path) -> SuiteFile:
 
 
 def _sentence(error: Any) -> str:
-    """One pydantic error as entry, value, rule and fix."""
+    """One pydantic error as a sentence of entry, value, rule and fix."""
     *parents, key = error["loc"] or ("",)
     entry = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
-    found = repr(error["input"])
-    found = found if len(found) < 120 else found[:117] + "..."
+    found = shown(error["input"])
     match error["type"]:
         case "extra_forbidden":
             known = list((RunEntry if parents else SuiteFile).model_fields)
             near = difflib.get_close_matches(str(key), known) or known
-            return f"{entry} is no key of a suite: use {' or '.join(near)}"
+            return f"{entry} is not a key of a suite: use {' or '.join(near)}"
         case "missing":
             return f"{entry} is missing: add it"
         case "string_pattern_mismatch":
@@ -223,7 +157,7 @@ def _expand(entry: RunEntry) -> Iterator[Run]:
 
 
 def _labels(values: list[Any]) -> list[str]:
-    """Each value as a piece of a file name; their numbers from 1 where values are long or look alike."""
+    """Each value as a part of a file name; numbers from 1 where values are long or look alike."""
     labels = [re.sub(r"[^\w.+-]+", "-", str(value)).strip("-") for value in values]
     alike = len({label.lower() for label in labels}) < len(labels)
     if alike or not all(0 < len(label) <= 40 for label in labels):

@@ -1,4 +1,4 @@
-"""Thumbnails: the small picture of a run that a notebook records and a suite's index shows."""
+"""Thumbnails: the small picture that a notebook records and a suite's index shows."""
 
 import base64
 import io
@@ -8,33 +8,34 @@ from typing import Annotated, Any
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
 from mmduet.errors import DuetError
 
 MIMETYPE = "application/vnd.mmduet.thumbnail+json"
-FRAMES = 5  # at most, side by side
-STRIP = (480, 72)  # of all frames together, pixels: twice what is shown, for fine screens
+FRAMES = 5  # at most, in a row
+STRIP = (480, 72)  # of all frames together, pixels: twice the shown size, for fine screens
 POINTS = 80  # of a curve, at most
 HEADS = {"informative": "var(--informative, #1283C8)", "relevance": "var(--relevance, #D55E00)"}
-FIRST, GREY = "var(--said, #00805F)", "var(--faint, #787d85)"  # of other curves: the first, and the rest
-WIDTH, HEIGHT, GAP = 240, 48, 4  # of the drawing, its curves, and what is between them and the strip
+FIRST, GREY = "var(--said, #00805F)", "var(--faint, #787d85)"
+WIDTH, HEIGHT, GAP = 240, 48, 4  # of the drawing, of its curves, and the gap between curves and strip
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Curve(BaseModel):
-    """Evenly spaced heights, 0 at the bottom; None is a gap."""
+    """Evenly spaced heights, 0 at the bottom. None is a gap."""
 
     name: str
     heights: Annotated[list[Share | None], Field(min_length=1)]
 
 
 class Thumbnail(BaseModel):
-    """Frames side by side over curves that share their time axis, drawn from left to right.
+    """A row of frames above curves with a common time axis.
 
-    strip: the frames as one WebP data URI of STRIP pixels, or empty. marks: places on the time axis.
-    level: the height of a line.
+    `strip` holds the frames as one WebP data URI of STRIP pixels, or is empty. `marks` are places on the time axis,
+    `level` is the height of a line.
     """
 
     strip: Annotated[str, Field(pattern=r"^(data:image/webp;base64,[A-Za-z0-9+/]+=*)?$")] = ""
@@ -43,7 +44,7 @@ class Thumbnail(BaseModel):
     level: Share | None = None
 
     def svg(self, *, frames: bool = True) -> Markup:
-        """The drawing, in the page's colours; without `frames` only its curves. Names stand in its label."""
+        """Draw in the page's colours; without `frames` only the curves. The label names the curves."""
         shown = frames and bool(self.strip)
         top = STRIP[1] * WIDTH // STRIP[0] + GAP if shown else 0
         parts = [Markup('<image href="{}" width="{}" height="{}"/>').format(self.strip, WIDTH, top - GAP)] * shown
@@ -68,13 +69,19 @@ def record_thumbnail(
     marks: Iterable[float] = (),
     level: float | None = None,
 ) -> None:
-    """Display a small picture of this run, and leave it where `mmduet report` finds it for its index.
+    """Display a small picture of this run, and store it for the index of `mmduet report`.
 
-    frames: uint8 [N, 3, H, W], array or tensor; a few, evenly chosen, stand side by side. curves: name ->
-    values, evenly spaced over the same time; those named after a head have its colour. They are drawn between
-    0, or the lowest if that is below, and 1, or the highest if that is above; nan and infinities are left out.
-    marks: places from 0 to 1 on the time axis, such as responses. level: a line's height, in the curves' unit.
-    The last one recorded counts. Raises DuetError for frames of another kind, or where there is nothing to draw.
+    The last recorded picture counts.
+
+    Args:
+        frames: uint8 [N, 3, H, W], array or tensor. A few, evenly chosen, are shown in a row.
+        curves: Name -> values, evenly spaced over the same time. A curve named after a head has the head's colour. The
+            axis spans 0 to 1 and all finite values. NaN and infinities are left out.
+        marks: Places from 0 to 1 on the time axis, such as responses.
+        level: The height of a line, in the curves' unit.
+
+    Raises:
+        DuetError: The frames are of another kind, or the picture would be empty.
     """
     from IPython.display import display  # only a notebook needs it
 
@@ -90,12 +97,12 @@ def record_thumbnail(
 def make_thumbnail(
     frames: Any, curves: Mapping[str, Sequence[float]], marks: Iterable[float], level: float | None
 ) -> Thumbnail:
-    """What `record_thumbnail` records of the same arguments."""
+    """Make the thumbnail that `record_thumbnail` records for the same arguments."""
     drawn = {str(name): _thinned(values) for name, values in curves.items() if len(values)}
     numbers = np.concatenate([np.empty(0), *drawn.values()])
     strip = "" if frames is None or not len(frames) else _strip(frames)
     if not np.isfinite(numbers).any() and not strip:
-        raise DuetError("a thumbnail has neither frames nor a curve with a number in it: give one of them")
+        raise DuetError("a thumbnail has neither frames nor a curve with finite numbers: give one of them")
     low, high = np.nanmin([0.0, *numbers]), np.nanmax([1.0, *numbers])
     return Thumbnail(
         strip=strip,
@@ -108,7 +115,7 @@ def make_thumbnail(
 
 
 def recorded_thumbnail(notebook: Any) -> Thumbnail | None:
-    """The last thumbnail in an executed notebook's outputs; one that `record_thumbnail` did not make is none."""
+    """Return the last thumbnail in an executed notebook's outputs. Outputs of another origin are ignored."""
     found = None
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -120,21 +127,21 @@ def recorded_thumbnail(notebook: Any) -> Thumbnail | None:
     return found
 
 
-def _thinned(values: Sequence[float]) -> np.ndarray:
-    """At most POINTS values: the highest of each of as many runs, so that peaks stay; nan where none is finite."""
+def _thinned(values: Sequence[float]) -> NDArray[np.float64]:
+    """At most POINTS values, each the highest of its part, so that peaks stay; NaN where no value is finite."""
     numbers = np.asarray(values, dtype=float)
     runs = np.array_split(numbers, min(POINTS, len(numbers)))
     return np.array([max(run[np.isfinite(run)], default=np.nan) for run in runs])
 
 
 def _share(value: float, low: float, high: float) -> float | None:
-    """Where a value lies from low (0) to high (1), cut off there; None if it is no finite number."""
+    """Where a value lies from low (0) to high (1), clipped; None if it is not finite."""
     share = (float(value) - low) / (high - low)
     return round(min(max(share, 0.0), 1.0), 3) if math.isfinite(share) else None
 
 
 def _strip(frames: Any) -> str:
-    """Frames, each cut to its slot's shape about its centre, as one WebP data URI."""
+    """Frames, each cropped at its centre to the shape of its slot, as one WebP data URI."""
     from PIL import Image, ImageOps
 
     array = np.asarray(frames.cpu() if hasattr(frames, "cpu") else frames)
@@ -157,13 +164,14 @@ def _y(height: float, top: float) -> str:
 
 
 def _path(heights: Sequence[float | None], top: float) -> str:
-    """A line through the middles of as many slots as there are heights, with its gaps."""
+    """A line through the middles of one slot for each height, with its gaps."""
     step, path, pen = WIDTH / len(heights), "", "M"
     for slot, height in enumerate(heights):
         if height is None:
             pen = "M"
         else:
-            path += f"{pen}{(slot + 0.5) * step:.1f} {_y(height, top)}" + "h0" * (pen == "M")  # a lone point shows too
+            lone = "h0" if pen == "M" else ""  # shows a lone point as well
+            path += f"{pen}{(slot + 0.5) * step:.1f} {_y(height, top)}{lone}"
             pen = "L"
     return path
 

@@ -1,34 +1,44 @@
-"""The next word, and a guess at the words after it."""
+"""Greedy decoding, and drafts of a response."""
 
 from collections.abc import Sequence, Set
 
 import torch
 
 LONGEST_DRAFT = 16  # tokens: a CPU takes about twice as long for them as for one, a GPU no longer
-AGREEING = 2  # tokens said that must stand in the response before as well, for it to be a guide
+AGREEING = 2  # generated tokens that the previous response must contain before it serves as a draft
 
 
-def next_token(logits: torch.Tensor, said: Set[int], repetition_penalty: float | None) -> int:
-    """The likeliest, [V] logits (changed in place), with Hugging Face's penalty on the tokens `said` so far."""
-    if repetition_penalty is not None and said:
-        index = torch.tensor(sorted(said), device=logits.device)
+def next_token(logits: torch.Tensor, generated: Set[int], repetition_penalty: float | None) -> int:
+    """Return the likeliest token.
+
+    Args:
+        logits: [V]; changed in place.
+        generated: Token ids that the penalty applies to.
+        repetition_penalty: Hugging Face's, > 0. None: no penalty.
+    """
+    if repetition_penalty is not None and generated:
+        index = torch.tensor(sorted(generated), device=logits.device)
         seen = logits[index]
         logits[index] = torch.where(seen < 0, seen * repetition_penalty, seen / repetition_penalty)
     return int(logits.argmax())
 
 
-def draft(before: Sequence[int], said: Sequence[int]) -> list[int]:
-    """A guess at how a response goes on after `said`: as the one before did after the same words.
+def draft(previous: Sequence[int], generated: Sequence[int]) -> list[int]:
+    """Guess the ids after `generated` from the previous response: prompt-lookup decoding.
 
-    Checked in one forward, a right guess saves one forward a token, a wrong one changes nothing: lookup decoding
-    (Saxena 2023, https://github.com/apoorvumang/prompt-lookup-decoding). A stream's responses often repeat each other.
+    The guess is checked in one forward pass. A right guess saves one pass a token, a wrong one changes nothing
+    (Saxena 2023, https://github.com/apoorvumang/prompt-lookup-decoding). Responses to a stream often repeat each other.
+
+    Args:
+        previous: Ids of the previous response.
+        generated: Ids of this response so far.
     """
-    if not said:
-        return list(before[:LONGEST_DRAFT])
-    if len(said) < AGREEING:
+    if not generated:
+        return list(previous[:LONGEST_DRAFT])
+    if len(generated) < AGREEING:
         return []
-    for start in range(len(before) - AGREEING):
+    for start in range(len(previous) - AGREEING):
         end = start + AGREEING
-        if list(before[start:end]) == list(said[-AGREEING:]):
-            return list(before[end : end + LONGEST_DRAFT])
+        if list(previous[start:end]) == list(generated[-AGREEING:]):
+            return list(previous[end : end + LONGEST_DRAFT])
     return []

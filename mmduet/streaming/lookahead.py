@@ -1,7 +1,7 @@
-"""LookAhead: how many frames to score in one forward.
+"""LookAhead: how many frames a forward pass scores (multi-frame scoring, a kind of chunked prefill).
 
-What is scored past a response that stays in the context has to be scored again, so the number follows how often
-responses come. It changes the time taken, never the result.
+Frames scored after a kept response must be scored again, so the number adapts to the response rate. It changes the
+time taken, never the result.
 """
 
 import math
@@ -11,34 +11,39 @@ REMEMBERED = 4  # responses
 
 
 class LookAhead:
-    """frames: that many always, >= 1; None: as many as pay. tokens: of one frame.
-
-    at_once, call_cost: tokens, as in `mmduet.kernels.Kernels`.
-    """
+    """Chooses the number of frames of the next forward pass."""
 
     def __init__(self, frames: int | None, *, tokens: int, at_once: int, call_cost: int):
+        """Set the limits.
+
+        Args:
+            frames: A fixed number of frames, >= 1. None: adapted to the response rate.
+            tokens: Tokens of a frame.
+            at_once: Most tokens of a forward pass, as in `mmduet.kernels.Kernels`.
+            call_cost: The fixed cost of a forward pass, in tokens, as in `mmduet.kernels.Kernels`.
+        """
         self.fixed = frames
         self.limit = max(1, at_once // tokens) if frames is None else frames
         self.call_cost = call_cost / tokens  # frames
         self.reset()
 
     def reset(self) -> None:
-        """A new video."""
+        """Start a new video."""
         self.gaps: deque[int] = deque(maxlen=REMEMBERED)
         self.silent = 0
 
     def saw(self, *, response: bool) -> None:
-        """One more frame, and whether a response that stays followed it."""
+        """Count one more frame, and whether a kept response followed it."""
         self.silent += 1
         if response:
             self.gaps.append(self.silent)
             self.silent = 0
 
     def frames(self) -> int:
-        """How many to score next.
+        """Return the number of frames to score next.
 
-        With a response after one frame in g and a forward of n frames that costs c + n, n = sqrt(2 c g) is the
-        cheapest a frame, to first order: (c + n) / n for the frames, n / 2 g of them scored in vain.
+        If a response follows one frame in g, and a forward pass of n frames costs c + n, then n = sqrt(2 c g) costs
+        least per frame, to first order: (c + n) / n for the frames, and n / 2g of them scored in vain.
         """
         if self.fixed is not None or not self.gaps:
             return self.limit

@@ -1,26 +1,27 @@
 """DuetSession: the streaming engine. Frames and queries go in, plain events come out.
 
-It knows no files, no plots, no widgets, and not when to speak: that is the policy's.
+It knows no files, plots or widgets. Its policy decides when to speak.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from itertools import takewhile
+from itertools import accumulate
 
 import torch
 from tqdm import tqdm
 
 from mmduet.errors import DuetError
 from mmduet.kernels import kernels_for
-from mmduet.model.duet import DuetForConditionalGeneration
+from mmduet.model.backbone import Backbone, EmbeddedTokens
 from mmduet.model.processing import DuetProcessor
 from mmduet.model.prompt import TextTurn
 from mmduet.policy import FrameScores, Policy, ScoreThreshold
+from mmduet.streaming.context import Context, Interrupted
 from mmduet.streaming.generation import draft, next_token
 from mmduet.streaming.lookahead import LookAhead
 from mmduet.streaming.protocol import PROTOCOLS, ContextProtocol
-from mmduet.streaming.state import Said, StreamState, Turn, newest_turns
+from mmduet.streaming.state import KeptResponse, StreamState
 from mmduet.system.devices import enough_memory
 from mmduet.system.stages import stage
 from mmduet.trace import DuetTrace, Query, Response
@@ -29,32 +30,18 @@ from mmduet.video import FrameBatch
 Event = FrameScores | Query | Response
 Frames = torch.Tensor | Iterable[torch.Tensor | FrameBatch]
 
-LESS = "keep fewer frames (context_frames), load the model with dtype='bfloat16', or let other models go"
-
-
-class Interrupted(Exception):
-    """Another thread wanted no more of this video; `DuetSession.reset` makes ready for the next."""
+LESS = "keep fewer frames (context_frames), load the model with dtype='bfloat16', or delete other models"
 
 
 class DuetSession:
     """Watches one video at a time, frame by frame.
 
-    policy: when to speak. protocol: ``training`` (the context is the training prompt's) or ``upstream`` (as the
-    published numbers were made). frame_fps: the rate the frames were sampled at, 1/s; frame k is at k / frame_fps.
-    remove_assistant_turns: responses are given but not left in the context, so that later frames go on
-    in the same stream turn. repetition_penalty: > 0, over all tokens said in this video (Hugging Face's
-    definition), None for none. max_new_tokens: a response is cut there.
-    look_ahead: frames to score in one forward, if at hand; None: as many as pay. The events are the same with any.
-    context_frames: how many frames the context holds, >= 2. When it is full the older half leaves, with what was
-    asked and said then, but for the question that is open; the session goes on as a fresh one would that was shown
-    what is left. None: nothing leaves.
-
-    One call of `run` or `stream` is one video; `reset`, `ask` and `feed` are the same, piece by piece.
+    One call of `run` or `stream` is one video; `reset`, `ask` and `feed` do the same piece by piece.
     """
 
     def __init__(
         self,
-        model: DuetForConditionalGeneration,
+        model: Backbone,
         processor: DuetProcessor,
         *,
         policy: Policy | None = None,
@@ -66,6 +53,26 @@ class DuetSession:
         look_ahead: int | None = None,
         context_frames: int | None = None,
     ):
+        """Set up a session.
+
+        Args:
+            model: The model; it is set to evaluation mode.
+            processor: The model's processor.
+            policy: When to speak. None: `ScoreThreshold(0.5)`.
+            frame_fps: The rate that the frames were sampled at, 1/s. Frame k is at k / frame_fps.
+            protocol: ``training``: the context is the training prompt. ``upstream``: the published code's context.
+            remove_assistant_turns: Whether responses are removed from the context. Later frames then continue the same
+                stream turn.
+            repetition_penalty: Hugging Face's, > 0, over all tokens generated in this video. None: no penalty.
+            max_new_tokens: Maximum number of tokens of a response.
+            look_ahead: Maximum frames scored per forward pass. None adapts it to the recent response rate. The result
+                is identical for every value.
+            context_frames: Maximum frames in the context, >= 2. When the context is full, the older half of the frames
+                is dropped together with its queries and responses. The latest query is kept. None: no frame is dropped.
+
+        Raises:
+            DuetError: A value is out of its range, or the protocol is not known.
+        """
         if not 0 < frame_fps < math.inf:
             raise DuetError(f"frame_fps={frame_fps}: give a positive number of frames a second.")
         if protocol not in PROTOCOLS:
@@ -75,12 +82,13 @@ class DuetSession:
         if max_new_tokens < 1:
             raise DuetError(f"max_new_tokens={max_new_tokens}: a response has at least one token.")
         if look_ahead is not None and look_ahead < 1:
-            raise DuetError(f"look_ahead={look_ahead}: give a number of frames from 1 on, or None for as many as pay.")
+            raise DuetError(f"look_ahead={look_ahead}: give a number of frames from 1 on, or None to adapt it.")
         if context_frames is not None and context_frames < 2:
             raise DuetError(f"context_frames={context_frames}: a context holds at least 2 frames; None: all of them.")
         self.model, self.processor = model.eval(), processor
         self.policy, self.frame_fps = policy if policy is not None else ScoreThreshold(0.5), frame_fps
         self.protocol: ContextProtocol = PROTOCOLS[protocol](processor)
+        self.context_frames = context_frames
         self.remove_assistant_turns = remove_assistant_turns
         self.repetition_penalty, self.max_new_tokens = repetition_penalty, max_new_tokens
         self.kernels = kernels_for(model, processor)
@@ -90,16 +98,20 @@ class DuetSession:
             at_once=self.kernels.tokens_at_once,
             call_cost=self.kernels.call_cost,
         )
-        self.context_frames = context_frames
         self.reset()
 
     # whole videos
 
     def run(self, frames: Frames, queries: Iterable[Query] = (), *, progress: bool = False) -> DuetTrace:
-        """Watch a video from the start. frames: uint8 [N, 3, H, W], or batches of them, as `iter_frames` gives.
-        Returns all that came of it.
+        """Watch a video from the start.
 
-        progress: show a bar.
+        Args:
+            frames: uint8 [N, 3, H, W], or batches of them, as `iter_frames` gives.
+            queries: Queries, each asked when its time comes.
+            progress: Whether a progress bar is shown.
+
+        Returns:
+            Scores, queries and responses of the video.
         """
         events = []
         total = len(frames) if isinstance(frames, torch.Tensor) else None
@@ -110,14 +122,17 @@ class DuetSession:
         return DuetTrace.from_events(events, context_length=len(self.state.context))
 
     def stream(self, frames: Frames, queries: Iterable[Query] = ()) -> Iterator[Event]:
-        """As `run`, each event as it happens. A query after the last frame's time is never reached."""
+        """Watch a video from the start, and yield each event as it happens.
+
+        A query after the last frame's time is never asked.
+        """
         self.reset()
         for query in queries:
             self._queue(query)
         yield from self.feed(frames)
 
     def fresh(self) -> "DuetSession":
-        """Another session with the same settings, which has seen nothing; model and processor are the same."""
+        """Return a new session with the same model, processor and settings."""
         session = copy(self)
         session.policy, session.look_ahead = copy(self.policy), copy(self.look_ahead)
         session.kernels = kernels_for(self.model, self.processor)
@@ -127,41 +142,48 @@ class DuetSession:
     # piece by piece
 
     def reset(self) -> None:
-        """Forget the video."""
-        self.state = StreamState(cache=self.kernels.cache())
+        """Forget the video, and start a new one."""
+        self.context = Context(self.model, self.processor, self.kernels, self.protocol, frames=self.context_frames)
         self.policy.reset()
         self.look_ahead.reset()
 
     @property
+    def state(self) -> StreamState:
+        """Everything that is remembered of the video."""
+        return self.context.state
+
+    @property
     def time(self) -> float:
-        """The next frame's time, s."""
+        """The next frame's time, in seconds."""
         return self.state.frames / self.frame_fps
 
     def ask(self, text: str) -> Query:
-        """A query now: it enters before the next frame."""
+        """Ask now: the query enters before the next frame."""
         self._queue(query := Query(self.time, text))
         return query
 
     def interrupt(self) -> None:
-        """From another thread, at any moment: `feed` raises Interrupted before the model's next step, even within a
-        response.
-        """
+        """Stop `feed` from another thread: it raises Interrupted before the model's next forward pass."""
         self.state.interrupted = True
 
     def _queue(self, query: Query) -> None:
         if not query.time >= 0:
             raise DuetError(f"query {query.text!r} at {query.time} s: a time is 0 or later.")
         TextTurn("user", query.text)  # refuses the prompt's own tokens
-        self.state.pending.append(query)
-        self.state.pending.sort(key=lambda pending: pending.time)
+        self.state.queries.append(query)
+        self.state.queries.sort(key=lambda queued: queued.time)
 
     @torch.inference_mode()
     def feed(self, frames: Frames) -> Iterator[Event]:
-        """The next frames, uint8 [N, 3, H, W], or batches of them. Yields, for each: the query that is due (one a
-        frame), the scores, and the response, if there is one.
+        """Watch the next frames, and yield each frame's events: a due query, the scores, the response.
 
-        A FrameBatch that begins later than the next frame's time moves the clock on: frames between were lost.
-        Raises DuetError where the device's memory is full; the video then begins anew with `reset`.
+        A FrameBatch that begins later than the next frame's time moves the clock: the frames between were lost.
+
+        Args:
+            frames: uint8 [N, 3, H, W], or batches of them, as `iter_frames` and `StreamSource` give.
+
+        Raises:
+            DuetError: The device's memory is full. The video then starts again with `reset`.
         """
         step = max(self.look_ahead.limit, self.kernels.frames_at_once)
         with enough_memory(LESS):
@@ -172,175 +194,117 @@ class DuetSession:
                 for first in range(0, len(batch), step):
                     yield from self._watch(self._encode(batch[first : first + step]))
 
-    def _encode(self, frames: torch.Tensor) -> torch.Tensor:
-        """uint8 [n, 3, H, W] -> [n, T, H] input embeddings."""
+    def _encode(self, frames: torch.Tensor) -> list[EmbeddedTokens]:
         with stage("vision"):
             return self.kernels.encode(frames)
 
-    # what is at hand
+    # scoring
 
-    def _watch(self, frame_embeds: torch.Tensor) -> Iterator[Event]:
-        """Frames, [n, T, H]: their events."""
-        while len(frame_embeds):
+    def _watch(self, frames: list[EmbeddedTokens]) -> Iterator[Event]:
+        while frames:
             if self._query_is_due():
-                self._enter_query(query := self.state.pending.pop(0))
+                self.context.enter_query(query := self.state.queries.pop(0))
                 yield query
-            self._make_room()
-            seen = 0
-            for event in self._look(frame_embeds[: self._window()]):
-                seen += isinstance(event, FrameScores)
+            self.context.make_room()
+            scored = 0
+            for event in self._score(frames[: self._window()]):
+                scored += isinstance(event, FrameScores)
                 yield event
-            frame_embeds = frame_embeds[seen:]
+            frames = frames[scored:]
 
     def _query_is_due(self) -> bool:
-        return bool(self.state.pending) and self.state.pending[0].time <= self.time
+        return bool(self.state.queries) and self.state.queries[0].time <= self.time
 
     def _window(self) -> int:
-        """How many frames to score next: not past a query, nor what the context has room for."""
+        """The number of frames to score next: up to the next query, and no more than the context has room for."""
         frames: float = self.look_ahead.frames()
-        if self.state.pending:
-            frames = min(frames, self.state.pending[0].time * self.frame_fps - self.state.frames)
-        if self.context_frames is not None:
-            frames = min(frames, self.context_frames - self.state.frames_held())
+        if self.state.queries:
+            frames = min(frames, self.state.queries[0].time * self.frame_fps - self.state.frames)
+        if self.context.room is not None:
+            frames = min(frames, self.context.room)
         return max(1, math.ceil(frames))
 
-    def _look(self, frame_embeds: torch.Tensor) -> Iterator[Event]:
-        """Score frames, [n, T, H], in one forward, and go through them as far as the scores hold: to a query, or to
-        the first response that stays in the context.
+    def _score(self, frames: list[EmbeddedTokens]) -> Iterator[Event]:
+        """Score frames in one forward pass, and yield their events while the scores are valid.
+
+        They are valid up to a query, or the first kept response.
         """
-        self._enter(self.protocol.frame(self.state))
-        hidden = self._forward(frame_embeds.flatten(0, 1))[-frame_embeds[..., 0].numel() :]
-        ends = hidden.unflatten(0, frame_embeds.shape[:2])[:, -1]
-        for index, (informative, relevance) in enumerate(self.model.score_frames(ends).tolist()):
+        self.context.open_stream()
+        ends = torch.tensor([*accumulate(map(len, frames))])
+        hidden = self.context.forward(frames)[-int(ends[-1]) :]
+        for index, (informative, relevance) in enumerate(self.model.score_frames(hidden[ends - 1]).tolist()):
             if index and self._query_is_due():
                 return
             scores = FrameScores(self.time, informative, relevance)
-            self._enter_frame(frame_embeds[index])
+            self.context.enter_frame(frames[index])
             self.state.frames += 1
             yield scores
-            speak, stays = self.policy.need(scores), not self.remove_assistant_turns
-            self.look_ahead.saw(response=speak and stays)
+            speak, kept = self.policy.need(scores), not self.remove_assistant_turns
+            self.look_ahead.saw(response=speak and kept)
             if speak:
-                yield self._respond(scores.time, stays=stays)
-                if stays:
+                yield self._respond(scores.time, kept=kept)
+                if kept:
                     return
 
-    def _respond(self, time: float, *, stays: bool) -> Response:
+    # generation
+
+    def _respond(self, time: float, *, kept: bool) -> Response:
         state, start = self.state, len(self.state.context)
-        ahead = [] if stays else state.cache.tail(start)
+        later = [] if kept else state.cache.tail(start)
         with stage("generation"):
-            said = self._generate(self.protocol.response(state))
-        token_ids = said[:-1] if said[-1] == self.processor.end_id else said
+            generated = self._generate(self.protocol.response(state))
+        token_ids = generated[:-1] if generated[-1] == self.processor.end_id else generated
         text = self.processor.response_text(token_ids)
-        if stays:
-            self._enter_response(Said(tuple(said), text), start)
+        if kept:
+            self.context.enter_response(KeptResponse(tuple(generated), text), start)
         else:
             state.crop(start)
-            state.cache.extend(ahead)  # the frames looked ahead at follow as if nothing had been said
+            state.cache.extend(later)  # the later frames of this forward pass, as if nothing had been generated
         state.last = "response"
         return Response(time, text, tuple(token_ids))
 
     def _generate(self, header: Sequence[int]) -> list[int]:
-        """Enter the response's header, then speak greedily until the closing token, which is part of what is
-        returned, or `max_new_tokens`. The last token said is not in the context yet.
+        """Enter the response's header, then decode greedily to the end token or `max_new_tokens`.
+
+        Returns the generated ids, with the end token. The last of them is not in the context yet.
         """
-        state, said, entering = self.state, list[int](), list(header)
+        state, generated, entering = self.state, list[int](), list(header)
         start = len(state.context) + len(header)
         while True:
-            guess = draft(state.said_before, said)[: self.max_new_tokens - len(said) - 1]
-            self._enter([*entering, *guess])
-            hidden = self._forward()[-len(guess) - 1 :]
+            guess = draft(state.previous_response, generated)[: self.max_new_tokens - len(generated) - 1]
+            self.context.enter([*entering, *guess])
+            hidden = self.context.forward()[-len(guess) - 1 :]
             for logits, guessed in zip(self.model.vocabulary_logits(hidden).float(), [*guess, None], strict=True):
-                self._say(said, next_token(logits, state.generated, self.repetition_penalty))
-                if said[-1] != guessed or self._is_complete(said):
+                self._add(generated, next_token(logits, state.generated, self.repetition_penalty))
+                if generated[-1] != guessed or self._is_complete(generated):
                     break
-            state.crop(start + len(said) - 1)  # what was guessed wrong
+            state.crop(start + len(generated) - 1)  # the rest of the guess was wrong
             if self.repetition_penalty is None:
-                self._continue(said)
-            if self._is_complete(said):
-                state.said_before = said
-                return said
-            entering = said[-1:]
+                self._continue(generated)
+            if self._is_complete(generated):
+                state.previous_response = generated
+                return generated
+            entering = generated[-1:]
 
-    def _continue(self, said: list[int]) -> None:
-        """Speak as far as the device does by itself, and nothing can be guessed. The cache may then hold more than the
-        context, as after looking ahead.
+    def _continue(self, generated: list[int]) -> None:
+        """Decode as far as the device does so by itself, and no draft is possible.
+
+        The cache may then hold more than the context, as in multi-frame scoring.
         """
-        if self._is_complete(said) or draft(self.state.said_before, said):
+        if self._is_complete(generated) or draft(self.state.previous_response, generated):
             return
-        for token in self.kernels.continuation(said[-1], self.state.cache):
+        for token in self.kernels.continuation(generated[-1], self.state.cache):
             if self.state.interrupted:
                 raise Interrupted
-            self.state.context.append(said[-1])
-            self._say(said, token)
-            if self._is_complete(said) or draft(self.state.said_before, said):
+            self.state.context.append(generated[-1])
+            self._add(generated, token)
+            if self._is_complete(generated) or draft(self.state.previous_response, generated):
                 return
 
-    def _say(self, said: list[int], token: int) -> None:
-        said.append(token)
+    def _add(self, generated: list[int], token: int) -> None:
+        generated.append(token)
         if token != self.processor.end_id:
             self.state.generated.add(token)
 
-    def _is_complete(self, said: Sequence[int]) -> bool:
-        return said[-1] == self.processor.end_id or len(said) == self.max_new_tokens
-
-    # the context
-
-    def _make_room(self) -> None:
-        """Where the context is full, begin it anew with the newer half of the frames."""
-        if self.context_frames is None or self.state.frames_held() < self.context_frames:
-            return
-        turns = newest_turns(self.state.turns, self.context_frames // 2)
-        self.state.clear_context()
-        for turn in turns:
-            if isinstance(turn, Query):
-                self._enter_query(turn)
-            elif isinstance(turn, Said):
-                self._enter_response(turn, len(self.state.context))
-            else:
-                self._enter(self.protocol.frame(self.state))
-                self._enter_frame(turn)
-                self.state.waiting.append(turn)
-
-    def _enter_query(self, query: Query) -> None:
-        self._enter(self.protocol.query(self.state, query.text))
-        self.state.stream_open, self.state.last = False, "query"
-        self._remember(query)
-
-    def _enter_frame(self, embeds: torch.Tensor) -> None:
-        """One frame, [T, H], whose embeddings are in the cache, or will be behind what waits."""
-        self.state.context.extend([self.processor.image_id] * len(embeds))
-        self.state.stream_open, self.state.last = True, "frame"
-        self._remember(embeds)
-
-    def _enter_response(self, said: Said, start: int) -> None:
-        """What a response leaves in the context from `start` on; what generating put there stays where it agrees."""
-        state = self.state
-        wanted = self.protocol.kept(state, list(said.token_ids), said.text)
-        there = zip(state.context[start:], wanted, strict=False)
-        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], there))
-        state.crop(start + common)
-        self._enter(wanted[common:])
-        state.stream_open, state.last = False, "response"
-        self._remember(said)
-
-    def _remember(self, turn: Turn) -> None:
-        if self.context_frames is not None:
-            self.state.turns.append(turn)
-
-    def _enter(self, ids: Sequence[int]) -> None:
-        """Append ids to the context; they are fed with what comes next."""
-        self.state.cache.cut(len(self.state.context))  # what was looked ahead at no longer follows
-        if ids:
-            self.state.context.extend(ids)
-            index = torch.tensor(ids, device=self.model.device)
-            self.state.waiting.append(self.model.get_input_embeddings()(index))
-
-    def _forward(self, frame_embeds: torch.Tensor | None = None) -> torch.Tensor:
-        """Feed what waits, and behind it frames, [n, H]; the hidden states of all of it, [m, H]."""
-        if self.state.interrupted:
-            raise Interrupted
-        waiting, self.state.waiting = self.state.waiting, []
-        embeds = torch.cat(waiting if frame_embeds is None else [*waiting, frame_embeds])
-        with stage("language model"):
-            return self.kernels.hidden(embeds, self.state.cache)
+    def _is_complete(self, generated: Sequence[int]) -> bool:
+        return generated[-1] == self.processor.end_id or len(generated) == self.max_new_tokens

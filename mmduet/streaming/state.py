@@ -4,72 +4,93 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
-
+from mmduet.model.backbone import EmbeddedTokens
 from mmduet.model.kv_cache import StreamCache
 from mmduet.trace import Query
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A response that stays in the context. token_ids: as generated, with the closing token if it was said."""
+class KeptResponse:
+    """A response that stays in the context.
+
+    Attributes:
+        token_ids: The generated ids, with the end token where it was generated.
+        text: The ids as text.
+    """
 
     token_ids: tuple[int, ...]
     text: str
 
 
-Turn = Query | Said | torch.Tensor  # a tensor: one frame's input embeddings, [T, H]
+Turn = Query | KeptResponse | EmbeddedTokens  # the last: one frame
 
 
 @dataclass(slots=True)
 class StreamState:
-    """context: the ids so far, in order, an image token for each feature of a frame.
+    """The context, its cache, and what the session has yet to do.
 
-    cache: holds the context's first tokens; `waiting`, input embeddings [n, H], are the rest, which enter with the
-    next forward. While frames are looked ahead at, the cache holds more than the context.
-    turns: what the context was made of after the system turn, kept only where frames are to leave again.
-    generated: the different tokens said so far (for the repetition penalty). said_before: the last response's.
-    pending: queries whose time has not come.
-    stream_open: whether the context ends inside a stream turn. last: what came last. carry: a token that waits for
-    the next frame. frames: the next frame's number, counted from the video's start. interrupted: nothing more is fed.
+    Attributes:
+        cache: Keys and values of the context's first tokens. During multi-frame scoring it holds more than the
+            context.
+        context: The ids so far, in order; an image token for each embedding of a frame.
+        pending: The rest of the context: embeddings that enter the cache with the next forward pass.
+        offset: The next token's position minus its index in the context.
+        turns: The turns after the system turn. Kept only where old frames will be dropped.
+        generated: The different token ids generated so far, for the repetition penalty.
+        previous_response: The generated ids of the last response.
+        queries: Queries whose time has not come.
+        stream_open: Whether the context ends inside a stream turn.
+        last: What entered the context last.
+        deferred: A token that enters with the next frame.
+        frames: The index of the next frame in the video.
+        interrupted: Whether the session was asked to stop.
     """
 
     cache: StreamCache
     context: list[int] = field(default_factory=list)
-    waiting: list[torch.Tensor] = field(default_factory=list)
+    pending: list[EmbeddedTokens] = field(default_factory=list)
+    offset: int = 0
     turns: list[Turn] = field(default_factory=list)
     generated: set[int] = field(default_factory=set)
-    said_before: list[int] = field(default_factory=list)
-    pending: list[Query] = field(default_factory=list)
+    previous_response: list[int] = field(default_factory=list)
+    queries: list[Query] = field(default_factory=list)
     stream_open: bool = False
     last: Literal["", "query", "frame", "response"] = ""
-    carry: list[int] = field(default_factory=list)
+    deferred: list[int] = field(default_factory=list)
     frames: int = 0
     interrupted: bool = False
 
+    @property
+    def position(self) -> int:
+        """The position of the next token."""
+        return len(self.context) + self.offset
+
     def crop(self, length: int) -> None:
-        """Forget the context from position `length` on."""
-        if self.waiting and length < len(self.context):
-            self.waiting = [torch.cat(self.waiting)[: max(0, length - self.cache.length)]]
+        """Drop the context's tokens from index `length` on. Frames are never among them."""
+        if self.pending and length < len(self.context):
+            self.pending = [EmbeddedTokens.join(self.pending)[: max(0, length - self.cache.length)]]
         self.cache.cut(length)
         del self.context[length:]
 
     def frames_held(self) -> int:
-        """Frames among `turns`."""
-        return sum(isinstance(turn, torch.Tensor) for turn in self.turns)
+        """Return the number of frames among `turns`."""
+        return sum(isinstance(turn, EmbeddedTokens) for turn in self.turns)
 
     def clear_context(self) -> None:
-        """Forget all turns; the video goes on."""
+        """Drop all turns; the video continues."""
         self.cache.cut(0)
-        self.context, self.waiting, self.turns, self.carry = [], [], [], []
+        self.context, self.pending, self.turns, self.deferred, self.offset = [], [], [], [], 0
         self.stream_open, self.last = False, ""
 
 
 def newest_turns(turns: Sequence[Turn], frames: int) -> list[Turn]:
-    """The last `frames` frames (at least 1) with all that was asked and said since the first of them, and before them
-    the question that was open then.
+    """Return the last `frames` frames, the queries and responses since the first of them, and the latest query before.
+
+    Args:
+        turns: Turns in order.
+        frames: At least 1.
     """
-    places = [place for place, turn in enumerate(turns) if isinstance(turn, torch.Tensor)]
+    places = [place for place, turn in enumerate(turns) if isinstance(turn, EmbeddedTokens)]
     start = places[-frames] if frames <= len(places) else 0
     asked = [turn for turn in turns[:start] if isinstance(turn, Query)]
     return [*asked[-1:], *turns[start:]]

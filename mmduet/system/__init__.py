@@ -1,1 +1,11 @@
-"""The machine: devices, memory, processes, threads, signals. Nothing here knows a model or a video."""
+"""The machine: devices, memory, processes, threads, signals. This folder knows no model and no video.
+
+devices     the device and the precision of a model, and errors where its memory is full
+memory      peak memory of a process or device, and memory given back to the system
+workers     a function over many items, in processes
+threads     threads that end before the program does
+interrupts  what SIGTERM and Ctrl-C do in a block
+stages      seconds by stage of the work
+objects     objects by name
+packages    versions of the packages
+"""

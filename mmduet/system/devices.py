@@ -1,4 +1,4 @@
-"""Which device a model runs on, in which precision, and what is said where its memory runs out."""
+"""Devices: where a model runs, in which precision, and the error where its memory is full."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = ("bfloat16", "float16", "float32")
-# how torch and NumPy say it: torch.OutOfMemoryError is CUDA's caching allocator's alone
+# messages of torch and NumPy: only CUDA's caching allocator raises torch.OutOfMemoryError
 _FULL = re.compile(r"out of memory|can't allocate memory|STATUS_ALLOC_FAILED|unable to allocate", re.IGNORECASE)
-_ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+ \w+)", re.IGNORECASE)
-_ROOM = re.compile(r"GPU (\d+) has a total capac\w+ of ([\d.]+ \w+) of which ([\d.]+ \w+) is free")
+_REQUESTED = re.compile(r"(?:tried|unable) to allocate ([\d.]+ \w+)", re.IGNORECASE)
+_FREE = re.compile(r"GPU (\d+) has a total capac\w+ of ([\d.]+ \w+) of which ([\d.]+ \w+) is free")
 
 
 def choose_device(name: str | torch.device | None = "auto") -> torch.device:
-    """The device of that name. ``"auto"`` or None: a GPU (CUDA's, then Apple's) if there is one, else the CPU.
+    """Choose a device by name.
 
-    Raises DuetError for a name that is not known, and for a device that this machine does not have.
+    Args:
+        name: A torch device. ``"auto"`` or None: a GPU (CUDA's, then Apple's) if the machine has one, else the CPU.
+
+    Raises:
+        DuetError: The name is not known, or this machine has no such device.
     """
     import torch
 
@@ -33,24 +37,29 @@ def choose_device(name: str | torch.device | None = "auto") -> torch.device:
         device = torch.device(name)
     except (RuntimeError, TypeError):
         raise DuetError(f"device={name!r} is not known; use auto, cpu, cuda, cuda:N or mps.") from None
-    if not _is_here(device):
-        here = ["cpu", *(["cuda"] if _has_cuda() else []), *(["mps"] if _has_mps() else [])]
+    if not _is_present(device):
+        present = ["cpu", *(["cuda"] if _has_cuda() else []), *(["mps"] if _has_mps() else [])]
         raise DuetError(
-            f"device='{device}' is not on this machine, which has {', '.join(here)}: use one of them, or auto."
+            f"device='{device}' is not on this machine, which has {', '.join(present)}: use one of them, or auto."
         )
     return device
 
 
 def choose_dtype(name: str | torch.dtype | None, device: str | torch.device) -> torch.dtype:
-    """The precision of that name. ``"auto"`` or None: bfloat16 on a GPU, float32 on a CPU.
+    """Choose a precision by name.
 
-    Raises DuetError for one that no model is computed in.
+    Args:
+        name: A torch dtype. ``"auto"`` or None: bfloat16 on a GPU, float32 on a CPU.
+        device: Where the model runs.
+
+    Raises:
+        DuetError: Models are not computed in that precision.
     """
     import torch
 
     if name is None or name == "auto":
         return torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
-    known = {dtype: getattr(torch, dtype) for dtype in DTYPES}
+    known: dict[str, torch.dtype] = {dtype: getattr(torch, dtype) for dtype in DTYPES}
     if isinstance(name, torch.dtype) and name in (*known.values(), torch.float64):
         return name
     if str(name) not in known:
@@ -60,11 +69,14 @@ def choose_dtype(name: str | torch.dtype | None, device: str | torch.device) -> 
 
 @contextmanager
 def enough_memory(advice: str) -> Iterator[None]:
-    """Within, or in a function that it decorates, DuetError is raised where a device's memory runs out: one sentence
-    that names the device, how much was asked for, how much is free, and the advice.
+    """Raise DuetError where a device's memory is full, in a block or in a function that this decorates.
 
-    advice: the sentence's end, what to lower. What the failed call held in its variables is let go, so that the same
-    can be tried again with less, also where the error is kept, as a notebook keeps its last one.
+    The message names the device, how much was requested, how much is free, and the advice. The local variables of the
+    failed call are cleared, so that their memory is free for a second attempt, also where the error itself is kept, as
+    a notebook keeps its last one.
+
+    Args:
+        advice: What to lower; the end of the message.
     """
     try:
         yield
@@ -82,11 +94,11 @@ def _is_full(error: Exception) -> bool:
 
 
 def _shortage(message: str) -> str:
-    """Whose memory is full, and what is known of it, from torch's message."""
-    asked, room = _ASKED.search(message), _ROOM.search(message)
-    device = f"GPU {room[1]}" if room else "the GPU" if re.search("CU|MPS|HIP", message) else "this machine"
-    facts = [f"{asked[1]} more were asked for"] if asked else []
-    facts += [f"{room[3]} of {room[2]} are free"] if room else []
+    """Which device's memory is full, and how full it is, from torch's message."""
+    requested, free = _REQUESTED.search(message), _FREE.search(message)
+    device = f"GPU {free[1]}" if free else "the GPU" if re.search("CU|MPS|HIP", message) else "this machine"
+    facts = [f"{requested[1]} more were requested"] if requested else []
+    facts += [f"{free[3]} of {free[2]} are free"] if free else []
     return f"{device} is out of memory" + (f" ({', '.join(facts)})" if facts else "")
 
 
@@ -97,13 +109,13 @@ def _has_cuda() -> bool:
 
 
 def _has_mps() -> bool:
-    """Whether there is an Apple GPU that computes in bfloat16, which it does since macOS 14."""
+    """Whether the machine has an Apple GPU that computes in bfloat16, which it does since macOS 14."""
     import torch
 
     return torch.backends.mps.is_available() and torch.backends.mps.is_macos_or_newer(14, 0)
 
 
-def _is_here(device: torch.device) -> bool:
+def _is_present(device: torch.device) -> bool:
     import torch
 
     if device.type == "cuda":

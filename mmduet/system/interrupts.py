@@ -1,4 +1,4 @@
-"""Interrupts: what SIGTERM and Ctrl-C mean in a block."""
+"""Interrupts: what SIGTERM and Ctrl-C do in a block."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came."""
+    """The process received SIGTERM."""
 
 
 def _terminate(*_: object) -> None:
@@ -17,8 +17,9 @@ def _terminate(*_: object) -> None:
 
 @contextmanager
 def handling(handlers: Mapping[Any, Any]) -> Iterator[None]:
-    """Handle signals (signal -> handler) so within; afterwards they mean what they meant before. Only a main thread
-    can take signals; in another thread nothing changes.
+    """Handle signals with these handlers in a block, and with the earlier ones after it.
+
+    Only the main thread can handle signals. In another thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -32,5 +33,5 @@ def handling(handlers: Mapping[Any, Any]) -> Iterator[None]:
 
 
 def terminable() -> AbstractContextManager[None]:
-    """Within, SIGTERM raises Terminated, as Ctrl-C raises KeyboardInterrupt."""
+    """Make SIGTERM raise Terminated in a block, as Ctrl-C raises KeyboardInterrupt."""
     return handling({signal.SIGTERM: _terminate})

@@ -1,4 +1,4 @@
-"""A process's memory: the most it used, and what is free and still its own, since glibc keeps it."""
+"""Memory: the peak of a process or device, and free memory that glibc keeps, given back to the system."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ _trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linu
 
 
 def return_memory() -> None:
-    """Give free memory back to the system; where there is no glibc, nothing happens."""
+    """Give free memory back to the system. Without glibc this does nothing."""
     if _trim is not None:
         _trim(0)
 
 
 def free_garbage() -> None:
-    """Also collect what nothing refers to any more, such as a model whose trainer referred to itself."""
+    """Collect garbage, such as a model in a cycle of references, and give its memory back."""
     gc.collect()
     return_memory()
 
 
 def peak_memory(device: torch.device | None = None) -> float:
-    """MB: the most that was in use of a CUDA device since its statistics were reset, else by this process."""
+    """Return the peak memory, MB.
+
+    Args:
+        device: A CUDA device: its peak since its statistics were reset. Another device or None: this process's peak.
+    """
     if device is not None and device.type == "cuda":
         import torch
 

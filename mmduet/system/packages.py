@@ -1,4 +1,4 @@
-"""Packages: the versions that what we write was made with."""
+"""Packages: the versions that made a report or a checkpoint."""
 
 from functools import cache
 from importlib import metadata
@@ -9,7 +9,7 @@ PACKAGES = ("mmduet-workbench", "torch", "transformers", "peft", "decord", "av",
 
 @cache
 def package_versions() -> dict[str, str]:
-    """The versions of Python and of the packages that matter; "not installed" where one is missing."""
+    """Return the versions of Python and of the decisive packages; "not installed" where one is missing."""
     return {"python": python_version(), **{name: _version(name) for name in PACKAGES}}
 
 

@@ -1,4 +1,4 @@
-"""Where the time goes: the engine and the decoder name what they do, and whoever wants to know counts seconds."""
+"""Stages: the engine and the decoder name the stage of their work, and a clock counts the seconds of each."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -7,26 +7,32 @@ from threading import local
 from time import perf_counter
 
 STAGES = ("decode", "resize", "wait", "vision", "language model", "generation")
-BESIDE = ("decode", "resize")  # where frames are decoded ahead, a thread of its own does these
+PARALLEL = ("decode", "resize")  # a second thread does these where frames are decoded ahead
 
 
 class StageClock:
-    """seconds: of each stage so far. own: the part of them that the thread which made the clock spent; what others did
-    ran beside it. settle: called before each reading of that thread; a GPU's `synchronize`, else work that is only
-    queued would count for a later stage.
+    """Counts seconds by stage.
+
+    Args:
+        synchronize: Called before each reading by the thread that made the clock: a GPU's `synchronize`. Otherwise
+            queued work would count for a later stage.
+
+    Attributes:
+        seconds: Of each stage so far.
+        own: The part of them that the thread which made the clock spent. Other threads ran in parallel.
     """
 
-    def __init__(self, settle: Callable[[], None] = lambda: None):
+    def __init__(self, synchronize: Callable[[], None] = lambda: None):
         self.seconds: dict[str, float] = defaultdict(float)
         self.own = 0.0
-        self.settle = settle
+        self.synchronize = synchronize
         self.thread = local()
         self.thread.is_own = True
 
     def now(self) -> float:
-        """s."""
+        """Read the clock, s."""
         if self.is_own:
-            self.settle()
+            self.synchronize()
         return perf_counter()
 
     @property
@@ -40,7 +46,7 @@ _clock: StageClock | None = None
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """What runs inside counts for the stage, unless it is part of another one already."""
+    """Count a block for the stage, unless it is already part of another stage."""
     clock = _clock
     if clock is None or getattr(clock.thread, "inside", False):
         yield
@@ -58,7 +64,7 @@ def stage(name: str) -> Iterator[None]:
 
 @contextmanager
 def count_stages(clock: StageClock) -> Iterator[StageClock]:
-    """Let the clock count what this process does inside."""
+    """Let the clock count the stages of this process during a block."""
     global _clock
     before, _clock = _clock, clock
     try:

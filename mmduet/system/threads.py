@@ -1,16 +1,21 @@
-"""Threads that end before the program does: one that is killed at exit, within a library's C++ code, aborts it."""
+"""Threads that end before the program does: a thread killed at exit in a library's C++ code aborts the program."""
 
 import atexit
 from collections.abc import Callable
 from threading import Thread
 
-PATIENCE = 10.0  # s that a thread may take for what it is at when the program ends
+PATIENCE = 10.0  # s that a thread may take to end when the program ends
 
 _running: dict[Thread, Callable[[], None]] = {}
 
 
 def start(thread: Thread, stop: Callable[[], None]) -> Thread:
-    """Start a daemon thread. stop: tells it to end soon; called when the program ends."""
+    """Start a daemon thread that ends before the program does.
+
+    Args:
+        thread: The thread.
+        stop: Makes the thread end soon. It is called when the program ends.
+    """
     run = thread.run
 
     def work() -> None:
@@ -26,8 +31,8 @@ def start(thread: Thread, stop: Callable[[], None]) -> Thread:
 
 @atexit.register
 def _end_all() -> None:
-    left = list(_running.items())
-    for _, stop in left:
+    remaining = list(_running.items())
+    for _, stop in remaining:
         stop()
-    for thread, _ in left:
+    for thread, _ in remaining:
         thread.join(PATIENCE)

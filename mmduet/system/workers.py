@@ -1,4 +1,4 @@
-"""Worker processes: a function over many items, in a pool whose processes end with this one."""
+"""Workers: a function over many items, in processes that end with this one."""
 
 import multiprocessing
 import os
@@ -23,16 +23,22 @@ Result = TypeVar("Result")
 def map_in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, chunk: int = 1
 ) -> Iterator[Result]:
-    """`function` of each item, in order. function: of a module of this package, or a partial of one.
+    """Iterate over the results of a function, in the order of the items.
 
-    workers: processes; with one, or one item, this process does the work. chunk: items that a process takes at once.
-    Raises DuetError when a process ends before its work is done.
+    Args:
+        function: A function of a module of this package, or a partial of one.
+        items: Its arguments.
+        workers: Processes. With one process, or one item, this process does the work.
+        chunk: Items that a process takes at a time.
+
+    Raises:
+        DuetError: A process ended before its work was done.
     """
     workers = min(workers, len(items))
     if workers <= 1:
         yield from map(function, items)
         return
-    context = multiprocessing.get_context("spawn")  # safe beside torch's threads
+    context = multiprocessing.get_context("spawn")  # safe together with torch's threads
     others, finished = set(multiprocessing.active_children()), False
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
     try:
@@ -46,7 +52,7 @@ def map_in_processes(
             "again, with fewer workers."
         ) from error
     finally:
-        if not finished:  # Ctrl-C does not wait for what is being done
+        if not finished:  # Ctrl-C does not wait for the current items
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -54,8 +60,9 @@ def map_in_processes(
 
 @contextmanager
 def without_script() -> Iterator[None]:
-    """Processes started in the block do not run this process's script, which may lack a `__main__` guard: what they
-    need they import by name.
+    """Keep processes that are started in the block from running this process's script.
+
+    The script may lack a `__main__` guard. The processes import what they need by name.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -66,8 +73,9 @@ def without_script() -> Iterator[None]:
 
 
 def end_with_launcher() -> None:
-    """To be called before several processes meet: each ends when the launcher that started it is gone. A process that
-    is alone stays.
+    """Make a process of several end when the launcher that started it has ended.
+
+    Call it before the processes connect. For a single process this does nothing.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return

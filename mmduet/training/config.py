@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from accelerate import PartialState
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from mmduet.checkpoints.loading import load_duet
+from mmduet.checkpoints import load_duet
 from mmduet.data.annotations import Name, Number, Whole
 from mmduet.data.feature_cache import FeatureCache
 from mmduet.data.kinds import KINDS, AnnotationKind

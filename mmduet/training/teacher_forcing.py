@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from mmduet.data.collator import model_inputs
-from mmduet.model.duet import IGNORE
+from mmduet.model.losses import IGNORE
 from mmduet.policy import HEADS
 
 LOSSES = ("lm_loss", "video_loss")
@@ -99,7 +99,7 @@ def _force(model: Any, batch: Mapping[str, Any], device: torch.device) -> Forced
     output = model(**inputs)
     targets = inputs["labels"][:, 1:]
     correct = output.logits.argmax(-1) == targets[targets != IGNORE]
-    ends, heads = model.frame_positions(inputs["input_ids"]), {}
+    ends, heads = output.frame_ends, {}
     for head in HEADS:
         labels = inputs[f"{head}_labels"][ends]
         scores = output[f"{head}_logits"].float().softmax(-1)[:, 1]

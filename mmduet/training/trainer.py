@@ -15,13 +15,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 from transformers import PrinterCallback, Trainer
 
-from mmduet.checkpoints.loading import save_adapter
+from mmduet.checkpoints import save_adapter
 from mmduet.data.collator import model_inputs
 from mmduet.data.mixture import MixtureDataset, TrainingSample
 from mmduet.data.sampler import GroupedSampler
 from mmduet.errors import DuetError
 from mmduet.files import make_folder, publish_folder, remove, write_json, writing
-from mmduet.model.duet import IGNORE
+from mmduet.model.losses import IGNORE
 from mmduet.training.checkpointing import TEMPORARY, keep_newest
 from mmduet.training.loading import loading, make_loader
 from mmduet.training.recipe import Recipe

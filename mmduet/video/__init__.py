@@ -1,9 +1,14 @@
 """Video files: metadata, and frames sampled by the times at which a player shows them.
 
-table     which frames a player shows, and when: from the file's packets (PyAV)
-decoders  decord, for files that it is known to read right; PyAV, for all others
-reader    read_metadata, iter_frames, read_frames
-fitting   frames fitted to a square
+container  a file opened with PyAV, and how its pictures are displayed
+table      which frames a player shows, and when, from the file's packets
+timeline   times of shown frames, also where a recording restarts
+sampling   which frames a sample at a fixed rate takes
+decoders   decord for files that it reads right, PyAV for all others
+fitting    frames resized into a square
+prefetch   results computed ahead by a thread
+reader     read_metadata, iter_frames, read_frames
+stream     StreamSource: frames of a video that is still being recorded
 """
 
 from mmduet.video.fitting import fit_frames

@@ -1,4 +1,4 @@
-"""Containers: a local file checked and opened with PyAV, its stream of moving pictures, and how these are displayed."""
+"""Containers: a local file checked and opened with PyAV, its video stream, and how its pictures are displayed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from mmduet.errors import VideoError
 
 MAX_PIXELS = 8192 * 4608  # of a frame; more is a damaged size
 PATIENCE = 60.0  # s that one read of a file may take
-ADVICE = "get the file again, or re-encode what is left of it"
-# Containers of moving pictures, and of sound to name what is missing. Playlists, which open other files, are left out.
+ADVICE = "get the file again, or re-encode its readable part"
+# Containers of video, and of sound for a message that names the missing pictures. Playlists open other files: refused.
 FORMATS = (
     "mov,matroska,webm,avi,mpegts,mpeg,flv,live_flv,asf,ogg,mpegvideo,m4v,h263,h264,hevc,obu,vc1,ivf,mxf,nut,wtv,rm,dv,"
     "gif,apng,mjpeg,yuv4mpegpipe,swf,gxf,nsv,av1,mp3,aac,flac,wav"
@@ -19,10 +19,10 @@ FORMATS = (
 
 
 def check_file(path: Path) -> None:
-    """Raises VideoError unless the path is a file that can be read and is not shorter than it says."""
+    """Raise VideoError unless the path is a file that can be read and is as long as its header says."""
     try:
         status = path.stat()
-        head = _head(path) if S_ISREG(status.st_mode) else b""  # to open a pipe would wait for whoever writes
+        head = _head(path) if S_ISREG(status.st_mode) else b""  # opening a pipe waits for its writer
     except FileNotFoundError:
         raise VideoError(f"{path} does not exist: check the path to the clip.") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
@@ -43,18 +43,18 @@ def _head(path: Path) -> bytes:
 
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
-    """A file's container and its stream of pictures, by PyAV; FFmpeg's errors become VideoErrors."""
+    """Open a file's container and its video stream with PyAV. FFmpeg's errors become VideoErrors."""
     import av
 
-    av.logging.set_level(None)  # what FFmpeg would print is in the errors raised here
+    av.logging.set_level(None)  # the errors raised here hold what FFmpeg would print
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     try:
-        # absolute, so that FFmpeg takes no part of a name for a protocol
+        # absolute, so that FFmpeg does not read a part of the name as a protocol
         container = av.open(str(path.absolute()), options=options, timeout=PATIENCE, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(
-            f"{path} ({_size(path)} bytes) is no video that can be opened, or is cut off: give a complete mp4, mkv or "
-            f"webm ({reason(error)})."
+            f"{path} ({_size(path)} bytes) is not a video that can be opened, or is cut off: give a complete mp4, mkv "
+            f"or webm ({reason(error)})."
         ) from error
     try:
         with container:
@@ -63,12 +63,16 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
             except VideoError as error:
                 raise VideoError(f"{path} has {error}.") from None
             yield container, stream
-    except (av.FFmpegError, MemoryError, IndexError) as error:  # IndexError: streams that came to light late
+    except (av.FFmpegError, MemoryError, IndexError) as error:  # IndexError: streams that were found late
         raise VideoError(f"{path} is cut off or damaged: {ADVICE} ({reason(error)}).") from error
 
 
 def picture_stream(container: Any) -> Any:
-    """The best stream of moving pictures; a cover is none. Raises VideoError, without the name, when there is none."""
+    """Choose the best video stream. A cover picture does not count.
+
+    Raises:
+        VideoError: There is no such stream. The message does not name the file.
+    """
     from av.stream import Disposition
 
     best, streams = container.streams.best("video"), container.streams.video
@@ -79,37 +83,43 @@ def picture_stream(container: Any) -> Any:
         )
     stream = best if best in moving else moving[0]
     if stream.codec_context is None:
-        raise VideoError("a picture track in a code that FFmpeg cannot decode: convert it to H.264 in mp4")
+        raise VideoError("a picture track in a format that FFmpeg cannot decode: convert it to H.264 in mp4")
     return stream
 
 
 def set_up(stream: Any, *, strict: bool, threads: bool) -> None:
-    """Prepare a stream for decoding. strict: a frame with an error raises instead of being repaired with grey."""
+    """Prepare a stream for decoding.
+
+    Args:
+        stream: PyAV's video stream.
+        strict: A frame with an error raises, instead of being repaired with grey.
+        threads: Decode several frames at a time.
+    """
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)} | ({"err_detect": "explode"} if strict else {})
     stream.thread_type = "AUTO" if threads else "SLICE"
 
 
 def upright_turns(frame: Any) -> int:
-    """Quarter turns, counter-clockwise, that put a frame upright."""
-    return round(frame.rotation / 90) % 4
+    """Count the quarter turns, counter-clockwise, that put a frame upright."""
+    return int(round(frame.rotation / 90) % 4)
 
 
 def pixel_aspect(stream: Any) -> float:
-    """A stored pixel's width by its height; 1 where it is not stated or absurd."""
+    """Return a stored pixel's width divided by its height; 1 where the file states none or an absurd one."""
     stated = float(stream.sample_aspect_ratio or 1)
     return stated if 0.1 <= stated <= 10 else 1.0
 
 
 def reason(error: BaseException) -> str:
-    """What FFmpeg says, without codes and paths."""
+    """Show FFmpeg's message, without codes and paths."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:160]
 
 
-# whether a file is as long as it says
+# whether a file is as long as its header says
 
 
 def _size(path: Path) -> int:
-    """Bytes; 0 for a file that has vanished meanwhile."""
+    """Bytes; 0 for a file that was removed meanwhile."""
     try:
         return path.stat().st_size
     except OSError:
@@ -117,18 +127,18 @@ def _size(path: Path) -> int:
 
 
 def check_index(path: Path, stream: Any) -> None:
-    """Raises VideoError when the container's index names data past the file's end."""
+    """Raise VideoError when the container's index names data past the file's end."""
     entries, size = stream.index_entries, _size(path)
     last = max((entries[n].pos + entries[n].size for n in range(max(0, len(entries) - 1), len(entries))), default=0)
     if last > size:
         raise VideoError(f"{path} is cut off: it has {size} of at least {last} bytes; {ADVICE}.")
 
 
-EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # what mkv and webm open with
+EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # the first bytes of mkv and webm
 
 
 def _stated_size(head: bytes) -> int | None:
-    """Bytes a Matroska file says it has; None for other formats, and for recordings that leave it open."""
+    """Bytes that a Matroska file says it has; None for other formats, and for recordings without a stated size."""
     if not head.startswith(EBML):
         return None
     at = len(EBML)
@@ -142,7 +152,10 @@ def _stated_size(head: bytes) -> int | None:
 
 
 def _ebml_number(data: bytes) -> tuple[int | None, int]:
-    """(value, bytes it takes) of Matroska's number: as many leading zero bits as bytes follow. All ones: unknown."""
+    """(value, length in bytes) of Matroska's number.
+
+    The number of leading zero bits is the number of further bytes. All ones: unknown.
+    """
     width = 9 - data[0].bit_length() if data and data[0] else 1
     value = int.from_bytes(data[:width], "big") & ((1 << 7 * width) - 1)
     known = len(data) >= width and data[0] != 0 and value != (1 << 7 * width) - 1

@@ -1,4 +1,4 @@
-"""Decoders of a file's shown frames: decord where the frame table shows that it reads the file right, else PyAV."""
+"""Decoders of a file's shown frames: decord where it agrees with the frame table, else PyAV."""
 
 import re
 from collections.abc import Generator
@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mmduet.errors import VideoError
 from mmduet.video.container import ADVICE, open_video, reason, set_up
@@ -15,35 +16,43 @@ from mmduet.video.table import FrameTable
 
 
 class Decoder(Protocol):
-    """Decodes one file. name: of the library."""
+    """Decodes one file. `name` is that of the library."""
 
     name: str
 
-    def read(self, indices: np.ndarray) -> list[torch.Tensor]:
-        """Frames of the table, upright, uint8 [n, 3, H, W] each, where consecutive frames of one size are together.
+    def read(self, indices: NDArray[np.int64]) -> list[torch.Tensor]:
+        """Decode frames of the table, upright.
 
-        indices: int64 [n], ascending, also from call to call. Raises VideoError when a frame cannot be decoded.
+        Args:
+            indices: [n], ascending, also from call to call.
+
+        Returns:
+            uint8 [n_i, 3, H, W] tensors. Consecutive frames of one size are in one tensor.
+
+        Raises:
+            VideoError: A frame cannot be decoded.
         """
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
 
 
 def open_decoder(table: FrameTable) -> Decoder:
-    """decord, where it is installed and agrees with the table; else PyAV."""
+    """Open a file with decord where that is installed and agrees with the table, else with PyAV."""
     reader = _decord_reader(table) if table.simple else None
     return PyAVDecoder(table) if reader is None else DecordDecoder(table, reader)
 
 
 class DecordDecoder:
-    """decord, which seeks: fast where a sample is sparse."""
+    """The decoder of decord, which seeks: fast for sparse samples."""
 
     name = "decord"
 
     def __init__(self, table: FrameTable, reader: Any):
         self.table, self.reader = table, reader
 
-    def read(self, indices: np.ndarray) -> list[torch.Tensor]:
+    def read(self, indices: NDArray[np.int64]) -> list[torch.Tensor]:
+        """Decode frames of the table, as `Decoder.read`."""
         import decord
 
         try:
@@ -52,11 +61,12 @@ class DecordDecoder:
             raise _undecodable(self.table, indices, _first_line(error)) from error
 
     def close(self) -> None:
+        """Close the file."""
         self.reader = None
 
 
 class PyAVDecoder:
-    """PyAV, from the start to the last frame that is asked for; each frame is decoded once."""
+    """The decoder of PyAV, which decodes from the start to the last requested frame, each frame once."""
 
     name = "PyAV"
 
@@ -65,9 +75,10 @@ class PyAVDecoder:
         self._frames = self._decoded()
         self._index = -1  # of the frame decoded last
         self._frame: Any = None
-        self._picture: np.ndarray | None = None  # of that frame, once it is asked for
+        self._picture: NDArray[np.uint8] | None = None  # of that frame, once it is requested
 
-    def read(self, indices: np.ndarray) -> list[torch.Tensor]:
+    def read(self, indices: NDArray[np.int64]) -> list[torch.Tensor]:
+        """Decode frames of the table, as `Decoder.read`."""
         try:
             pictures = [self._read(index) for index in indices.tolist()]
         except VideoError as error:
@@ -76,9 +87,10 @@ class PyAVDecoder:
         return [torch.from_numpy(group).permute(0, 3, 1, 2) for group in groups]
 
     def close(self) -> None:
+        """Close the file."""
         self._frames.close()
 
-    def _read(self, index: int) -> np.ndarray:
+    def _read(self, index: int) -> NDArray[np.uint8]:
         """uint8 [H, W, 3]."""
         while self._index < index:
             self._index, self._frame = next(self._frames, (len(self.table.times), None))
@@ -104,7 +116,7 @@ class PyAVDecoder:
                 except av.FFmpegError:
                     if table.strict or count:
                         raise
-                    continue  # what precedes the first complete frame may have errors
+                    continue  # frames before the first complete one may have errors
                 for frame in frames:
                     place = count if places is None else places.get(frame.pts)
                     count += 1
@@ -112,15 +124,23 @@ class PyAVDecoder:
                         yield place, frame
 
 
-def picture(frame: Any, turns: int) -> np.ndarray:
-    """uint8 [H, W, 3], RGB, of a PyAV frame. turns: quarter turns, counter-clockwise."""
+def picture(frame: Any, turns: int) -> NDArray[np.uint8]:
+    """Convert a PyAV frame to RGB.
+
+    Args:
+        frame: PyAV's frame.
+        turns: Quarter turns, counter-clockwise.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24", interpolation="BICUBIC"), turns))
 
 
 def _decord_reader(table: FrameTable) -> Any:
-    """decord's reader; None where decord is missing, or counts or times the frames in another way."""
+    """The reader of decord; None where decord is missing, or counts or times the frames in another way."""
     try:
-        import decord  # half a second; only who reads a video pays for it
+        import decord  # half a second, so only where a video is read
     except (ImportError, OSError):
         return None
     decord.logging.set_level(decord.logging.QUIET)
@@ -134,7 +154,7 @@ def _decord_reader(table: FrameTable) -> Any:
     return reader if np.allclose(starts - starts[0], table.times, rtol=1e-6, atol=TOLERANCE) else None
 
 
-def _undecodable(table: FrameTable, indices: np.ndarray, why: str) -> VideoError:
+def _undecodable(table: FrameTable, indices: NDArray[np.int64], why: str) -> VideoError:
     return VideoError(
         f"{table.path} cannot be decoded at frames {indices[0]} to {indices[-1]}: it is cut off or damaged; {ADVICE} "
         f"({why})."
@@ -144,5 +164,5 @@ def _undecodable(table: FrameTable, indices: np.ndarray, why: str) -> VideoError
 def _first_line(error: Exception) -> str:
     """The first line of decord's message, without its clock times, source files and stack."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and "Stack trace" not in line]
-    said = re.sub(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ", "", lines[0] if lines else "")
-    return said[:160] or type(error).__name__
+    text = re.sub(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ", "", lines[0] if lines else "")
+    return text[:160] or type(error).__name__

@@ -7,9 +7,15 @@ import torch.nn.functional as F
 
 
 def fit_frames(frames: torch.Tensor, size: int, *, pixel_aspect: float = 1.0) -> torch.Tensor:
-    """uint8 [n, 3, H, W] -> uint8 [n, 3, size, size]: bilinear, aspect kept, centred, padded with black.
+    """Resize frames into a square: bilinear, aspect ratio kept, centred, padded with black.
 
-    pixel_aspect: a pixel's width by its height, as displayed.
+    Args:
+        frames: uint8 [n, 3, H, W].
+        size: Pixels.
+        pixel_aspect: A pixel's width divided by its height, as displayed.
+
+    Returns:
+        uint8 [n, 3, size, size].
     """
     height, width = frames.shape[-2], frames.shape[-1] * pixel_aspect
     scale = size / max(height, width)
@@ -22,6 +28,6 @@ def fit_frames(frames: torch.Tensor, size: int, *, pixel_aspect: float = 1.0) ->
 
 def _resize(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     resize = partial(F.interpolate, size=size, mode="bilinear", align_corners=False, antialias=True)
-    if frames.device.type == "cpu":  # in whole numbers, at a twentieth of the time; at most 1 of 255 off the other way
+    if frames.device.type == "cpu":  # in integers: 20 times as fast, and at most 1 of 255 off
         return resize(frames.contiguous(memory_format=torch.channels_last)).contiguous()
     return resize(frames.float()).round_().clamp_(0, 255).byte()

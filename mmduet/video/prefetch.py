@@ -1,4 +1,4 @@
-"""prefetch: let a thread work ahead of whoever takes the results."""
+"""Prefetch: results computed ahead by a thread."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -13,9 +13,13 @@ T = TypeVar("T")
 
 
 def prefetch(items: Iterable[T], size: int) -> Iterator[T]:
-    """The items in their order, made in a thread of their own, at most `size` (>= 1) of them waiting to be taken.
+    """Iterate over items in their order while a thread computes the next ones.
 
-    What making them raises is raised here, in its place. Closing this iterator ends the thread after the item it is at.
+    An exception of an item is raised in its place. Closing this iterator ends the thread after its current item.
+
+    Args:
+        items: What the thread iterates over.
+        size: Maximum items that are ready and not taken yet, >= 1.
     """
     waiting: Queue[tuple[Any, BaseException | None]] = Queue(size)
     over = Event()
@@ -33,7 +37,7 @@ def prefetch(items: Iterable[T], size: int) -> Iterator[T]:
 
     def stop() -> None:
         over.set()
-        with suppress(Empty):  # it may stand before a full queue
+        with suppress(Empty):  # the thread may wait before a full queue
             waiting.get(timeout=0.01)
 
     thread = threads.start(Thread(target=work, daemon=True), stop)

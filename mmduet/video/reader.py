@@ -1,4 +1,4 @@
-"""Readers: what a file is, and its frames sampled at a fixed rate."""
+"""Readers: a file's metadata, and its frames sampled at a fixed rate."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mmduet.errors import VideoError
 from mmduet.system.stages import stage
@@ -16,13 +17,21 @@ from mmduet.video.prefetch import prefetch
 from mmduet.video.sampling import Rounding, check_positive, sample_indices
 from mmduet.video.table import FrameTable, read_table
 
-DECODE_AT_ONCE = 8  # frames at source resolution; with 32 the memory alone makes decord half as fast
+DECODE_AT_ONCE = 8  # frames at source resolution; 32 would take so much memory that decord is half as fast
 
 
 @dataclass(frozen=True, slots=True)
 class VideoMetadata:
-    """A clip. duration: s, to the last shown frame's end. fps: mean source rate. width, height: pixels, as displayed.
-    decoder: the library that decodes its frames.
+    """A clip.
+
+    Attributes:
+        path: The file.
+        duration: To the end of the last shown frame, s.
+        fps: Mean source rate, frames per second.
+        frame_count: Shown frames.
+        width: Pixels, as displayed.
+        height: Pixels, as displayed.
+        decoder: The library that decodes its frames.
     """
 
     path: Path
@@ -36,14 +45,23 @@ class VideoMetadata:
 
 @dataclass(slots=True)
 class FrameBatch:
-    """times: float64 [n], s, nominal: frame k of a sample is at k / fps. frames: uint8 [n, 3, S, S], RGB."""
+    """Sampled frames.
 
-    times: np.ndarray
+    Attributes:
+        times: [n], s. They are nominal: frame k of a sample is at k / fps.
+        frames: uint8 [n, 3, S, S], RGB.
+    """
+
+    times: NDArray[np.float64]
     frames: torch.Tensor
 
 
 def read_metadata(path: str | Path) -> VideoMetadata:
-    """What a clip is. Raises VideoError when it is missing, no video, or has no frame that can be decoded."""
+    """Read a clip's metadata.
+
+    Raises:
+        VideoError: The file is missing, not a video, or has no frame that can be decoded.
+    """
     table = read_table(Path(path))
     with closing(open_decoder(table)) as decoder:
         count = len(table.times)
@@ -63,16 +81,24 @@ def iter_frames(
     ahead: int = 0,
     pin: bool = False,
 ) -> Iterator[FrameBatch]:
-    """Sampled frames, `batch_size` at a time; only a few at once are in memory at source resolution.
+    """Sample frames at a fixed rate. Only a few frames at a time are in memory at source resolution.
 
-    Each is resized to fit size x size, centred, padded with black (`fit_frames`). ahead: batches that a thread makes
-    before they are asked for, which pays where a GPU does the rest; 0: each is made when it is asked for. pin: in
-    memory that CUDA copies from while it computes.
-    Raises VideoError as `read_metadata` does, and when frames in the middle cannot be decoded.
+    Args:
+        path: The video file.
+        fps: Frames per second of the sample: frame k is the first whose time is >= k / fps.
+        size: Each frame is resized into size x size pixels, centred, padded with black (`fit_frames`).
+        max_frames: Maximum frames of the sample; None for no limit.
+        rounding: How duration * fps becomes the number of frames.
+        batch_size: Frames in a batch.
+        ahead: Batches that a thread prepares in advance, which helps where a GPU does the rest; 0 for none.
+        pin: Put frames into memory from which CUDA copies while it computes.
+
+    Raises:
+        VideoError: As for `read_metadata`, or a frame of the sample cannot be decoded.
     """
     check_positive(fps=fps, size=size, batch_size=batch_size)
     if ahead < 0:
-        raise VideoError(f"ahead={ahead}: give a number of batches, or 0 for none.")
+        raise VideoError(f"ahead={ahead}: give a number of batches, or 0.")
     batches = _batches(path, fps, size, max_frames, rounding, batch_size)
     if pin:
         batches = (FrameBatch(batch.times, batch.frames.pin_memory()) for batch in batches)
@@ -94,8 +120,8 @@ def _batches(
             yield FrameBatch((first + np.arange(len(chunk))) / fps, frames)
 
 
-def _fitted(table: FrameTable, decoder: Decoder, indices: np.ndarray, size: int) -> torch.Tensor:
-    """uint8 [n, 3, size, size]; a frame that is shown for several of the indices is decoded and resized once."""
+def _fitted(table: FrameTable, decoder: Decoder, indices: NDArray[np.int64], size: int) -> torch.Tensor:
+    """uint8 [n, 3, size, size]. A frame that several indices name is decoded and resized once."""
     unique, places = np.unique(indices, return_inverse=True)
     with stage("decode"):
         groups = decoder.read(unique)
@@ -107,7 +133,7 @@ def _fitted(table: FrameTable, decoder: Decoder, indices: np.ndarray, size: int)
 def read_frames(
     path: str | Path, *, fps: float, size: int, max_frames: int | None = None, rounding: Rounding = "floor"
 ) -> FrameBatch:
-    """All of `iter_frames` in one."""
+    """Sample all frames at once, as `iter_frames` does in batches."""
     batches = list(iter_frames(path, fps=fps, size=size, max_frames=max_frames, rounding=rounding))
     return FrameBatch(
         np.concatenate([batch.times for batch in batches]), torch.cat([batch.frames for batch in batches])

@@ -4,6 +4,7 @@ import math
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmduet.errors import VideoError
 
@@ -12,13 +13,24 @@ Rounding = Literal["floor", "ceil"]
 
 
 def sample_indices(
-    starts: np.ndarray, fps: float, *, duration: float, max_frames: int | None = None, rounding: Rounding = "floor"
-) -> np.ndarray:
-    """Source frames of a sample: frame k is the first whose time is >= k / fps.
+    starts: NDArray[np.float64],
+    fps: float,
+    *,
+    duration: float,
+    max_frames: int | None = None,
+    rounding: Rounding = "floor",
+) -> NDArray[np.int64]:
+    """Choose the source frames of a sample: frame k is the first whose time is >= k / fps.
 
-    starts: float64 [M], each source frame's time, s, ascending from 0. At most floor(duration * fps) frames (or
-    ceil), never fewer than 1, never more than `max_frames`; past the last source frame nothing is made up.
-    Returns int64 [n].
+    Args:
+        starts: [M], the time of each source frame, s, ascending from 0.
+        fps: Frames per second of the sample.
+        duration: Of the video, s.
+        max_frames: Maximum frames; None for no limit.
+        rounding: How duration * fps becomes the number of frames, which is at least 1.
+
+    Returns:
+        [n], indices of source frames. The sample ends with the last source frame.
     """
     check_positive(fps=fps)
     wanted = duration * fps
@@ -31,7 +43,7 @@ def sample_indices(
 
 
 def check_positive(**values: float) -> None:
-    """Raises VideoError for the first value that is not a positive number."""
+    """Raise VideoError for the first value that is not a positive number."""
     for name, value in values.items():
         if not (value > 0 and math.isfinite(value)):
             raise VideoError(f"{name}={value}: give a positive number.")

@@ -1,6 +1,7 @@
-"""StreamSource: frames of a video that is still being made, through PyAV: decord reads complete files only.
+"""StreamSource: frames of a video that is still being recorded.
 
-A file that grows, a webcam, an RTSP or HTTP address: whatever FFmpeg opens.
+PyAV reads it, since decord reads complete files only: a growing file, a webcam, an RTSP or HTTP address, or whatever
+else FFmpeg opens.
 """
 
 import itertools
@@ -24,22 +25,35 @@ from mmduet.video.decoders import picture
 from mmduet.video.table import frame_rate, is_closed, is_untimed
 from mmduet.video.timeline import RESTART, Timeline, seconds
 
-STALL = 20.0  # s beyond twice the patience after which a reader that gives no sign is left
-LEAVE = 0.5  # s that the reading thread may take to end; one that waits for an address is not waited for
+STALL = 20.0  # s beyond twice the patience after which a silent reading thread is abandoned
+LEAVE = 0.5  # s that the reading thread may take to end; after that it ends by itself
 
 
 class StreamSource:
-    """Iterates over FrameBatches: frame k is the first whose time is >= k / fps, counted from the first frame's time,
-    fitted to size x size, as `iter_frames` gives them; each batch is what waits, its times without a gap.
+    """An iterable over FrameBatches of a video that is still being recorded.
 
-    address: of a file, a device (``/dev/video0`` with format ``v4l2``) or a stream. A thread of its own reads, at most
-    `waiting` frames ahead. drop_late: when so many wait, the oldest gives way (`dropped` counts them), as a camera
-    needs; else reading waits. patience: s without an answer, or without a new frame, after which it counts as ended.
-    format, options: FFmpeg's, such as ``{"rtsp_transport": "tcp"}``. restarts: how often the times went back, as after
-    a camera's reboot or in a joined file; the frames then follow those before.
+    Frame k is the first whose time is >= k / fps, counted from the first frame's time. Frames are resized as by
+    `iter_frames`. A thread reads them. A batch holds all pending frames, and its times have no gap. Only one iteration
+    at a time is possible.
 
-    Raises VideoError while iterating when the address cannot be opened or decoded, or gives no sign. One iteration at a
-    time.
+    Args:
+        address: A file, a device (``/dev/video0`` with format ``v4l2``) or the address of a stream.
+        fps: Frames per second of the sample.
+        size: Each frame is resized into size x size pixels.
+        waiting: Maximum pending frames.
+        drop_late: Drop the oldest pending frame when `waiting` frames are pending, as a camera needs. False: the thread
+            waits.
+        patience: The stream counts as ended after this time without an answer or a new frame, s.
+        format: FFmpeg's name of the format.
+        options: FFmpeg's options, such as ``{"rtsp_transport": "tcp"}``.
+
+    Attributes:
+        dropped: The number of dropped frames.
+        restarts: How often the times went back, as after a camera's reboot or in a joined file. The frames then follow
+            the earlier ones.
+
+    Raises:
+        VideoError: While iterating: the address cannot be opened or decoded, or sends nothing.
     """
 
     def __init__(
@@ -64,7 +78,7 @@ class StreamSource:
         self._frames: deque[tuple[int, torch.Tensor]] = deque()
         self._changed, self._over = Condition(), False
         self._error: VideoError | None = None
-        self._heard = monotonic()  # when the reading thread gave its last sign
+        self._heard = monotonic()  # when the reading thread received its last packet
         self.dropped = self.restarts = 0
         thread = threads.start(Thread(target=self._read, daemon=True), self._end)
         try:
@@ -77,15 +91,15 @@ class StreamSource:
             raise self._error
 
     def _take(self) -> list[tuple[int, torch.Tensor]]:
-        """All that waits; at least one frame, unless it is over."""
+        """All pending frames: at least one, unless the stream has ended."""
         with self._changed:
             self._heard = max(self._heard, monotonic())
             while not self._changed.wait_for(lambda: self._frames or self._over, timeout=self.patience):
                 if monotonic() - self._heard > 2 * self.patience + STALL:
                     self._over = True
                     self._error = VideoError(
-                        f"{self.address} cannot be read: it gave nothing for {monotonic() - self._heard:.0f} s; check "
-                        "that something is sent there."
+                        f"{self.address} cannot be read: it sent nothing for {monotonic() - self._heard:.0f} s; check "
+                        "that a video is sent there."
                     )
             frames = list(self._frames)
             self._frames.clear()
@@ -101,7 +115,7 @@ class StreamSource:
     # the reading thread
 
     def _read(self) -> None:
-        import av  # only who reads a stream pays for it
+        import av  # slow to import, so only where a stream is read
 
         av.logging.set_level(None)
         try:
@@ -116,7 +130,7 @@ class StreamSource:
             self._error = VideoError(f"{self.address} cannot be read: it has {error}.")
         except av.ExitError:
             self._error = VideoError(
-                f"{self.address} cannot be read: no video came for {self.patience:g} s; check what is sent there."
+                f"{self.address} cannot be read: no video came for {self.patience:g} s; check that one is sent there."
             )
         except (av.FFmpegError, OSError, ValueError, MemoryError, IndexError) as error:
             self._error = VideoError(
@@ -130,25 +144,25 @@ class StreamSource:
 
         address, options = self.address, self.options
         if Path(address).is_file():
-            # at its end, wait for more; an mp4's fragments are read as they come; no part of the name is a protocol
+            # wait for more at its end; read an mp4's fragments as they come; no part of the name is a protocol
             address, options = str(Path(address).absolute()), {"follow": "1", "fflags": "+ignidx"} | options
         return av.open(address, format=self.format, options=options, timeout=self.patience, metadata_errors="replace")
 
     def _sampled(self, container: Any, stream: Any) -> Iterator[tuple[int, Any]]:
-        """(k, source frame) of the sample."""
+        """(k, source frame) of each frame of the sample."""
         rate = frame_rate(stream)
         timeline, tick = Timeline(float(rate) if rate else None), 0
         for stamp, frame in self._decoded(container, stream):
             time = timeline.place(stamp)
             if timeline.restarts > self.restarts:
                 self.restarts = timeline.restarts
-                logging.getLogger(__name__).warning("%s starts again at %.1f s of what was seen", self.address, time)
+                logging.getLogger(__name__).warning("%s restarts after %.1f s", self.address, time)
             while time >= tick / self.fps - TOLERANCE:
                 yield tick, frame
                 tick += 1
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
-        """(stamp, s, source frame), until nothing has come for as long as `patience`."""
+        """(time stamp, s, source frame), until nothing came for `patience`."""
         stamps = _Stamps() if is_untimed(container) else None
         count, rate = 0, float(frame_rate(stream) or 25)
         for packet in self._packets(container, stream):
@@ -174,20 +188,20 @@ class StreamSource:
                     yield packet
         except av.ExitError:
             pass
-        yield None  # what the decoder still holds back
+        yield None  # makes the decoder give the frames that it still holds
 
     def _frames_of(self, stream: Any, packet: Any, count: int) -> list[Any]:
         import av
 
         try:
-            return stream.codec_context.decode(packet)
+            return list(stream.codec_context.decode(packet))
         except av.FFmpegError:
             if count or stream.codec_context.options.get("err_detect"):
                 raise
             return []  # a stream may be entered between two key frames
 
     def _offer(self, tick: int, frame: torch.Tensor) -> bool:
-        """Let a frame wait; whether anyone still listens."""
+        """Add a pending frame; whether the iteration still takes frames."""
         with self._changed:
             if self.drop_late and len(self._frames) == self.waiting:
                 self._frames.popleft()
@@ -204,7 +218,7 @@ class StreamSource:
 
 
 class _Stamps:
-    """The packets' stamps where a format stores them in decoding order: each shown frame takes the earliest."""
+    """The packets' time stamps where a format stores them in decoding order: each shown frame takes the earliest."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int]] = []
@@ -218,7 +232,7 @@ class _Stamps:
             heappush(self._heap, (self._part, packet.pts))
 
     def begin(self, first: int | None) -> None:
-        """Forget what is before the first shown frame: packets that lack what they are predicted from give none."""
+        """Forget the stamps before the first shown frame: such packets lack the frames that they are predicted from."""
         if first is not None:
             self._heap = sorted(stamp for stamp in self._heap if stamp >= (0, first))
 

@@ -1,7 +1,8 @@
-"""FrameTable: the frames of a file that a player shows, and their times. PyAV demuxes; only the first is decoded.
+"""FrameTable: the frames of a file that a player shows, and their times.
 
-Edit lists hide frames, frames before the first key frame cannot be decoded, and some formats store no times or start
-again in the middle. Where the packets leave it open which frames are shown, all are decoded and counted.
+PyAV demuxes the file, and only the first frame is decoded. Edit lists hide frames, frames before the first key frame
+cannot be decoded, and some formats store no times or restart in the middle. Where the packets do not tell which frames
+are shown, all frames are decoded and counted.
 """
 
 import re
@@ -11,38 +12,37 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmduet.errors import VideoError
 from mmduet.video.container import ADVICE, check_file, check_index, open_video, pixel_aspect, set_up, upright_turns
 from mmduet.video.timeline import MAX_GAP, RESTART, Timeline, seconds
 
-UNTIMED = {
-    "avi",
-    "mpeg",
-    "mpegvideo",
-    "m4v",
-    "h263",
-    "h264",
-    "hevc",
-    "obu",
-    "vc1",
-}  # formats without a time for each frame
+# formats without a time for each frame
+UNTIMED = {"avi", "mpeg", "mpegvideo", "m4v", "h263", "h264", "hevc", "obu", "vc1"}
 
 
 @dataclass(frozen=True, slots=True)
 class FrameTable:
     """The shown frames, in order.
 
-    times: float64 [M], s, ascending from 0. duration: s, to the last frame's end. pts: the decoder's stamp of each
-    frame, ascending; None where the frames had to be counted. width, height: pixels, as displayed. rotation: quarter
-    turns, counter-clockwise, that put a frame upright. pixel_aspect: a pixel's width by its height. strict: a frame
-    with an error is refused. simple: whether decord reads the file right.
+    Attributes:
+        path: The file.
+        times: [M], s, ascending from 0.
+        duration: To the end of the last frame, s.
+        pts: [M], the decoder's time stamp of each frame, ascending; None where the frames had to be counted.
+        width: Pixels, as displayed.
+        height: Pixels, as displayed.
+        rotation: Quarter turns, counter-clockwise, that put a frame upright.
+        pixel_aspect: A pixel's width divided by its height.
+        strict: Whether a frame with an error is refused.
+        simple: Whether decord reads the file right.
     """
 
     path: Path
-    times: np.ndarray
+    times: NDArray[np.float64]
     duration: float
-    pts: np.ndarray | None
+    pts: NDArray[np.int64] | None
     width: int
     height: int
     rotation: int
@@ -52,7 +52,10 @@ class FrameTable:
 
 
 class Packets(NamedTuple):
-    """In decoding order. pts: presentation times; None: missing. closed: whether decoding may start at a packet."""
+    """The packets of a file, in decoding order.
+
+    `pts` are presentation times, None where one is missing. `closed`: whether decoding may start at a packet.
+    """
 
     pts: list[int | None]
     dts: list[int | None]
@@ -73,11 +76,15 @@ class Start(NamedTuple):
 
 
 def read_table(path: Path) -> FrameTable:
-    """Raises VideoError when the file is missing, cut off, no video, or has no frame that can be decoded."""
+    """Read the frame table of a file.
+
+    Raises:
+        VideoError: The file is missing, cut off, not a video, or has no frame that can be decoded.
+    """
     check_file(path)
     strict, scan = True, _scan(path, strict=True)
     if scan.start is None and scan.packets.keys and not scan.packets.closed[0]:
-        strict, scan = False, _scan(path, strict=False)  # what precedes the first complete frame has errors
+        strict, scan = False, _scan(path, strict=False)  # frames before the first complete one have errors
     if scan.start is None:
         raise VideoError(f"{path} has no frame that can be decoded: it is cut off or damaged; {ADVICE}.")
     packets, start = scan.packets, scan.start
@@ -104,7 +111,11 @@ def read_table(path: Path) -> FrameTable:
 
 
 class Scan(NamedTuple):
-    """base: s, the unit of stamps. untimed: whether the format stores no time for each frame. plain: `_is_plain`."""
+    """The result of reading all packets.
+
+    `base` is the unit of time stamps, s. `untimed`: whether the format stores no time for each frame. `plain`: see
+    `_is_plain`.
+    """
 
     packets: Packets
     start: Start | None
@@ -115,7 +126,7 @@ class Scan(NamedTuple):
 
 
 def _scan(path: Path, *, strict: bool) -> Scan:
-    """All packets, and the first frame that is shown; None when none can be decoded."""
+    """All packets, and the first frame that is shown; None when no frame can be decoded."""
     packets, start = Packets([], [], [], [], [], []), None
     with open_video(path) as (container, stream):
         check_index(path, stream)
@@ -181,8 +192,8 @@ def _start(stream: Any, frame: Any) -> Start:
     return Start(frame.pts, width, height, turns, aspect)
 
 
-def _shown_pts(packets: Packets, start: Start, base: Fraction) -> np.ndarray | None:
-    """int64 [M], ascending; None where the packets leave it open which frames are shown, or when."""
+def _shown_pts(packets: Packets, start: Start, base: Fraction) -> NDArray[np.int64] | None:
+    """[M], ascending; None where the packets do not tell which frames are shown, or when."""
     pts = [stamp for stamp, shown in zip(packets.pts, packets.shown, strict=True) if shown]
     first, times = start.pts, [seconds(stamp, base) for stamp in [start.pts, *pts]]
     if first is None or None in times or len(set(pts)) < len(pts):
@@ -191,7 +202,7 @@ def _shown_pts(packets: Packets, start: Start, base: Fraction) -> np.ndarray | N
     if len(dts) and np.any(np.diff(dts) * float(base) < -RESTART):
         return None
     stamps = np.sort(np.array(pts, np.int64))
-    stamps = stamps[stamps >= first]  # the others lack what they are predicted from
+    stamps = stamps[stamps >= first]  # the others lack the frames that they are predicted from
     return stamps if len(stamps) and stamps[0] == first else None
 
 
@@ -199,7 +210,7 @@ def _shown_pts(packets: Packets, start: Start, base: Fraction) -> np.ndarray | N
 
 
 def _count(path: Path, strict: bool) -> list[int | None]:
-    """The stamps of all frames, in the order in which they are shown."""
+    """The time stamps of all frames, in the order in which they are shown."""
     with open_video(path) as (container, stream):
         set_up(stream, strict=strict, threads=True)
         stamps = [frame.pts for frame in container.decode(stream)]
@@ -208,33 +219,35 @@ def _count(path: Path, strict: bool) -> list[int | None]:
     return stamps
 
 
-def _counted_times(path: Path, stamps: list[int | None], scan: Scan) -> np.ndarray:
-    """float64 [M], s, ascending from 0. Where stamps are missing, the frames come at a constant rate."""
+def _counted_times(path: Path, stamps: list[int | None], scan: Scan) -> NDArray[np.float64]:
+    """[M], s, ascending from 0. Where time stamps are missing, the frames come at a constant rate."""
     known = [time for time in (seconds(stamp, scan.base) for stamp in stamps) if time is not None]
     timeline = Timeline(float(scan.rate) if scan.rate else None)
     times = np.array([timeline.place(time) for time in known])
     complete = len(known) == len(stamps)
     if complete and (timeline.restarts or not scan.untimed):
-        return np.maximum.accumulate(times)
+        ascending: NDArray[np.float64] = np.maximum.accumulate(times)
+        return ascending
     if complete and len(set(known)) == len(known):
-        return np.sort(times) - times.min()  # such formats store the times in decoding order
+        ascending = np.sort(times) - times.min()  # such formats store the times in decoding order
+        return ascending
     if scan.rate is None:
         raise VideoError(f"{path} stores no times and no frame rate: re-encode it.")
     return np.arange(len(stamps)) / float(scan.rate)
 
 
-def _usual_gap(times: np.ndarray, rate: Fraction | None) -> float:
-    """s from a frame to the next."""
+def _usual_gap(times: NDArray[np.float64], rate: Fraction | None) -> float:
+    """From a frame to the next, s."""
     return float(np.median(np.diff(times))) if len(times) > 1 else 1 / float(rate or 25)
 
 
 def frame_rate(stream: Any) -> Fraction | None:
-    """Frames a second, as far as the container states or FFmpeg guesses it."""
+    """Return the frames per second that the container states or FFmpeg guesses; None where neither is sensible."""
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate
     return rate if rate and 0.01 < rate < 1000 else None
 
 
-def _check_gaps(path: Path, times: np.ndarray, duration: float) -> None:
+def _check_gaps(path: Path, times: NDArray[np.float64], duration: float) -> None:
     gaps = np.diff(np.append(times, duration))
     if not np.isfinite(duration) or gaps.max() > MAX_GAP:
         raise VideoError(
@@ -243,19 +256,19 @@ def _check_gaps(path: Path, times: np.ndarray, duration: float) -> None:
         )
 
 
-# what decord reads right
+# files that decord reads right
 
 
 def _is_plain(container: Any, stream: Any) -> bool:
-    """H.264 in mp4, mov or mkv, with one stream of 8-bit pictures, and with nothing but that."""
+    """Whether a file has one video stream, of 8-bit H.264, in mp4, mov or mkv."""
     formats = {"mov", "matroska"} & set(container.format.name.split(","))
     context = stream.codec_context
     pictures = context.name == "h264" and context.pix_fmt in ("yuv420p", "yuvj420p")
     return bool(formats) and pictures and len(container.streams.video) == 1
 
 
-def _is_simple(packets: Packets, pts: np.ndarray) -> bool:
-    """Whether each packet is shown and each key frame separates what is shown before it from what is shown after."""
+def _is_simple(packets: Packets, pts: NDArray[np.int64]) -> bool:
+    """Whether each packet is shown, and each key frame separates the frames shown before it from those after."""
     stamps = np.array(packets.pts, np.int64) if len(pts) == len(packets.pts) else np.zeros(0, np.int64)
     if not len(stamps) or stamps.min() < 0 or stamps[0] != pts[0] or not packets.keys[0]:
         return False

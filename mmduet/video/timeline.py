@@ -1,23 +1,34 @@
-"""Timeline: times of shown frames, also where a recording starts again in the middle."""
+"""Timeline: times of shown frames, also where a recording restarts in the middle."""
 
 from fractions import Fraction
 
-RESTART = 0.5  # s that times must go back at least for a new start; less is a frame out of order
+RESTART = 0.5  # s: times that go back by more restart; by less, a frame is out of order
 MAX_GAP = 3600.0  # s from one frame to the next; more is a damaged time, or another clock
-MAX_STAMP = 1e11  # s; more, which a wrapped counter gives, is no time
+MAX_STAMP = 1e11  # s; a wrapped counter gives more, which is no time
 
 
 def seconds(stamp: int | None, base: Fraction) -> float | None:
-    """A frame's stamp in s; None where it is missing or no time. base: s, the stamp's unit."""
+    """Convert a frame's time stamp to seconds; None where it is missing or not a time.
+
+    Args:
+        stamp: In units of `base`.
+        base: s.
+    """
     time = None if stamp is None else float(stamp * base)
     return None if time is None or abs(time) > MAX_STAMP else time
 
 
 class Timeline:
-    """Turns the stamps of shown frames into times from the first frame.
+    """Turns the time stamps of shown frames into times from the first frame.
 
-    A camera that reboots, a sender that starts again, and a joined file make stamps go back (or jump by hours): the
-    frame then follows the one before. restarts counts these. rate: frames a second, if known.
+    A camera that reboots, a sender that restarts, and a joined file make stamps go back (or jump by hours). The frame
+    then follows the one before.
+
+    Args:
+        rate: Frames per second, if known.
+
+    Attributes:
+        restarts: How often stamps went back or jumped.
     """
 
     def __init__(self, rate: float | None):
@@ -28,7 +39,7 @@ class Timeline:
         self._begun = False
 
     def place(self, stamp: float) -> float:
-        """The time, s, of the frame with this stamp, s. A frame a little out of order keeps its earlier time."""
+        """Return the time, s, of the frame with this stamp, s. A frame a little out of order keeps its earlier time."""
         if not self._begun:
             self._begun, self._offset = True, -stamp
         step = stamp + self._offset - self._last

@@ -20,7 +20,7 @@ CELLS = [
 import math, threading
 import numpy as np
 from mmduet import DuetSession, Query, ScoreThreshold, read_frames
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.trace import DuetTrace, Response
 from mmduet_widgets import DuetPlayer, LiveDuet
 

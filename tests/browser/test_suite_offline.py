@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from mmduet.reports import check_suite, export_html
-from mmduet.reports.export import template_folder
+from mmduet.reports.export import TEMPLATES
 from mmduet.reports.index import write_index
 from mmduet.reports.metrics import Metric
 from mmduet.reports.thumbnails import make_thumbnail
@@ -49,7 +49,7 @@ def index(tmp_path: Path) -> Path:
         told["metrics"] = [Metric(ATTACK, number, number - 0.25, number + 0.25)]
         leave_report(folder, run.name, page=content, **told)
         leave_report(folder / "history", f"{run.name}.1", page=content, run=run.name, **told)
-    return write_index(suite, folder, template_folder(), ATTACK)
+    return write_index(suite, folder, TEMPLATES, ATTACK)
 
 
 def test_from_index_to_report_and_history_nothing_is_fetched_nor_runs(page: Page, index: Path) -> None:

@@ -8,8 +8,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
+from mmduet.checkpoints import build_tiny, load_adapter, save_adapter
 from mmduet.checkpoints.adapter import read_adapter
-from mmduet.checkpoints.loading import build_tiny, load_adapter, save_adapter
 from mmduet.errors import CheckpointError
 from tests.checkpoints.test_loading import scores, trained_tiny
 
@@ -54,7 +54,7 @@ def without(*parts):
     ("removed", "named"),
     [
         (("informative_head", "relevance_head"), "no informative_head and no relevance_head"),
-        (("relevance_head",), "no relevance_head, so its scores would be at random"),
+        (("relevance_head",), "no relevance_head, so its scores would be random"),
     ],
 )
 def test_an_adapter_without_heads_is_refused(folder, removed, named):

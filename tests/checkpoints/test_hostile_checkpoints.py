@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmduet.checkpoints.loading import build_tiny, load_adapter, load_duet, load_processor, save_adapter
+from mmduet.checkpoints import build_tiny, load_adapter, load_duet, load_processor, save_adapter
 from mmduet.errors import CheckpointError, DuetError
 from tests.checkpoints.test_loading import trained_tiny
 from tests.mutants import mutate

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from mmduet.checkpoints.loading import (
+from mmduet.checkpoints import (
     build_tiny,
     load_adapter,
     load_duet,
@@ -131,7 +131,7 @@ def test_a_folder_with_other_files_is_never_replaced(tmp_path):
 def test_a_model_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MMDUET_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(CheckpointError, match=r"cannot be written .*set MMDUET_CACHE to a folder"):
+    with pytest.raises(CheckpointError, match=r"cannot be written .*set MMDUET_CACHE to a writable folder"):
         load_duet("tiny")
 
 
@@ -139,7 +139,7 @@ def test_a_model_cache_of_an_earlier_version_is_used(tmp_path, monkeypatch):
     monkeypatch.setenv("MMDUET_CACHE", str(tmp_path))
     save_checkpoint(*build_tiny(), tmp_path / "tiny-1")
     (tmp_path / "tiny-1" / "files.json").unlink()
-    monkeypatch.setattr("mmduet.checkpoints.loading.build_tiny", None)
+    monkeypatch.setattr("mmduet.checkpoints.presets.build_tiny", None)
     assert load_duet("tiny")
 
 
@@ -154,7 +154,7 @@ def test_several_that_build_a_model_at_once(tmp_path, monkeypatch):
     """One builds, the others wait."""
     monkeypatch.setenv("MMDUET_CACHE", str(tmp_path))
     built = []
-    monkeypatch.setattr("mmduet.checkpoints.loading.build_tiny", lambda: built.append(1) or build_tiny())
+    monkeypatch.setattr("mmduet.checkpoints.presets.build_tiny", lambda: built.append(1) or build_tiny())
     with ThreadPoolExecutor(3) as pool:
         assert len(list(pool.map(load_processor, ["tiny"] * 3))) == 3
     assert built == [1]

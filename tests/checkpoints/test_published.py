@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import Qwen2Config, SiglipVisionConfig
 
-from mmduet.checkpoints.loading import load_duet
+from mmduet.checkpoints import load_duet
 from mmduet.checkpoints.published import our_name, published_config
 from mmduet.errors import CheckpointError
 from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration

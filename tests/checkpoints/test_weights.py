@@ -81,9 +81,9 @@ def test_two_sets_of_weights_are_refused(tmp_path):
     ("damage", "message"),
     [
         (lambda content: b"", "is empty: download it again"),
-        (lambda content: content[:-1], "is cut off or damaged"),
-        (lambda content: content[:5], "is cut off or damaged"),
-        (lambda content: b"\xff" * 40, "is cut off or damaged"),
+        (lambda content: content[:-1], "is truncated or damaged"),
+        (lambda content: content[:5], "is truncated or damaged"),
+        (lambda content: b"\xff" * 40, "is truncated or damaged"),
         (lambda content: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "a Git LFS pointer"),
     ],
 )

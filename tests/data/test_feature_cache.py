@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.data.feature_cache import FeatureCache, tower_features
 from mmduet.data.mixture import Sample
 from mmduet.data.unreadable import UnreadableVideos

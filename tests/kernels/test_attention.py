@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, DynamicCache, LlamaConfig, MistralConfig
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.errors import CheckpointError
 from mmduet.kernels import attention
 from mmduet.kernels.attention import FEWEST, NAME, split_attention, use_split_attention

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from transformers import LlamaConfig
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.kernels import cuda
 from mmduet.kernels.attention import FULL, split_attention
 from mmduet.kernels.fixed import FixedContext, pieces_for

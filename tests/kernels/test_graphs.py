@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig, MistralConfig, Qwen2Config
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.kernels import cuda, graphs
 from mmduet.kernels.cuda import CudaKernels, can_be_recorded
 from mmduet.kernels.graphs import SIZES, Graphs
+from mmduet.model.backbone import EmbeddedTokens
 from mmduet.policy import make_policy
 from mmduet.profiling.performance import EveryNth
 from mmduet.streaming import session as session_module
@@ -170,10 +171,17 @@ SMALL = {
 )
 def test_what_attends_otherwise_is_not_recorded(config, recorded):
     model = torch.nn.Module()
+    model.position_axes = 0
     model.language_model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
     model.language_model.config._attn_implementation = cuda.NAME
     assert can_be_recorded(model) is recorded
     model.language_model.config._attn_implementation = "eager"
+    assert can_be_recorded(model) is False
+
+
+def test_positions_of_ones_own_are_not_recorded():
+    model, _ = build_tiny()
+    model.position_axes = 3
     assert can_be_recorded(model) is False
 
 
@@ -218,8 +226,8 @@ def test_many_tokens_go_without_a_graph(frames):
     cache = kernels.cache()
     size = model.config.text_config.hidden_size
     for tokens in (40, SIZES[-1] + 1):
-        kernels.hidden(torch.zeros(tokens, size), cache)
+        kernels.hidden(EmbeddedTokens(torch.zeros(tokens, size)), cache)
     assert recordings.made == 0
-    kernels.hidden(torch.zeros(3, size), cache)
+    kernels.hidden(EmbeddedTokens(torch.zeros(3, size)), cache)
     assert recordings.made == 1
     assert cache.length == 40 + SIZES[-1] + 1 + 3

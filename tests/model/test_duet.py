@@ -2,9 +2,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.errors import CheckpointError, DuetError
-from mmduet.model.duet import IGNORE, DuetConfig, DuetForConditionalGeneration
+from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
+from mmduet.model.losses import IGNORE
 from mmduet.model.prompt import StreamTurn, TextTurn
 from mmduet.model.vision import EfficientNetLiteConfig, FramePool
 

@@ -2,15 +2,15 @@ import pytest
 import torch
 
 from mmduet.errors import CheckpointError, DuetError
-from mmduet.model.duet import IGNORE
+from mmduet.model.losses import IGNORE
 from mmduet.model.processing import DuetProcessor
-from mmduet.model.prompt import StreamTurn, TextTurn, render
+from mmduet.model.prompt import StreamTurn, TextTurn
 
 
 def test_encoding_is_the_tokenised_prompt(tiny):
     processor = tiny[1]
     turns = [TextTurn("user", "hi"), StreamTurn(2), TextTurn("assistant", "a cat")]
-    text = render([processor.system_turn(), *turns], tokens_per_frame=processor.frame.tokens)
+    text = processor.render([processor.system_turn(), *turns])
     assert processor.encode(turns).input_ids.tolist() == processor.ids(text)
 
 

@@ -1,19 +1,27 @@
 import pytest
 
 from mmduet.errors import DuetError
-from mmduet.model.prompt import StreamTurn, TextTurn, render
+from mmduet.model.processing import DuetProcessor, FrameSettings
+from mmduet.model.prompt import CHATML, ChatFormat, StreamTurn, TextTurn
 
 
-def test_prompt_as_published():
+def test_prompt_as_published(tiny):
+    processor = DuetProcessor(tiny[1].tokenizer, FrameSettings(32, tokens=2))
     turns = [TextTurn("system", "S"), TextTurn("user", "hi"), StreamTurn(2), TextTurn("assistant", "a cat")]
-    assert render(turns, tokens_per_frame=2) == (
+    assert processor.render(turns) == (
         "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
         "<|im_start|>stream\n<image><image><image><image><|im_end|>\n<|im_start|>assistant\na cat<|im_end|>"
     )
 
 
-def test_open_turn_ends_without_its_end():
-    assert render([StreamTurn(1)], tokens_per_frame=1, close=False) == "<|im_start|>stream\n<image>"
+def test_an_open_turn_has_no_end_token():
+    assert CHATML.render_turn(StreamTurn(1), [1], close=False) == "<|im_start|>stream\n<image>"
+
+
+def test_another_chat_format():
+    chat = ChatFormat(start="<", end=">", image="#", join=" ", stream_role="video")
+    assert chat.render_turn(StreamTurn(2), [1, 2]) == "<video\n###>"
+    assert chat.render_turn(TextTurn("user", "hi"), []) == "<user\nhi>"
 
 
 @pytest.mark.parametrize("token", ["<|im_end|>", "<|im_start|>", "<image>"])

@@ -13,7 +13,7 @@ MEASURE_TINY = """
 import json
 from dataclasses import asdict
 from training_7b import measure
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 print(json.dumps({way: asdict(step) for way, step in measure(build_tiny()[0].config, 3, 1).items()}))
 """
 

@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from mmduet.profiling.performance import EveryNth, frame_flops, growth, latencies, matmul_speed, take_turns, watch
+from mmduet.profiling.performance import (
+    EveryNth,
+    alternate_runs,
+    frame_flops,
+    latencies,
+    memory_growth,
+    peak_flops,
+    watch,
+)
 from mmduet.streaming.session import DuetSession
 from mmduet.system.stages import STAGES, StageClock, count_stages, stage
 from mmduet.video import iter_frames
@@ -55,8 +63,8 @@ def test_a_latency_for_each_frame(session, frames):
 
 
 def test_what_is_held_grows_with_the_stream_unless_it_is_bounded(tiny, frames):
-    endless = growth(DuetSession(*tiny, policy=EveryNth(0)), frames, 200, parts=4)
-    bounded = growth(DuetSession(*tiny, policy=EveryNth(0), context_frames=20), frames, 200, parts=4)
+    endless = memory_growth(DuetSession(*tiny, policy=EveryNth(0)), frames, 200, parts=4)
+    bounded = memory_growth(DuetSession(*tiny, policy=EveryNth(0), context_frames=20), frames, 200, parts=4)
     assert endless.frames == [50, 100, 150, 200]
     assert endless.megabytes[-1] > endless.megabytes[0]
     assert bounded.megabytes[-1] == bounded.megabytes[0]
@@ -65,7 +73,7 @@ def test_what_is_held_grows_with_the_stream_unless_it_is_bounded(tiny, frames):
 
 def test_sides_take_turns():
     calls = []
-    seconds, results = take_turns({"a": lambda: calls.append("a") or len(calls), "b": lambda: calls.append("b")}, 2)
+    seconds, results = alternate_runs({"a": lambda: calls.append("a") or len(calls), "b": lambda: calls.append("b")}, 2)
     assert calls == ["a", "b"] * 3
     assert results == {"a": 5, "b": None}
     assert list(seconds) == ["a", "b"]
@@ -85,4 +93,4 @@ def test_flops_of_the_language_model_are_those_torch_counts(tiny):
 
 
 def test_the_machine_has_a_peak_speed():
-    assert matmul_speed("cpu", torch.float32, size=64) > 1e6
+    assert peak_flops("cpu", torch.float32, size=64) > 1e6

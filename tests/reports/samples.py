@@ -10,8 +10,8 @@ import nbformat
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from mmduet.reports.files import Slot
 from mmduet.reports.records import Provenance, RunRecord
+from mmduet.reports.slots import Slot
 
 HOSTILE = "<img src=x onerror=boom()></script><!--<script>boom()</script>\u2028 & <b>"
 PARAMETERS = """\
@@ -47,7 +47,7 @@ MADE = Provenance(versions={"torch": "2"}, commit="abc", decoder="d", device="no
 
 def leave_report(folder: Path, name: str, *, page: str = "a page", **changes: Any) -> None:
     """The files of run `name`, as one that ran would leave them, with `changes` to its record."""
-    told: dict[str, Any] = {
+    record: dict[str, Any] = {
         "suite": "A try", "run": name, "title": "About n", "notebook": "notebooks/n.ipynb", "parameters": {},
         "status": "done", "started": datetime(2026, 3, 1, tzinfo=UTC), "seconds": 1.0, "metrics": [],
         "provenance": MADE, "fingerprint": "", "page": "",
@@ -56,7 +56,7 @@ def leave_report(folder: Path, name: str, *, page: str = "a page", **changes: An
     folder.mkdir(parents=True, exist_ok=True)
     slot.page.write_text(page)
     slot.notebook.write_text(nbformat.writes(nbformat.v4.new_notebook()))
-    slot.json.write_text(RunRecord(**told | changes).model_dump_json())
+    slot.json.write_text(RunRecord(**record | changes).model_dump_json())
 
 
 def assert_offline(page: str) -> None:

@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 
 from mmduet.errors import FileError, SuiteError
 from mmduet.files import scratch_folder
-from mmduet.reports import execute, files, run_suite
+from mmduet.reports import execute, run_suite, slots
 from mmduet.reports.records import format_duration
 from tests.reports.samples import HOSTILE, assert_offline, write_notebook, write_suite
 
@@ -133,7 +133,7 @@ def test_a_run_killed_while_it_renames_files_leaves_no_trace(
         replace(*paths)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "replace", killed)
+        patch.setattr(slots.os, "replace", killed)
         with contextlib.suppress(KeyboardInterrupt):
             run_suite(project.suite)
     run_suite(project.suite)
@@ -167,7 +167,7 @@ def test_a_full_disk_keeps_the_old_report(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fsync", full)
+        patch.setattr(slots.os, "fsync", full)
         with pytest.raises(FileError, match=r"cannot be written \(No space left on device\).*free some space"):
             run_suite(project.suite, force=True)
     left = contents(project.folder)
@@ -196,11 +196,11 @@ def test_reports_of_an_earlier_version_are_replaced(project: SimpleNamespace) ->
     run_suite(project.suite)
     for name in ("a.html", "index.html"):
         page = project.folder / name
-        page.write_bytes(page.read_bytes().replace(files.MARK, b""))
+        page.write_bytes(page.read_bytes().replace(slots.MARK, b""))
     project.source = "2"
     assert run_suite(project.suite).outcomes[0].status == "done"
-    assert files.is_page(project.folder / "a.html")
-    assert files.is_page(project.folder / "index.html")
+    assert slots.is_page(project.folder / "a.html")
+    assert slots.is_page(project.folder / "index.html")
 
 
 def test_what_killed_runs_left_is_removed(project: SimpleNamespace) -> None:

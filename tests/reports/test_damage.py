@@ -14,10 +14,10 @@ from nbformat.v4 import new_output
 
 from mmduet.errors import DuetError, SuiteError
 from mmduet.reports import batch, check_parameters, export_html, index, load_suite, metrics, thumbnails
-from mmduet.reports.export import template_folder
-from mmduet.reports.files import Slot
+from mmduet.reports.export import TEMPLATES
 from mmduet.reports.metrics import recorded_metrics
 from mmduet.reports.notebooks import read_notebook
+from mmduet.reports.slots import Slot
 from mmduet.reports.thumbnails import recorded_thumbnail
 from tests.mutations import bounded
 from tests.reports.samples import HOSTILE, leave_report, write_notebook, write_suite
@@ -127,7 +127,7 @@ def try_record(path: Path) -> None:
     if record:
         assert record.when
         assert record.duration
-    index.write_index(suite, path.parent, template_folder(), "mmduet report")
+    index.write_index(suite, path.parent, TEMPLATES, "mmduet report")
 
 
 def try_suite(path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 from mmduet.reports import check_suite, run_suite
-from mmduet.reports.export import template_folder
+from mmduet.reports.export import TEMPLATES
 from mmduet.reports.index import Column, write_index
 from mmduet.reports.metrics import Metric
 from mmduet.reports.thumbnails import POINTS, Curve, Thumbnail
@@ -30,7 +30,7 @@ def suite(tmp_path: Path) -> Path:
 
 def index_of(path: Path) -> BeautifulSoup:
     suite, folder, _ = check_suite(path)
-    page = write_index(suite, folder, template_folder(), "mmduet report").read_text()
+    page = write_index(suite, folder, TEMPLATES, "mmduet report").read_text()
     assert_offline(page)
     assert "<script" not in page
     assert len(page) < 300_000

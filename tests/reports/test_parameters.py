@@ -12,7 +12,7 @@ from tests.reports.samples import write_notebook
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"treshold": 0.5}, "takes no parameter treshold: use one of threshold"),
         ({"threshold": "high"}, "takes threshold as float, not 'high' (str): write it like its default, 0.5"),
@@ -22,11 +22,11 @@ from tests.reports.samples import write_notebook
         ({"where": 3}, "takes where as str, not 3 (int)"),
     ],
 )
-def test_a_parameter_the_notebook_does_not_take_is_refused(tmp_path: Path, given: dict[str, Any], told: str) -> None:
+def test_a_parameter_the_notebook_does_not_take_is_refused(tmp_path: Path, given: dict[str, Any], message: str) -> None:
     path = write_notebook(tmp_path / "n.ipynb")
     with pytest.raises(SuiteError) as error:
         check_parameters(path, given)
-    assert str(error.value).startswith(f"{path} {told}")
+    assert str(error.value).startswith(f"{path} {message}")
 
 
 def test_parameters_that_fit_pass_and_are_described(tmp_path: Path) -> None:
@@ -43,11 +43,11 @@ def test_other_lines_in_the_parameters_cell_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "no json", "{}"])
-def test_what_is_no_notebook_is_told(tmp_path: Path, content: str | None) -> None:
+def test_what_is_no_notebook_is_reported(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "n.ipynb"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(SuiteError, match=r"n\.ipynb is (not there|no Jupyter notebook)"):
+    with pytest.raises(SuiteError, match=r"n\.ipynb (does not exist|is not a Jupyter notebook)"):
         check_parameters(path, {})
 
 

@@ -1,4 +1,4 @@
-"""Suites: what is wrong in one is told in a sentence; a matrix stands for its combinations."""
+"""Suites: an error is one sentence; a matrix gives one run for each combination."""
 
 import itertools
 from pathlib import Path
@@ -14,26 +14,29 @@ BOMB = f"{{a: &a [1, 1], {LISTS}}}"
 
 
 @pytest.mark.parametrize(
-    ("runs", "told"),
+    ("runs", "message"),
     [
         ("  - {name: a, notebok: n.ipynb}", "runs[0].notebook is missing: add it (1 more after it)"),
-        ("  - {name: a, notebook: n.ipynb, paramters: {}}", "runs[0].paramters is no key of a suite: use parameters"),
+        (
+            "  - {name: a, notebook: n.ipynb, paramters: {}}",
+            "paramters is not a key of a suite: use parameters",
+        ),
         ("  - {name: a/b, notebook: n.ipynb}", "runs[0].name is 'a/b', but it names files"),
         ("  - {name: a, notebook: 3}", "runs[0].notebook is 3, but input should be a valid string"),
         ("  - {name: a, notebook: n.ipynb}\n  - {name: A, notebook: n.ipynb}", "two runs are named a"),
         ("  - {name: index, notebook: n.ipynb}", "a run is named index, but that name is taken"),
         ("  - {name: a, notebook: n, parameters: {x: 1}, matrix: {x: [2]}}", "runs[0] gives x in parameters and in"),
         ("  - {name: a, notebook: n, matrix: {x: []}}", "runs[0].matrix.x is []"),
-        ("# " + "x" * 100_000, "characters: give a suite below 100000"),
+        ("# " + "x" * 100_000, "characters; a YAML file may have 100,000: shorten it"),
         ('  - {name: a, notebook: "\\ud800"}', "line 4: half of a surrogate pair is no character"),
-        ("  - {name: a, notebook: n, parameters: {x: 1, x: 2}}", "line 4: key 'x' stands twice"),
+        ("  - {name: a, notebook: n, parameters: {x: 1, x: 2}}", "line 4: key 'x' is given twice"),
         ("  - {name: a, notebook: n", "line 5: expected"),
         ("  - a", "runs[0] is 'a', not keys and values"),
         ("  []", "runs is [], but"),
         ("  - {name: a, notebook: n, cell_timeout: 0}", "runs[0].cell_timeout is 0, but"),
         (f"  - {{name: {'a' * 200}, notebook: n}}", "too long for a file"),
-        ("  - {name: a, notebook: n, parameters: {x: !!int a}}", "is no YAML (invalid literal for int()"),
-        ("  - {name: a, notebook: n, parameters: {x: !!bool a}}", "is no YAML"),
+        ("  - {name: a, notebook: n, parameters: {x: !!int a}}", "is no readable YAML (invalid literal for int()"),
+        ("  - {name: a, notebook: n, parameters: {x: !!bool a}}", "is no readable YAML"),
         ("  - {name: a, notebook: n, parameters: {x: !!python/name:os.system a}}", "could not determine a constructor"),
         ("  - {name: a, notebook: n, parameters: {x: " + "[" * 900 + "]" * 900 + "}}", "is nested too deeply"),
         ("  - {name: a, notebook: n, parameters: &x {x: *x}}", "it stands for more than 100000 values"),
@@ -41,16 +44,16 @@ BOMB = f"{{a: &a [1, 1], {LISTS}}}"
         ("  - {name: a, notebook: n, matrix: {x: &m [1,2,3,4,5,6,7,8,9,10,11], y: *m, z: *m}}", "more than 1000 runs"),
     ],
 )
-def test_a_wrong_suite_is_told_in_one_sentence(tmp_path: Path, runs: str, told: str) -> None:
+def test_a_wrong_suite_is_reported_in_one_sentence(tmp_path: Path, runs: str, message: str) -> None:
     path = write_suite(tmp_path, runs + "\n")
     with pytest.raises(SuiteError) as error:
         load_suite(path)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert str(error.value).startswith(str(path))
 
 
 def test_a_missing_suite_names_the_path(tmp_path: Path) -> None:
-    with pytest.raises(SuiteError, match=r"none\.yaml is not there"):
+    with pytest.raises(SuiteError, match=r"none\.yaml does not exist"):
         load_suite(tmp_path / "none.yaml")
 
 

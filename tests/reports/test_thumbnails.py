@@ -44,8 +44,8 @@ def test_a_gap_stays_a_gap() -> None:
     assert str(path).count("M") == 2
 
 
-def test_what_cannot_be_drawn_is_told() -> None:
-    with pytest.raises(DuetError, match="neither frames nor a curve with a number in it"):
+def test_what_cannot_be_drawn_is_reported() -> None:
+    with pytest.raises(DuetError, match="neither frames nor a curve with finite numbers"):
         make_thumbnail(NOISE[:0], {"a": [math.nan], "b": []}, (), None)
     with pytest.raises(DuetError, match=r"float64 \[2, 3, 4, 4\]; a thumbnail takes uint8"):
         make_thumbnail(np.zeros((2, 3, 4, 4)), {}, (), None)

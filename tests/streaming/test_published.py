@@ -1,48 +1,48 @@
-"""The published implementation's own numbers on a tiny model in the published layout (shared/reference/duet_tiny).
-
-These files lie outside the repository; where they are missing, these tests skip.
-"""
+"""The published code's numbers on a tiny model in its layout: the golden set, and the reference files if present."""
 
 import json
 import math
+from functools import cache
 from random import Random
 
 import numpy as np
 import pytest
 import torch
 
-from mmduet.checkpoints.loading import load_duet, save_checkpoint
+from mmduet.checkpoints import load_duet, save_checkpoint
 from mmduet.data.conversations import Clock
 from mmduet.data.kinds.grounding import GroundingItem, grounding_conversation
 from mmduet.data.kinds.magqa import MagqaItem, magqa_conversation
 from mmduet.data.kinds.narration import Narration, narration_conversation
-from mmduet.model.duet import IGNORE
+from mmduet.model.losses import IGNORE
 from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import Query
+from tests.conftest import GOLDEN, REFERENCE
 
-CASES = ["grounding", "threshold_keep", "threshold_remove", "sum_threshold_remove", "repetition_two_queries"]
+FOLDERS = [folder for folder in (GOLDEN / "duet", REFERENCE / "duet_tiny") if folder.is_dir()]
+ATTENTIONS = ["eager", "sdpa"]
 pytestmark = pytest.mark.filterwarnings("ignore:.*not used")
+every_folder = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+every_model = pytest.mark.parametrize("attention", ATTENTIONS)
 
 
-@pytest.fixture(scope="module")
-def folder(reference):
-    return reference / "duet_tiny"
-
-
-@pytest.fixture(scope="module")
-def frames(folder):
+@cache
+def frames_of(folder):
     return torch.from_numpy(np.load(folder / "frames.npz")["frames"])
 
 
-@pytest.fixture(scope="module", params=["eager", "sdpa"])
-def published(request, folder):
-    return load_duet(folder / "llava-base", adapter=folder / "adapter", attn_implementation=request.param)
+@cache
+def published(folder, attention):
+    return load_duet(folder / "llava-base", adapter=folder / "adapter", attn_implementation=attention)
 
 
-@pytest.fixture(scope="module")
+@cache
 def expected(folder):
     return json.loads((folder / "expected.json").read_text())
+
+
+CASES = [(folder, name) for folder in FOLDERS for name, case in expected(folder).items() if "settings" in case]
 
 
 def session_of(model, processor, settings):
@@ -58,11 +58,12 @@ def session_of(model, processor, settings):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_streaming_equals_the_published_code(published, frames, expected, case):
-    wanted = expected[case]
-    trace = session_of(*published, wanted["settings"]).run(
-        frames, [Query(query["time"], query["content"]) for query in wanted["queries"]]
+@every_model
+@pytest.mark.parametrize(("folder", "case"), CASES, ids=lambda part: getattr(part, "name", part))
+def test_streaming_equals_the_published_code(folder, case, attention):
+    wanted = expected(folder)[case]
+    trace = session_of(*published(folder, attention), wanted["settings"]).run(
+        frames_of(folder), [Query(query["time"], query["content"]) for query in wanted["queries"]]
     )
     for head in ("informative", "relevance"):
         scores = [frame[f"{head}_score"] for frame in wanted["scores"]]
@@ -73,13 +74,15 @@ def test_streaming_equals_the_published_code(published, frames, expected, case):
     assert trace.context_length == wanted["kv_length"]
 
 
-def test_system_turn_and_first_frame(published, frames, expected):
-    model, processor = published
-    assert processor.ids(processor.render_turn(processor.system_turn())) == expected["system_ids"]
+@every_folder
+def test_system_turn_and_first_frame(folder):
+    model, processor = published(folder, "eager")
+    wanted = expected(folder)
+    assert processor.ids(processor.render_turn(processor.system_turn())) == wanted["system_ids"]
     with torch.no_grad():
-        embeds = model.encode_frames(processor.pixel_values(frames[:1]))[0]
-    assert list(embeds.shape) == expected["frame_embedding_shape"]
-    assert abs(embeds[0] - torch.tensor(expected["frame0_embedding_first_token"])).max() < 1e-5
+        embeds = model.encode_frames(processor.pixel_values(frames_of(folder)[:1]))[0]
+    assert list(embeds.shape) == wanted["frame_embedding_shape"]
+    assert abs(embeds[0] - torch.tensor(wanted["frame0_embedding_first_token"])).max() < 1e-5
 
 
 class FullLeadIn(Random):
@@ -98,9 +101,11 @@ def training_conversation(data, case):
     return grounding_conversation(GroundingItem(**annotation[0]), clock, template="{query}", max_frames=128)
 
 
+@every_folder
+@every_model
 @pytest.mark.parametrize("case", ["dvc", "magqa", "grounding"])
-def test_training_equals_the_published_code(published, folder, frames, case):
-    model, processor = published
+def test_training_equals_the_published_code(folder, attention, case):
+    model, processor = published(folder, attention)
     data = json.loads((folder / "expected_training.json").read_text())
     wanted, made = data["cases"][case], training_conversation(data, case)
     turns = [processor.system_turn(), *made.turns]
@@ -115,7 +120,7 @@ def test_training_equals_the_published_code(published, folder, frames, case):
     with torch.no_grad():
         out = model(
             encoded.input_ids[None],
-            pixel_values=processor.pixel_values(frames[made.first_frame : made.first_frame + made.frames]),
+            pixel_values=processor.pixel_values(frames_of(folder)[made.first_frame : made.first_frame + made.frames]),
             labels=encoded.labels[None],
             informative_labels=encoded.informative_labels[None],
             relevance_labels=encoded.relevance_labels[None],
@@ -127,8 +132,9 @@ def test_training_equals_the_published_code(published, folder, frames, case):
 
 
 @pytest.mark.parametrize("merge", [True, False])
-def test_published_adapter_merged_or_not_and_saved_again(folder, frames, tmp_path, merge):
+def test_published_adapter_merged_or_not_and_saved_again(tmp_path, merge):
     """In this project's own layout, the same scores."""
+    folder, frames = FOLDERS[0], frames_of(FOLDERS[0])
     model, processor = load_duet(folder / "llava-base", adapter=folder / "adapter", merge=merge)
     trace = DuetSession(model, processor).run(frames[:3])
     merged, _ = load_duet(folder / "llava-base", adapter=folder / "adapter")
@@ -137,10 +143,11 @@ def test_published_adapter_merged_or_not_and_saved_again(folder, frames, tmp_pat
     assert abs(trace.informative - again.informative).max() < (1e-12 if merge else 1e-5)
 
 
-def test_what_is_not_used_is_named(folder):
-    with pytest.warns(UserWarning, match=r"model\.image_newline \(it parts rows") as caught:
+def test_what_is_not_used_is_named():
+    folder = FOLDERS[0]
+    with pytest.warns(UserWarning, match=r"model\.image_newline \(it separates rows") as caught:
         load_duet(folder / "llava-base", adapter=folder / "adapter")
     assert "post_layernorm" in str(caught[0].message)
-    with pytest.warns(UserWarning, match=r"informative_head\.weight, relevance_head\.weight are in no file") as more:
+    with pytest.warns(UserWarning, match=r"at random: informative_head\.weight, relevance_head\.weight") as more:
         load_duet(folder / "llava-base")
     assert {warning.filename for warning in [*caught, *more]} == {__file__}, "of who loads"

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.errors import DuetError
-from mmduet.model.prompt import StreamTurn, TextTurn, render
+from mmduet.model.prompt import StreamTurn, TextTurn
 from mmduet.policy import FrameScores, ScoreSum, ScoreThreshold, make_policy
 from mmduet.profiling.performance import EveryNth
 from mmduet.streaming import generation
@@ -52,7 +52,7 @@ def test_context_is_always_the_training_prompt(queries, threshold, remove, max_n
     for event in session.stream(frames, queries):
         events.append(event)
         turns = conversation_of(processor, events, keep=not remove)
-        text = render(turns, tokens_per_frame=processor.frame.tokens, close=not session.state.stream_open)
+        text = processor.render(turns, close=not session.state.stream_open)
         assert session.state.context == processor.ids(text)
 
 
@@ -148,7 +148,7 @@ def test_a_full_context_begins_anew_with_what_is_kept(queries, threshold, remove
         if isinstance(event, FrameScores):
             seen += 1
             held = sum(isinstance(kept, FrameScores) for kept in events)
-            text = render(conversation_of(processor, events), tokens_per_frame=processor.frame.tokens, close=False)
+            text = processor.render(conversation_of(processor, events), close=False)
             ids = processor.ids(text)
             assert session.state.context == ids
             with torch.no_grad():
@@ -257,7 +257,7 @@ def test_a_repeated_response_takes_one_forward(tiny, frames, monkeypatch):
     _, again = session.run(frames[:1].repeat(2, 1, 1, 1)).responses
     session.reset()
     list(session.feed(frames[:1]))
-    session.state.said_before = list(again.token_ids)
+    session.state.previous_response = list(again.token_ids)
     calls, hidden_states = [], model.hidden_states
     monkeypatch.setattr(model, "hidden_states", lambda x, **kwargs: calls.append(x) or hidden_states(x, **kwargs))
     said = next(event for event in session.feed(frames[:1]) if isinstance(event, Response))

@@ -1,19 +1,20 @@
 import torch
 
-from mmduet.streaming.state import Said, newest_turns
+from mmduet.model.backbone import EmbeddedTokens
+from mmduet.streaming.state import KeptResponse, newest_turns
 from mmduet.trace import Query
 
 FIRST, SECOND = Query(0.0, "first"), Query(1.0, "second")
-SAID = Said((1,), "x")
-A, B, C = (torch.full((1,), number) for number in range(3))
+KEPT = KeptResponse((1,), "x")
+A, B, C = (EmbeddedTokens(torch.full((1, 1), number)) for number in range(3))
 
 
 def test_the_newest_frames_stay_with_what_came_since_and_the_open_question():
-    turns = [FIRST, SECOND, A, SAID, B, C]
+    turns = [FIRST, SECOND, A, KEPT, B, C]
     assert newest_turns(turns, 1) == [SECOND, C]
     assert newest_turns(turns, 2) == [SECOND, B, C]
-    assert newest_turns(turns, 3) == [SECOND, A, SAID, B, C]
-    assert newest_turns([FIRST, A, SECOND, B, SAID], 1) == [SECOND, B, SAID]
+    assert newest_turns(turns, 3) == [SECOND, A, KEPT, B, C]
+    assert newest_turns([FIRST, A, SECOND, B, KEPT], 1) == [SECOND, B, KEPT]
 
 
 def test_without_a_question_there_is_none():

@@ -85,28 +85,28 @@ CPU = "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't 
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
-        (torch.OutOfMemoryError(CUDA), "GPU 1 is out of memory (22.00 MiB more were asked for, 11.06 MiB of 23.65 GiB "
+        (torch.OutOfMemoryError(CUDA), "GPU 1 is out of memory (22.00 MiB more were requested, 11.06 MiB of 23.65 GiB "
          "are free): lower it."),
         (torch.OutOfMemoryError(), "this machine is out of memory: lower it."),
         (RuntimeError("CUDA error: out of memory"), "the GPU is out of memory: lower it."),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when"), "the GPU is out of memory: lower it."),
-        (RuntimeError(MPS), "the GPU is out of memory (1.50 GB more were asked for): lower it."),
-        (RuntimeError(f"{CPU}4 bytes."), "this machine is out of memory (4 bytes more were asked for): lower it."),
+        (RuntimeError(MPS), "the GPU is out of memory (1.50 GB more were requested): lower it."),
+        (RuntimeError(f"{CPU}4 bytes."), "this machine is out of memory (4 bytes more were requested): lower it."),
         (MemoryError(), "this machine is out of memory: lower it."),
     ],
 )  # fmt: skip
-def test_out_of_memory_is_one_sentence(error, said):
+def test_out_of_memory_is_one_sentence(error, message):
     with pytest.raises(DuetError) as caught, enough_memory("lower it"):
         raise error
-    assert str(caught.value) == said
+    assert str(caught.value) == message
     assert caught.value.__cause__ is error
 
 
 def test_what_no_machine_has_is_out_of_memory():
-    said = r"this machine is out of memory \(\d+ bytes more were asked for\): lower it"
-    with pytest.raises(DuetError, match=said), enough_memory("lower it"):
+    message = r"this machine is out of memory \(\d+ bytes more were requested\): lower it"
+    with pytest.raises(DuetError, match=message), enough_memory("lower it"):
         torch.empty(2**60, dtype=torch.uint8)
 
 

@@ -22,7 +22,7 @@ def test_one_process_does_the_work_itself():
     assert list(map_in_processes(lambda n: n, [], workers=4)) == []
 
 
-def test_a_process_that_dies_is_told():
+def test_a_process_that_dies_is_reported():
     with pytest.raises(DuetError, match="a worker process ended before its work was done"):
         list(map_in_processes(os._exit, [3, 3], workers=2))
 

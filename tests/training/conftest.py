@@ -7,7 +7,7 @@ import pytest
 import yaml
 from transformers import TrainerCallback
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.data.feature_cache import FeatureCache
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.scenes import make_scenes

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.data.collator import Collator, model_inputs
 from mmduet.training import add_lora
 from mmduet.training.run import CHECKPOINTING

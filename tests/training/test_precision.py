@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 from transformers import TrainerCallback
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.data.collator import Collator, model_inputs
 from mmduet.kernels.attention import NAME, use_split_attention
 from mmduet.kernels.packing import NAME as PACKED

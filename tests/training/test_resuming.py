@@ -21,7 +21,7 @@ from tests.training.conftest import losses
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, scenes):
     """The output of a short run with two checkpoints."""
-    from mmduet.checkpoints.loading import build_tiny
+    from mmduet.checkpoints import build_tiny
     from mmduet.data.mixture import MixtureDataset
     from tests.training.conftest import SHORT
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from mmduet.checkpoints.loading import build_tiny, load_adapter
+from mmduet.checkpoints import build_tiny, load_adapter
 from mmduet.data.collator import Collator, model_inputs
 from mmduet.data.feature_cache import FeatureCache
 from mmduet.data.unreadable import UnreadableVideos

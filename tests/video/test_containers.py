@@ -239,7 +239,7 @@ def test_a_growing_fragmented_mp4_is_read_to_its_end(tmp_path):
 def test_a_list_of_files_is_no_video(plain, tmp_path):
     for text in (f"ffconcat version 1.0\nfile {plain.name}\n", f"#EXTM3U\n#EXTINF:4,\n{plain.name}\n#EXT-X-ENDLIST\n"):
         (tmp_path / "list.mp4").write_text(text)
-        with pytest.raises(VideoError, match="no video that can be opened"):
+        with pytest.raises(VideoError, match="not a video that can be opened"):
             read_metadata(tmp_path / "list.mp4")
 
 
@@ -249,7 +249,7 @@ def test_what_is_no_regular_file_never_hangs(tmp_path, monkeypatch):
     os.mkfifo(pipe)
     with pytest.raises(VideoError, match=r"pipe\.mp4 is a pipe or a device"):
         read_metadata(pipe)
-    with pytest.raises(VideoError, match=r"pipe\.mp4 cannot be read: it gave nothing"):
+    with pytest.raises(VideoError, match=r"pipe\.mp4 cannot be read: it sent nothing"):
         of_stream(pipe, 2)
     os.close(os.open(pipe, os.O_WRONLY))  # lets the reader's thread go
 

@@ -90,13 +90,13 @@ def test_fitted_frames_keep_their_aspect_on_black(height, width):
     assert lit == max(1, round(40 * height / max(height, width))) * max(1, round(40 * width / max(height, width)))
 
 
-def test_bad_files_are_told_apart(tmp_path, clip):
+def test_bad_files_are_reported_apart(tmp_path, clip):
     whole = clip.read_bytes()
     bad = {
         "missing.mp4": (None, "does not exist"),
         "folder.mp4": ("folder", "is a folder"),
         "empty.mp4": (b"", "0 bytes"),
-        "text.mp4": (b"not a video", "no video that can be opened"),
+        "text.mp4": (b"not a video", "not a video that can be opened"),
         "cut.mp4": (whole[: len(whole) // 2], "cut off"),
         "head.mp4": (whole[:40], "cut off"),
     }

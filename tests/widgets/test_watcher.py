@@ -208,7 +208,7 @@ def test_python_can_end_while_it_watches(clip: Path) -> None:
     script = f"""
 import threading
 from mmduet import DuetSession, ScoreThreshold
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet_widgets.watcher import Watcher
 
 begun = threading.Event()

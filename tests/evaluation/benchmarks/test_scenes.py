@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from mmduet.checkpoints.loading import build_tiny
+from mmduet.checkpoints import build_tiny
 from mmduet.data.scenes import make_scenes
 from mmduet.evaluation.benchmarks.scenes import WatchedClip, quality, responses_per_scene, right_responses, scenes_named
 from mmduet.evaluation.metrics.bootstrap import bootstrap

@@ -1,4 +1,4 @@
-"""A checkpoint's JSON files, read so that nothing in them runs code or asks for more memory than there is."""
+"""A checkpoint's JSON files, checked: nothing in them runs code or takes more memory than exists."""
 
 import math
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from mmduet.files import read_json, validated
 
 POINTER = b"version https://git-lfs"
 DEEPEST = 32  # levels of nesting
-LARGEST = 2**31  # of a whole number: sizes, positions, token ids
-MOST = 10_000  # of what a config counts, such as layers, heads and labels: transformers builds some of it in a loop
-# what makes transformers load code, or change its own
+LARGEST = 2**31  # largest integer: sizes, positions, token ids
+MOST = 10_000  # layers, heads, labels: transformers builds some of them in a loop
+# fields that make transformers load code, or change its own
 REFUSED = {
     "auto_map": "names code of its own, which is never run here: give a checkpoint without it",
     "quantization_config": "has quantised weights, which are not read: give the checkpoint in 16 or 32 bits",
@@ -21,12 +21,16 @@ REFUSED = {
     "fusion_config": "changes transformers' own layers: remove it",
     "distributed_config": "describes one machine's processes: remove it",
 }
-# how transformers computes is `load_duet`'s argument; a config could name code on a hub here
+# an argument of `load_duet` decides these; in a config they could name code on a hub
 DROPPED = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 
 
 def check_content(path: Path) -> None:
-    """Raises CheckpointError for a file that is empty, or that Git LFS only left a pointer of."""
+    """Check that a file is not empty, and no Git LFS pointer.
+
+    Raises:
+        CheckpointError: It is one of these, or cannot be read.
+    """
     try:
         with path.open("rb") as file:
             start = file.read(len(POINTER))
@@ -42,9 +46,10 @@ def check_content(path: Path) -> None:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """What one of a checkpoint's JSON files holds.
+    """Read one of a checkpoint's JSON files.
 
-    Raises CheckpointError when it is missing, no JSON object, nested too deeply, or names code to run.
+    Raises:
+        CheckpointError: The file is missing, no JSON object, nested too deeply, or names code to run.
     """
     if not path.is_file():
         raise CheckpointError(f"{path.parent} has no {path.name}: give a checkpoint's folder.")
@@ -60,7 +65,11 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """A checkpoint's config.json, as `read_settings`; its numbers are such as a model can have."""
+    """Read a checkpoint's config.json.
+
+    Raises:
+        CheckpointError: As `read_settings`, and where a number is larger than any model's.
+    """
     path = folder / "config.json"
     config = read_settings(path)
     for owner, key, value in list(_entries(config)):
@@ -72,7 +81,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def checked(path: Path, kind: Any, value: Any) -> Any:
-    """A value read from a file as `kind`, a pydantic type. Raises CheckpointError naming file, field and value."""
+    """Validate a value that was read from a file as `kind`, a pydantic type.
+
+    Raises:
+        CheckpointError: It is not valid; the message names file, field and value.
+    """
     try:
         return validated(path, kind, value, place="field")
     except AnnotationError as error:
@@ -81,9 +94,10 @@ def checked(path: Path, kind: Any, value: Any) -> Any:
 
 @contextmanager
 def understanding(path: Path) -> Iterator[None]:
-    """Within, a library makes something of a file's content: whatever it raises is the file's fault.
+    """Turn any error that a library raises on a file's content into one about the file.
 
-    Raises CheckpointError that names the file and the library's reason.
+    Raises:
+        CheckpointError: The library failed; the message names the file and the reason.
     """
     try:
         yield
@@ -91,7 +105,7 @@ def understanding(path: Path) -> Iterator[None]:
         raise
     except KeyError as error:
         raise CheckpointError(f"{path} lacks {error}: correct it, or download it again.") from error
-    except Exception as error:  # there is no end to what libraries raise on a damaged file
+    except Exception as error:  # libraries raise all kinds of errors on a damaged file
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"{path} is not understood ({reason}): correct it, or download it again.") from error
 
@@ -109,7 +123,7 @@ def _check_number(path: Path, key: str, value: float) -> None:
 
 
 def _entries(settings: dict[str, Any], path: Path | None = None) -> Iterator[tuple[Any, str, Any]]:
-    """(object, key, value) of every object in a JSON value; raises CheckpointError where it is nested too deeply."""
+    """Yield (object, key, value) of every object in a JSON value."""
     todo: list[tuple[Any, int]] = [(settings, 0)]
     while todo:
         owner, depth = todo.pop()

@@ -1,8 +1,8 @@
-"""A suite's folder: the three files of each report, and the reports that newer ones replaced.
+"""Slots: the three files of each report in a suite's folder, and the reports that newer ones replaced.
 
-NAME.html  NAME.ipynb  NAME.json                    the latest good run
-NAME.failed.html  …                                 an attempt after it that failed
-history/NAME.20260301-140500-123456.html  …         what stood there before, by when it was run (UTC)
+NAME.html  NAME.ipynb  NAME.json                    the latest successful run
+NAME.failed.html  …                                 a later attempt that failed
+history/NAME.20260301-140500-123456.html  …         an earlier report, by the time of its run (UTC)
 index.html  history/index.html
 """
 
@@ -18,7 +18,7 @@ from mmduet.files import check_target, clean, make_folder, read_json, remove, wr
 from mmduet.reports.records import RunRecord
 
 HISTORY = "history"
-MARK = b'<meta name="generator" content="mmduet report">'  # of every page
+MARK = b'<meta name="generator" content="mmduet report">'  # in every page
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,21 @@ class Slot:
 
     @property
     def page(self) -> Path:
+        """The page."""
         return self.folder / f"{self.name}.html"
 
     @property
     def notebook(self) -> Path:
+        """The executed notebook."""
         return self.folder / f"{self.name}.ipynb"
 
     @property
     def json(self) -> Path:
+        """The run record."""
         return self.folder / f"{self.name}.json"
 
     def record(self) -> RunRecord | None:
-        """What was recorded here, or None where the files are missing or not ours."""
+        """Read the run record; None where files are missing or not those of a report."""
         if not (self.page.is_file() and self.notebook.is_file()):
             return None
         try:
@@ -50,7 +53,7 @@ class Slot:
             return None
 
     def is_ours(self, _: Path | None = None) -> bool:
-        """Whether these files are a report: by the page's mark, or, of an earlier version, by the record."""
+        """Whether these files are a report: by the page's mark, or by the record in files of an earlier version."""
         if self.page.is_file():
             return is_page(self.page) or self.record() is not None
         if self.json.is_file():
@@ -58,13 +61,14 @@ class Slot:
         return "mmduet" in read_json(self.notebook)["metadata"]
 
     def remove(self) -> None:
+        """Remove the three files."""
         for path in (self.json, self.page, self.notebook):
             remove(path)
 
     def keep(self) -> None:
-        """Copy what stands here, if anything does, into the history; FileError if it cannot be written.
+        """Copy the report, if it exists, into the history. Raises FileError if that cannot be written.
 
-        What is there already stays: a run that kept it was killed while it replaced what stands here.
+        A copy that exists already stays: its run was killed while it replaced the report.
         """
         if not self.page.is_file():
             return
@@ -77,14 +81,19 @@ class Slot:
 
 
 def reports_in(folder: Path) -> list[Slot]:
-    """The reports that lie in `folder`, by name; none where there is no such folder."""
+    """List the reports in a folder by name; none where the folder does not exist."""
     return [Slot(folder, page.stem) for page in sorted(folder.glob("[!.]*.html")) if page.stem != "index"]
 
 
 def check_reports(folder: Path, names: Iterable[str]) -> None:
-    """Refuse a folder in which a report or index would take the place of another file, before anything runs.
+    """Refuse a folder in which a report or index would replace another file, before anything runs.
 
-    names: of the reports. Raises FileError.
+    Args:
+        folder: The folder, which is made if it is missing.
+        names: The names of the reports.
+
+    Raises:
+        FileError: A file of another kind has the name of a report or index, or the folder cannot be written.
     """
     make_folder(folder)
     clean(folder)
@@ -103,5 +112,5 @@ def is_page(path: Path) -> bool:
 
 
 def _is_index(path: Path) -> bool:
-    """Earlier versions did not mark their pages: then reports beside it make it ours."""
+    """Whether an index is ours. Earlier versions did not mark it: then it is ours when reports are in its folder."""
     return is_page(path) or any(slot.record() for slot in reports_in(path.parent))

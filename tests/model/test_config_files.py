@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mmduet.checkpoints.settings import read_config, read_settings, understanding
 from mmduet.errors import CheckpointError
+from mmduet.model.config_files import read_config, read_settings, understanding
 
 
 @pytest.mark.parametrize(

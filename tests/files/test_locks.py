@@ -1,0 +1,48 @@
+"""Locks: one process at a time, and the lock of a killed process counts for nothing."""
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from mmduet.errors import FileError
+from mmduet.files import locked
+
+
+def test_others_wait_for_a_lock(tmp_path):
+    inside_now, most = [], []
+
+    def work(_):
+        with locked(tmp_path / "cache" / "model"):
+            inside_now.append(1)
+            most.append(len(inside_now))
+            inside_now.pop()
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(work, range(6)))
+    assert most == [1] * 6
+    with pytest.raises(OSError, match="from the block"), locked(tmp_path / "cache" / "model"):
+        raise OSError("from the block")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_one_process_at_a_time(tmp_path):
+    target = tmp_path / "run"
+    message = rf"is being written by process {os.getpid()}: wait"
+    with locked(target), pytest.raises(FileError, match=message), locked(target, patience=0):
+        pass
+    with locked(target, patience=0):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_lock_of_a_killed_process_counts_for_nothing(tmp_path):
+    process = os.fork()
+    if not process:
+        with locked(tmp_path / "run"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(process, 0)
+    assert (tmp_path / ".run.lock").exists()
+    with locked(tmp_path / "run", patience=0):
+        pass
