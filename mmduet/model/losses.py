@@ -54,7 +54,7 @@ def video_loss(
 def _cross_entropy(
     logits: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor, normalizer: torch.Tensor | None
 ) -> torch.Tensor | None:
-    """The mean over targets [n], None without any; with a normalizer [B], the sum of losses over their row's."""
+    """The mean over targets [n], None without any; with a normalizer [B], the sum of each loss over its row's."""
     if normalizer is None:
         return F.cross_entropy(logits.float(), targets) if len(targets) else None
     return (F.cross_entropy(logits.float(), targets, reduction="none") / normalizer[rows]).sum()
