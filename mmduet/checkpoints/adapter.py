@@ -14,7 +14,7 @@ from mmduet.checkpoints.hub import find_folder
 from mmduet.checkpoints.published import our_name
 from mmduet.checkpoints.weights import FLOATS, check_finite, read_headers, read_tensors
 from mmduet.errors import CheckpointError
-from mmduet.model.config_files import checked, read_settings
+from mmduet.files.config_files import checked, read_settings
 from mmduet.model.duet import HEAD_NAMES, DuetForConditionalGeneration
 
 PREFIX = "base_model.model."

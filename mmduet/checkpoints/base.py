@@ -25,8 +25,8 @@ from mmduet.checkpoints.published import (
 )
 from mmduet.checkpoints.weights import FLOATS, Header, read_headers, read_tensors
 from mmduet.errors import CheckpointError
+from mmduet.files.config_files import read_config, understanding
 from mmduet.model.backbone import BACKBONES
-from mmduet.model.config_files import read_config, understanding
 from mmduet.model.duet import HEAD_NAMES, DuetConfig, DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor
 

@@ -13,7 +13,7 @@ from mmduet.checkpoints.hub import find_folder
 from mmduet.checkpoints.weights import Header, read_headers
 from mmduet.errors import CheckpointError
 from mmduet.files import inside
-from mmduet.model.config_files import read_config, understanding
+from mmduet.files.config_files import read_config, understanding
 from mmduet.model.duet import DuetConfig
 from mmduet.model.processing import DuetProcessor, FrameSettings, load_tokenizer
 from mmduet.model.prompt import IM_END, IM_START, IMAGE

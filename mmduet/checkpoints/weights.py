@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from mmduet.errors import CheckpointError
 from mmduet.files import inside
-from mmduet.model.config_files import check_content, checked, read_settings
+from mmduet.files.config_files import check_content, checked, read_settings
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 PICKLES = ("*.bin", "*.pt", "*.pth")

@@ -3,10 +3,10 @@
 import torch
 
 from mmduet.kernels.attention import use_split_attention
+from mmduet.kernels.kv_cache import StreamCache
 from mmduet.kernels.onednn import onednn_linear
 from mmduet.kernels.plain import Kernels
 from mmduet.model.backbone import Backbone, EmbeddedTokens
-from mmduet.model.kv_cache import StreamCache
 from mmduet.model.processing import DuetProcessor
 
 

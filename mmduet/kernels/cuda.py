@@ -8,11 +8,11 @@ import torch
 
 from mmduet.kernels.attention import NAME, use_split_attention
 from mmduet.kernels.graphs import Graphs, Recorder, Replay, Work, on, record_cuda, replay_of
+from mmduet.kernels.kv_cache import StreamCache
 from mmduet.kernels.norms import fused, rms_norms
 from mmduet.kernels.plain import Kernels
 from mmduet.model.backbone import Backbone, EmbeddedTokens
 from mmduet.model.duet import DuetForConditionalGeneration
-from mmduet.model.kv_cache import StreamCache
 from mmduet.model.processing import DuetProcessor
 
 LENGTHS_MATTER = {"dynamic", "longrope"}  # rotary positions whose frequencies the host chooses by the length

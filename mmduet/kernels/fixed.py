@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch.nn.attention.varlen import AuxRequest, varlen_attn
 from transformers import Cache
 
-from mmduet.model.kv_cache import StreamCache
+from mmduet.kernels.kv_cache import StreamCache
 
 FLASH_DTYPES = (torch.bfloat16, torch.float16)
 LARGEST_HEAD = 256  # the flash kernel's largest head dimension

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from mmduet.kernels.fixed import MOST_PIECES, FixedContext, pieces_for
+from mmduet.kernels.kv_cache import StreamCache
 from mmduet.model.backbone import Backbone
-from mmduet.model.kv_cache import StreamCache
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # new tokens of a graph; fewer are filled up, more run without a graph
 FIRST_ROOM = 4096  # tokens that the buffers hold at least, so that graphs are seldom recorded again

@@ -5,9 +5,9 @@ from itertools import repeat
 
 import torch
 
+from mmduet.kernels.kv_cache import StreamCache
 from mmduet.model.backbone import Backbone, EmbeddedTokens
 from mmduet.model.duet import ENCODE_AT_ONCE
-from mmduet.model.kv_cache import StreamCache
 from mmduet.model.processing import DuetProcessor
 
 FEED_AT_ONCE = 4096  # tokens of a forward pass: bounds the memory where a kept context is read again

@@ -288,7 +288,7 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
             input_ids: [B, L].
             attention_mask: [B, L].
             pixel_values: [N, 3, S, S], the batch's frames in order.
-            vision_features: [N, cells, D], the same frames' stored features, instead of pixel_values.
+            vision_features: [N, cells, D], their stored features, instead of pixel_values.
             labels: [B, L], token ids or -100, unshifted as everywhere in transformers.
             informative_labels: [B, L], 0 or 1 at the last token of a labelled frame, else -100.
             relevance_labels: Likewise.
@@ -301,17 +301,9 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
             DuetError: The ids hold another number of image tokens than the frames fill, or a frame label is not at a
                 frame's last token.
         """
-        frames: Sequence[torch.Tensor] = ()
-        if pixel_values is not None:
-            vision_features = self.frame_features(pixel_values)
-        if vision_features is not None:
-            frames = self.project_features(vision_features.to(self.dtype)).unbind()
-        hidden = self.hidden_states(
-            self.embed(input_ids, frames),
-            attention_mask=attention_mask,
-            past_key_values=past_key_values,
-            use_cache=past_key_values is not None,
-        )
+        frames = self._frames(pixel_values, vision_features)
+        cache = {"past_key_values": past_key_values, "use_cache": past_key_values is not None}
+        hidden = self.hidden_states(self.embed(input_ids, frames), attention_mask=attention_mask, **cache)
         ends = self.frame_ends(input_ids, frames)
         informative, relevance = self.head_logits(hidden[ends])
         logits, lm_loss = self._lm_loss(hidden, labels, lm_normalizer)
@@ -319,16 +311,14 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         frame_loss = video_loss(heads, ends, video_normalizer)
         losses = [loss for loss in (lm_loss, frame_loss) if loss is not None]
         return DuetOutput(
-            loss=sum(losses[1:], losses[0]) if losses else None,
-            lm_loss=lm_loss,
-            video_loss=frame_loss,
-            logits=logits,
-            informative_logits=informative,
-            relevance_logits=relevance,
-            frame_ends=ends,
-            last_hidden_state=hidden,
-            past_key_values=past_key_values,
-        )
+            sum(losses[1:], losses[0]) if losses else None, lm_loss, frame_loss, logits, informative, relevance, ends,
+            hidden, past_key_values,
+        )  # fmt: skip
+
+    def _frames(self, pixel_values: torch.Tensor | None, features: torch.Tensor | None) -> Sequence[torch.Tensor]:
+        if pixel_values is not None:
+            features = self.frame_features(pixel_values)
+        return () if features is None else self.project_features(features.to(self.dtype)).unbind()
 
     def _lm_loss(
         self, hidden: torch.Tensor, labels: torch.Tensor | None, normalizer: torch.Tensor | None

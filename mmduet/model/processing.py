@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from mmduet.errors import CheckpointError, DuetError
-from mmduet.model.config_files import check_content, checked, read_settings, understanding
+from mmduet.files.config_files import check_content, checked, read_settings, understanding
 from mmduet.model.losses import IGNORE
 from mmduet.model.prompt import CHATML, SYSTEM_PROMPT, ChatFormat, StreamTurn, TextTurn, Turn
 from mmduet.video import fit_frames

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from transformers import DynamicCache
 
+from mmduet.kernels.kv_cache import StreamCache
 from mmduet.model.duet import ENCODE_AT_ONCE, DuetForConditionalGeneration
-from mmduet.model.kv_cache import StreamCache
 from mmduet.model.processing import DuetProcessor
 from mmduet.policy import FrameScores, Policy
 from mmduet.streaming.protocol import UpstreamProtocol

@@ -73,18 +73,7 @@ class DuetSession:
         Raises:
             DuetError: A value is out of its range, or the protocol is not known.
         """
-        if not 0 < frame_fps < math.inf:
-            raise DuetError(f"frame_fps={frame_fps}: give a positive number of frames a second.")
-        if protocol not in PROTOCOLS:
-            raise DuetError(f"protocol={protocol!r} is not known; known are {sorted(PROTOCOLS)}.")
-        if repetition_penalty is not None and not repetition_penalty > 0:
-            raise DuetError(f"repetition_penalty={repetition_penalty}: give a positive number, or None.")
-        if max_new_tokens < 1:
-            raise DuetError(f"max_new_tokens={max_new_tokens}: a response has at least one token.")
-        if look_ahead is not None and look_ahead < 1:
-            raise DuetError(f"look_ahead={look_ahead}: give a number of frames from 1 on, or None to adapt it.")
-        if context_frames is not None and context_frames < 2:
-            raise DuetError(f"context_frames={context_frames}: a context holds at least 2 frames; None: all of them.")
+        _check(frame_fps, protocol, repetition_penalty, max_new_tokens, look_ahead, context_frames)
         self.model, self.processor = model.eval(), processor
         self.policy, self.frame_fps = ScoreThreshold(0.5) if policy is None else checked_policy(policy), frame_fps
         self.protocol: ContextProtocol = PROTOCOLS[protocol](processor)
@@ -308,3 +297,25 @@ class DuetSession:
 
     def _is_complete(self, generated: Sequence[int]) -> bool:
         return generated[-1] == self.processor.end_id or len(generated) == self.max_new_tokens
+
+
+def _check(
+    frame_fps: float,
+    protocol: str,
+    repetition_penalty: float | None,
+    max_new_tokens: int,
+    look_ahead: int | None,
+    context_frames: int | None,
+) -> None:
+    if not 0 < frame_fps < math.inf:
+        raise DuetError(f"frame_fps={frame_fps}: give a positive number of frames a second.")
+    if protocol not in PROTOCOLS:
+        raise DuetError(f"protocol={protocol!r} is not known; known are {sorted(PROTOCOLS)}.")
+    if repetition_penalty is not None and not repetition_penalty > 0:
+        raise DuetError(f"repetition_penalty={repetition_penalty}: give a positive number, or None.")
+    if max_new_tokens < 1:
+        raise DuetError(f"max_new_tokens={max_new_tokens}: a response has at least one token.")
+    if look_ahead is not None and look_ahead < 1:
+        raise DuetError(f"look_ahead={look_ahead}: give a number of frames from 1 on, or None to adapt it.")
+    if context_frames is not None and context_frames < 2:
+        raise DuetError(f"context_frames={context_frames}: a context holds at least 2 frames; None: all of them.")

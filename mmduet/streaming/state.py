@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mmduet.kernels.kv_cache import StreamCache
 from mmduet.model.backbone import EmbeddedTokens
-from mmduet.model.kv_cache import StreamCache
 from mmduet.trace import Query
 
 

@@ -9,7 +9,7 @@ from mmduet.checkpoints import build_tiny
 from mmduet.errors import CheckpointError
 from mmduet.kernels import attention
 from mmduet.kernels.attention import FEWEST, NAME, split_attention, use_split_attention
-from mmduet.model.kv_cache import StreamCache
+from mmduet.kernels.kv_cache import StreamCache
 from mmduet.profiling.performance import EveryNth
 from mmduet.profiling.published_loop import PublishedLoop
 from mmduet.streaming.session import DuetSession

@@ -13,7 +13,7 @@ from mmduet.kernels import cuda
 from mmduet.kernels.attention import FULL, split_attention
 from mmduet.kernels.fixed import FixedContext, pieces_for
 from mmduet.kernels.graphs import SIZES
-from mmduet.model.kv_cache import StreamCache
+from mmduet.kernels.kv_cache import StreamCache
 from mmduet.policy import ScoreThreshold
 from mmduet.profiling.performance import EveryNth
 from mmduet.streaming.session import DuetSession

@@ -9,7 +9,7 @@ from transformers import LlamaConfig
 
 from mmduet.kernels import fixed
 from mmduet.kernels.fixed import MOST_PIECES, FixedContext, combine, pieces_for
-from mmduet.model.kv_cache import StreamCache
+from mmduet.kernels.kv_cache import StreamCache
 
 
 def numbers(seed, *shape):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from transformers import DynamicCache, LlamaConfig, Qwen3NextConfig
 
 from mmduet.errors import CheckpointError
-from mmduet.model.kv_cache import FIRST_CAPACITY, StreamCache
+from mmduet.kernels.kv_cache import FIRST_CAPACITY, StreamCache
 
 CONFIG = LlamaConfig(num_hidden_layers=2)
 

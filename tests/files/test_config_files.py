@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mmduet.errors import CheckpointError
-from mmduet.model.config_files import read_config, read_settings, understanding
+from mmduet.files.config_files import read_config, read_settings, understanding
 
 
 @pytest.mark.parametrize(
