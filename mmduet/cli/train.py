@@ -12,10 +12,10 @@ from mmduet.cli.root import DEVICE, DTYPE, app, resumable
 def train(
     config: Annotated[str, typer.Argument(help="A training config (YAML), or the name of one that ships.")],
 ) -> None:
-    """Train an adapter: LoRA, projector and both heads, as a config says.
+    """Train an adapter: LoRA, projector and both heads, by a config.
 
     Configs that ship: scenes_mini, the adapter of `mini` on two cores;
-    mmduet_7b, the published run. One of your own, as small as it can be:
+    mmduet_7b, the published run. The smallest config of your own:
 
     output: runs/mine
     model: {base: mini-base}
@@ -23,17 +23,17 @@ def train(
     features: {folder: datasets/features}
     recipe: {steps: 300, save_every: 50}
 
-    A field that is not known is refused with those that are; what each does
-    stands in mmduet/training/recipe.py and config.py. Paths are as seen from
-    the working directory.
+    An unknown field is an error that lists the known ones. They are described
+    in mmduet/training/recipe.py and config.py. Paths are relative to the
+    working directory.
 
-    OUTPUT gets adapter/ (the best by recipe.best_by, or the last),
-    checkpoint-STEPS/, run.json, and with recipe.tensorboard event files.
-    The same command goes on from the newest whole checkpoint, with the losses
-    of a run that was never interrupted; with another recipe it refuses.
+    The run writes adapter/ (the best by recipe.best_by, or the last),
+    checkpoint-STEPS/, run.json, and event files if recipe.tensorboard is set.
+    The same command resumes from the newest complete checkpoint; the losses
+    are those of an uninterrupted run. It refuses another recipe.
     SIGTERM ends the run after the step, with a checkpoint and status 143;
-    Ctrl-C does so with status 130, and a second Ctrl-C ends it at once.
-    A loss that is no number ends it, and names the conversations it came from.
+    Ctrl-C does the same with status 130. A second Ctrl-C ends it at once.
+    A loss that is NaN or infinite ends it, and names the conversations.
 
     For several processes: accelerate launch -m mmduet train CONFIG. Each takes
     a share of every step: batch_size x processes conversations at once.
@@ -50,7 +50,7 @@ def train(
         typer.echo(result.summary())
         if result.stopped:
             typer.secho(
-                f"stopped after step {result.steps}, as asked; the same command goes on: {kept(settings.output)}",
+                f"stopped after step {result.steps}, as asked; the same command resumes: {kept(settings.output)}",
                 fg="yellow",
             )
     raise typer.Exit(143 if result.stopped else 0)
@@ -59,12 +59,12 @@ def train(
 @app.command()
 def convert(
     base: Annotated[str, typer.Argument(help="Preset, folder or hub id of the base model.")],
-    output: Annotated[Path, typer.Argument(help="Folder for the whole model in this project's own layout.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the complete model in this project's own layout.")],
     adapter: Annotated[str | None, typer.Option(help="PEFT adapter to merge into it: folder or hub id.")] = None,
     dtype: DTYPE = "bfloat16",
     device: DEVICE = "auto",
 ) -> None:
-    """Write a published checkpoint, its adapter merged, as one folder that `load_duet` and transformers read."""
+    """Merge a published checkpoint and its adapter into one folder that `load_duet` and transformers read."""
     from mmduet.checkpoints.loading import load_duet, save_checkpoint
     from mmduet.files import check_folder
 
