@@ -99,7 +99,7 @@ def build_tiny(*, seed: int = 0) -> tuple[DuetForConditionalGeneration, DuetProc
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = DuetForConditionalGeneration(config)
-    return model.eval(), DuetProcessor(tokenizer, FrameSettings(size=32, tokens=config.tokens_per_frame))
+    return model.eval(), DuetProcessor(tokenizer, FrameSettings(size=32, tokens=config.tokens_per_frame))  # type: ignore[no-untyped-call]
 
 
 def _tiny_folder() -> Path:

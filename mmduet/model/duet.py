@@ -157,7 +157,7 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.language_model = AutoModelForCausalLM.from_config(text, trust_remote_code=False)
         self.informative_head = nn.Linear(text.hidden_size, 2, bias=False)
         self.relevance_head = nn.Linear(text.hidden_size, 2, bias=False)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the embedding of token ids."""

@@ -32,7 +32,7 @@ class PublishedLoop:
         max_new_tokens: int = 200,
     ):
         """Set up the loop; the arguments are those of `DuetSession`."""
-        self.model, self.processor, self.policy = model.eval(), processor, policy
+        self.model, self.processor, self.policy = model.eval(), processor, policy  # type: ignore[no-untyped-call]
         self.frame_fps, self.max_new_tokens = frame_fps, max_new_tokens
         self.protocol = UpstreamProtocol(processor)
 

@@ -91,7 +91,7 @@ class _Added(LoraVariant):
     def forward(module: Any, active_adapter: str, x: torch.Tensor, result: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         down, up = module.lora_A[active_adapter].weight, module.lora_B[active_adapter].weight
         x = module.lora_dropout[active_adapter](x)
-        return cast(torch.Tensor, _AddProduct.apply(result, x, down, up, module.scaling[active_adapter]))
+        return cast(torch.Tensor, _AddProduct.apply(result, x, down, up, module.scaling[active_adapter]))  # type: ignore[no-untyped-call]
 
 
 class _AddProduct(torch.autograd.Function):

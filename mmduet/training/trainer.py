@@ -83,7 +83,7 @@ class DuetTrainer(Trainer):
 
     def _run_epoch(self, model: Any, epoch: int, *args: Any, **kwargs: Any) -> Any:
         cast(GroupedSampler, self.sampler).set_epoch(epoch)  # accelerate does not do it in a resumed run
-        return super()._run_epoch(model, epoch, *args, **kwargs)
+        return super()._run_epoch(model, epoch, *args, **kwargs)  # type: ignore[no-untyped-call]
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], None]:
         """A step's batches, each with the loss normalizers of its rows."""
@@ -123,7 +123,7 @@ class DuetTrainer(Trainer):
         torch.manual_seed(Random(f"{self.args.seed}/{drawn}").getrandbits(63))
 
     def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
+        norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
         if norm is not None and not math.isfinite(float(norm)):
             self._stop_at("the gradient is NaN or infinite", self.step_samples)
         return norm

@@ -63,20 +63,20 @@ class LiveDuet(DuetPlayer):
         DuetError: There is no clip, a clip cannot be read, or the session's policy is not a policy.
     """
 
-    clips: t.List = t.List(t.Unicode(), read_only=True).tag(sync=True)
-    examples: t.List = t.List(t.Unicode(), read_only=True).tag(sync=True)
+    clips: "t.List[Any]" = t.List(t.Unicode(), read_only=True).tag(sync=True)
+    examples: "t.List[Any]" = t.List(t.Unicode(), read_only=True).tag(sync=True)
     clip = t.Unicode().tag(sync=True)
-    modes: t.List = t.List(read_only=True).tag(sync=True)
+    modes: "t.List[Any]" = t.List(read_only=True).tag(sync=True)
     mode = t.Unicode().tag(sync=True)
-    heads: t.List = t.List(t.Unicode()).tag(sync=True)
+    heads: "t.List[Any]" = t.List(t.Unicode()).tag(sync=True)
     frame_fps = t.Float().tag(sync=True)
     remove_assistant_turns = t.Bool().tag(sync=True)
     repetition_penalty = t.Float().tag(sync=True)
     real_time = t.Bool(True).tag(sync=True)
     state = t.Unicode("idle", read_only=True).tag(sync=True)
     message = t.Unicode(read_only=True).tag(sync=True)
-    waiting: t.List = t.List(t.Unicode(), read_only=True).tag(sync=True)
-    thresholds: t.List = t.List(read_only=True).tag(sync=True)
+    waiting: "t.List[Any]" = t.List(t.Unicode(), read_only=True).tag(sync=True)
+    thresholds: "t.List[Any]" = t.List(read_only=True).tag(sync=True)
     stale = t.Bool(read_only=True).tag(sync=True)
 
     _live: ClassVar = True

@@ -10,7 +10,8 @@ from typing import Literal
 from mmduet.errors import DuetError
 from mmduet.model.prompt import TextTurn
 from mmduet.policy import has_threshold
-from mmduet.streaming.session import DuetSession, Event, Interrupted
+from mmduet.streaming.context import Interrupted
+from mmduet.streaming.session import DuetSession, Event
 from mmduet.system import threads
 from mmduet.trace import DuetTrace, Query
 from mmduet.video import iter_frames
