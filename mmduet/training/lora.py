@@ -7,14 +7,13 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from mmduet.model.duet import HEAD_NAMES, DuetForConditionalGeneration
 
-LORA_TARGETS = r".*language_model\..*(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)$"
 TRAINED_IN_FULL = ["projector", *HEAD_NAMES]
 
 
 def add_lora(
     model: DuetForConditionalGeneration, *, r: int = 16, alpha: float = 32, dropout: float = 0.05
 ) -> PeftModel:
-    """Add LoRA to every linear layer of the language model; projector and heads are trained in full and saved with it.
+    """Add LoRA to the layers that the backbone names; projector and heads are trained in full and saved with it.
 
     Trained weights are float32, whatever precision the frozen ones have.
 
@@ -28,7 +27,7 @@ def add_lora(
         r=r,
         lora_alpha=alpha,  # type: ignore[arg-type]
         lora_dropout=dropout,
-        target_modules=LORA_TARGETS,
+        target_modules=model.lora_targets,
         modules_to_save=TRAINED_IN_FULL,
     )
     with warnings.catch_warnings():
