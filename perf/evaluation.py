@@ -59,14 +59,14 @@ def plain_charades(predictions: dict, references: dict) -> np.ndarray:
     iou = np.zeros((len(charades_sta.WINDOWS), len(charades_sta.THRESHOLDS), len(predictions)))
     for query, (name, prediction) in enumerate(predictions.items()):
         trace = prediction.trace
-        gold = {i for i, t in enumerate(trace.times) for s, e in references[name].timestamps if s <= t <= e}
+        reference = {i for i, t in enumerate(trace.times) for s, e in references[name].timestamps if s <= t <= e}
         for w, window in enumerate(charades_sta.WINDOWS):
             smoothed = [trace.relevance[max(0, i - window) : i + window + 1].mean() for i in range(len(trace))]
             low, high = min(smoothed), max(smoothed)
             scaled = [(value - low) / (high - low) for value in smoothed]
             for t, threshold in enumerate(charades_sta.THRESHOLDS):
                 chosen = {i for i, value in enumerate(scaled) if value >= threshold}
-                iou[w, t, query] = len(chosen & gold) / len(chosen | gold)
+                iou[w, t, query] = len(chosen & reference) / len(chosen | reference)
     return iou
 
 
@@ -121,7 +121,7 @@ def interpolated(positive: np.ndarray, scores: np.ndarray) -> float:
 
 
 def dense_captions(rng: np.random.Generator, videos: int) -> tuple[dict, dict]:
-    """Videos of five minutes with six gold captions and fifteen responses."""
+    """Videos of five minutes with six reference captions and fifteen responses."""
 
     def sentence() -> str:
         return f"{rng.choice(VERBS)} the {rng.choice(THINGS)} and {rng.choice(THINGS)} to the pan"
@@ -130,8 +130,8 @@ def dense_captions(rng: np.random.Generator, videos: int) -> tuple[dict, dict]:
     for name in map(str, range(videos)):
         said = [Response(float(t), sentence()) for t in np.sort(rng.choice(150, 15, replace=False)) * 2]
         predictions[name] = drawn(rng, name, 300, 0.5, said)
-        gold = [Answer(content=sentence(), time=(50.0 * i, 50.0 * i + 30)) for i in range(6)]
-        references[name] = AnsweredItem(question_id=name, video="", conversation=[], answer=gold)
+        reference = [Answer(content=sentence(), time=(50.0 * i, 50.0 * i + 30)) for i in range(6)]
+        references[name] = AnsweredItem(question_id=name, video="", conversation=[], answer=reference)
     return predictions, references
 
 
@@ -148,10 +148,10 @@ def plain_dense_captions(predictions: dict, references: dict) -> int:
             if min(caption.end, answer.time[1]) > max(caption.start, answer.time[0])
         ]
         tokenizer, meteor = PTBTokenizer(), PublishedMeteor()
-        hypotheses, gold = (
+        hypotheses, reference = (
             tokenizer.tokenize({i: [{"caption": pair[side]}] for i, pair in enumerate(pairs)}) for side in (0, 1)
         )
-        scored += len(meteor.compute_score(gold, hypotheses)[1])
+        scored += len(meteor.compute_score(reference, hypotheses)[1])
         meteor.meteor_p.kill()
         meteor.meteor_p.wait()
     return scored

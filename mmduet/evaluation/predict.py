@@ -67,9 +67,8 @@ def predict(
 
     A question that cannot be answered becomes a line ``{question_id, error}``: its video cannot be read or is outside
     the folder, it is asked after the last frame, its text contains the prompt's own tokens, or its scores are NaN or
-    infinite. The run continues, and the next run on the same file asks the question again.
-
-    Under `accelerate launch` every process answers its share; the lines are then put into the questions' order.
+    infinite. The run continues, and the next run on the same file asks the question again. Under `accelerate launch`
+    every process answers its share; the lines are then put into the questions' order.
 
     Args:
         model: The model.
