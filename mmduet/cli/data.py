@@ -1,4 +1,4 @@
-"""`mmduet scenes` and `mmduet scan`: make and measure clips."""
+"""`mmduet scenes` and `mmduet scan`: make clips, and read the metadata of videos."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +10,13 @@ from mmduet.cli.root import app, resumable
 
 @app.command()
 def scenes(
-    root: Annotated[Path, typer.Option(help="Folder that gets scenes/.")] = Path("datasets"),
+    root: Annotated[Path, typer.Option(help="Folder of scenes/.")] = Path("datasets"),
     train: Annotated[int, typer.Option(min=0, help="Training clips.")] = 240,
     val: Annotated[int, typer.Option(min=0, help="Validation clips.")] = 24,
     test: Annotated[int, typer.Option(min=0, help="Test clips.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same files.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same files.")] = 0,
 ) -> None:
-    """Make the `scenes` data set: mp4 files and their annotations in all the published formats."""
+    """Make the `scenes` data set: mp4 files, and their annotations in all published formats."""
     from mmduet.data.scenes import make_scenes
 
     with resumable(lambda: f"the clips made so far are in {root / 'scenes'}, and the same command makes the others."):
@@ -25,15 +25,14 @@ def scenes(
 
 @app.command()
 def scan(
-    folder: Annotated[Path, typer.Argument(help="Folder of videos, of any depth.")],
-    output: Annotated[Path | None, typer.Option(help="Metadata file; by default FOLDER_metadata.json.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
+    folder: Annotated[Path, typer.Argument(help="Folder of videos, with its subfolders.")],
+    output: Annotated[Path | None, typer.Option(help="Metadata file. [default: FOLDER_metadata.json]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")] = None,
 ) -> None:
-    """Read every video's duration and rate into a metadata file, a mixture's metadata_path.
+    """Write the duration and frame rate of every video into a metadata file, a mixture's metadata_path.
 
-    The same command resumes a scan that was killed; later only files that
-    changed are opened again. What cannot be read is listed, with the reason,
-    in the .broken.json beside the file.
+    The same command resumes a scan that was killed. Later it opens only files that changed. The file with
+    .broken.json after its name lists the videos that cannot be read, with the reason.
     """
     from mmduet.data.metadata import scan_videos
 

@@ -13,10 +13,10 @@ from mmduet.cli.root import app, resumable
 def report(
     suite: Annotated[Path, typer.Argument(help="A suite: notebooks and their parameters (YAML).")],
     output: Annotated[Path | None, typer.Option(help="Folder for the reports [default: reports/out/SUITE].")] = None,
-    force: Annotated[bool, typer.Option(help="Run again what is done and unchanged.")] = False,
+    force: Annotated[bool, typer.Option(help="Also run again what is done and unchanged.")] = False,
     check: Annotated[bool, typer.Option(help="Check the suite and list its runs; run nothing.")] = False,
 ) -> None:
-    """Run a suite's notebooks with papermill and write an HTML report of each, and an index."""
+    """Run the notebooks of a suite with papermill, and write an HTML report of each and an index."""
     from mmduet.reports import check_suite, run_suite
     from mmduet.reports.credentials import without_credentials
 
@@ -35,7 +35,7 @@ def report(
 def doctor(
     fix: Annotated[bool, typer.Option(help="Repair what can be repaired, and build the mini model.")] = False,
 ) -> None:
-    """Check that this environment can run the workbench, a line for each thing checked."""
+    """Check that this environment can run the workbench; one line a check."""
     from mmduet.doctor import examine
 
     problems = 0

@@ -15,7 +15,7 @@ def train(
         list[str] | None, typer.Option(help="Your own annotation kind, module:OBJECT; may be given several times.")
     ] = None,
 ) -> None:
-    """Train an adapter: LoRA, projector and both heads, as a config says.
+    """Train an adapter: LoRA, projector and both heads, by a config.
 
     Configs that ship: scenes_mini, the adapter of `mini` on two cores;
     mmduet_7b, the published run. A small config of your own:
@@ -26,20 +26,20 @@ def train(
     features: {folder: datasets/features}
     recipe: {steps: 300, save_every: 50}
 
-    An unknown field is an error that lists the known ones.
-    mmduet/training/recipe.py and config.py explain each field. Paths are
-    relative to the working directory.
+    An unknown field is an error that lists the known ones. They are described
+    in mmduet/training/recipe.py and config.py. Paths are relative to the
+    working directory.
 
-    OUTPUT gets adapter/ (the best by recipe.best_by, or the last),
-    checkpoint-STEPS/, run.json, and event files with recipe.tensorboard.
-    The same command resumes from the newest complete checkpoint, with the
-    losses of an uninterrupted run. With another recipe it refuses. SIGTERM
-    ends the run after the step, with a checkpoint and status 143. Ctrl-C does
-    so with status 130, and a second Ctrl-C ends the run at once. A loss that
-    is NaN or infinite ends the run, and the message names its conversations.
+    The run writes adapter/ (the best by recipe.best_by, or the last),
+    checkpoint-STEPS/, run.json, and event files if recipe.tensorboard is set.
+    The same command resumes from the newest complete checkpoint; the losses
+    are those of an uninterrupted run. It refuses another recipe.
+    SIGTERM ends the run after the step, with a checkpoint and status 143;
+    Ctrl-C does the same with status 130. A second Ctrl-C ends it at once.
+    A loss that is NaN or infinite ends it, and names the conversations.
 
     For several processes: accelerate launch -m mmduet train CONFIG. Each takes
-    a share of every step: batch_size x processes conversations per step.
+    a share of every step: batch_size x processes conversations at once.
     """
     from accelerate import PartialState
 
@@ -66,12 +66,12 @@ def train(
 @app.command()
 def convert(
     base: Annotated[str, typer.Argument(help="Preset, folder or hub id of the base model.")],
-    output: Annotated[Path, typer.Argument(help="Folder for the whole model in this project's own layout.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the complete model in this project's own layout.")],
     adapter: Annotated[str | None, typer.Option(help="PEFT adapter to merge into it: folder or hub id.")] = None,
     dtype: DTYPE = "bfloat16",
     device: DEVICE = "auto",
 ) -> None:
-    """Write a published checkpoint, its adapter merged, as one folder that `load_duet` and transformers read."""
+    """Merge a published checkpoint and its adapter into one folder that `load_duet` and transformers read."""
     from mmduet.checkpoints import load_duet, save_checkpoint
     from mmduet.files import check_folder
 

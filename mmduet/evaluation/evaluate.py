@@ -87,7 +87,7 @@ class Result:
 
     def video(self, name: str) -> Path:
         """The video of a question."""
-        return self.videos / self.references[name].video
+        return self.videos / str(self.references[name].video)
 
     def thumbnail(self, name: str, *, heads: tuple[str, ...] = ("informative", "relevance")) -> dict[str, Any]:
         """The frames and the score curves of a question, for `record_thumbnail`."""

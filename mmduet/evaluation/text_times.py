@@ -1,6 +1,6 @@
-"""Times in the texts of whole-video baselines: `12.0 - 20.5 seconds, text` and the other forms of the field.
+"""Times in the texts of whole-video baselines, such as `12.0 - 20.5 seconds, text`.
 
-Read are two times with -, –, —, ~, "to" or "until" between them:
+These forms are read: two times with -, –, —, ~, "to" or "until" between them,
 
 * seconds: `2.0 - 6.0 seconds`, `2s to 6s`, `From 2.0 to 6.0 seconds`, `between 2 and 6 sec` (TimeChat; VTG-LLM, whose
   time tokens, `<TIME_TWO><TIME_DOT><TIME_ZERO>`, are digits);
@@ -8,8 +8,8 @@ Read are two times with -, –, —, ~, "to" or "until" between them:
 * percent of the video: `20% to 60%`, and bare whole numbers after "from", as VTimeLLM writes them: `From 20 to 60, …`;
 * `The start time is 2 seconds, and the end time is 6 seconds.`
 
-Nothing is guessed. Numbers that can mean several things (`20 - 60`, `From 2.0 to 6.0, …`), percentages over 100,
-frame numbers, and segments that start at or after the video's end are not read. A segment is cut at the video's end.
+Ambiguous numbers (`20 - 60`, `From 2.0 to 6.0, …`), percentages over 100, frame numbers, and segments that start at or
+after the video's end are not read. A segment is cut at the video's end.
 """
 
 import re
@@ -51,7 +51,7 @@ _LEAD = re.compile(r"^\s*[\])}]?\s*[,:.;–—-]?\s*")  # between times and text
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of a video and what is said of it. start, end: s, start <= end."""
+    """An interval of a video and its text. start, end: s, start <= end."""
 
     start: float
     end: float
@@ -59,20 +59,24 @@ class Segment:
 
 
 def parse_segments(text: str, duration: float) -> list[Segment]:
-    """The segments that a whole-video baseline wrote, in its order; what has no times that can be read is left out.
+    """Read the segments in the text of a whole-video baseline, in its order.
 
-    duration: of the video, s. Of a sentence the first two times count.
+    The first two times of a sentence count. A sentence without times that can be read is left out.
+
+    Args:
+        text: The text.
+        duration: Duration of the video, s.
     """
     return [segment for _, segment in _pieces(text, duration) if segment is not None]
 
 
 def unread_times(text: str, duration: float) -> list[str]:
-    """What looks like the times of a segment, and cannot be read as such."""
+    """The parts of a text that look like the times of a segment and cannot be read."""
     return [written for written, segment in _pieces(text, duration) if segment is None]
 
 
 def _pieces(text: str, duration: float) -> Iterator[tuple[str, Segment | None]]:
-    """(times as written, the segment; None where they cannot be read), of each sentence with two times."""
+    """(times as written, segment; None: they cannot be read) of each sentence with two times."""
     text = _TOKENS.sub(lambda run: _TOKEN.sub(_digit, re.sub(r"\s+", "", run[0])), text)
     found = False
     for line in text.split("\n"):
@@ -89,7 +93,7 @@ def _digit(token: re.Match[str]) -> str:
 
 
 def _sentences(line: str) -> Iterator[tuple[re.Match[str], int]]:
-    """The first times of a line, and others that a sentence starts with; and where their sentences start."""
+    """(match, start of its sentence) of the first times of a line, and of others at the start of a sentence."""
     is_first = True
     for match in _RANGE.finditer(line):
         before = max(0, match.start() - 24)

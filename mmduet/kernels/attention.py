@@ -59,7 +59,7 @@ def split_attention(
         module: The layer's attention module.
         query: [B, heads, n, D].
         key: [B, key heads, m, D].
-        value: [B, key heads, m, D].
+        value: As key.
         attention_mask: A mask. None: the queries are the last n of m tokens.
         dropout: Of the attention weights.
         scaling: Of the scores. None: 1 / sqrt(D).

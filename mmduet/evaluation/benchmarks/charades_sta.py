@@ -18,11 +18,12 @@ from mmduet.errors import DuetError
 from mmduet.evaluation.benchmark import Benchmark, Console, Metric, Settings
 from mmduet.evaluation.coverage import read_matched
 from mmduet.evaluation.items import AskedItem, GroundedItem
-from mmduet.evaluation.metrics.bootstrap import estimate_means
+from mmduet.evaluation.metrics.bootstrap import estimate_means, means
 from mmduet.evaluation.metrics.intervals import overlap
 from mmduet.evaluation.metrics.smoothing import check_threshold, scale, smooth
 from mmduet.evaluation.metrics.split import halves
-from mmduet.evaluation.prediction_file import Prediction, Segment
+from mmduet.evaluation.prediction_file import Prediction
+from mmduet.evaluation.text_times import Segment
 
 WINDOWS = range(15)
 THRESHOLDS = np.arange(0.30, 0.71, 0.02)
@@ -149,7 +150,7 @@ def evaluate(
     threshold: float = 0.5,
 ) -> dict[str, float]:
     """The means of `score`, %."""
-    return score(predictions, references, window=window, threshold=threshold).mean().to_dict()
+    return means(score(predictions, references, window=window, threshold=threshold))
 
 
 def choose_setting(swept: Sweep, *, metric: str = "R@0.5", seed: int = 0) -> tuple[int, float, pd.DataFrame]:
@@ -210,7 +211,7 @@ def _curve(prediction: Prediction) -> NDArray[np.float64]:
 def _relevant_frames(
     questions: Sequence[str], predictions: Mapping[str, Prediction], references: Mapping[str, GroundedItem]
 ) -> NDArray[np.bool_]:
-    """bool [questions, frames]: start <= time <= end of a reference span."""
+    """Start <= time <= end of a reference span: bool [questions, frames]."""
     masks = []
     for name in questions:
         times = predictions[name].trace.times

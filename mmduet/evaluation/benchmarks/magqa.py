@@ -17,8 +17,9 @@ from mmduet.evaluation.benchmark import Benchmark, Console, Metric, Settings
 from mmduet.evaluation.coverage import read_matched
 from mmduet.evaluation.items import AnsweredItem, AskedItem
 from mmduet.evaluation.judges.rating import Judge, Pair, Rating
-from mmduet.evaluation.prediction_file import UNTIMED, Prediction
-from mmduet.trace import Response
+from mmduet.evaluation.metrics.bootstrap import means
+from mmduet.evaluation.prediction_file import Prediction
+from mmduet.trace import UNTIMED, Response
 
 METRICS = ("in-span score", "turns", "turns, de-duplicated")
 _IN_SPAN = {
@@ -159,7 +160,7 @@ def evaluate(
 ) -> dict[str, float]:
     """The means of `score`, and ``errors``: the number of pairs without a rating."""
     table = score(predictions, references, ratings, over=over)
-    return table[list(METRICS)].mean().to_dict() | {"errors": float(table["errors"].sum())}
+    return means(table[list(METRICS)]) | {"errors": float(table["errors"].sum())}
 
 
 # the benchmark

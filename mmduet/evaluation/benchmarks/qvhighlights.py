@@ -26,6 +26,7 @@ from mmduet.evaluation.benchmarks.submission import (
 )
 from mmduet.evaluation.coverage import read_matched
 from mmduet.evaluation.items import CLIP, HighlightItem, HighlightQuery, read_items
+from mmduet.evaluation.metrics.bootstrap import means
 from mmduet.evaluation.metrics.intervals import interval_iou
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.trace import Query
@@ -106,7 +107,7 @@ def evaluate(
     threshold: float = 0.5,
 ) -> dict[str, float]:
     """The means of `score`, %: the official figures."""
-    return score(predictions, references, window=window, threshold=threshold).mean().to_dict()
+    return means(score(predictions, references, window=window, threshold=threshold))
 
 
 def sweep(
@@ -166,7 +167,7 @@ def _by_clips(items: Sequence[HighlightItem]) -> Iterator[tuple[int, list[int]]]
 
 
 def _ratings(item: HighlightItem, clips: int) -> NDArray[np.int_]:
-    """int [clips, 3]; 0 on clips that nobody found relevant."""
+    """The raters' stars: int [clips, 3]; 0 on clips that are not relevant."""
     ratings = np.zeros((clips, 3), dtype=int)
     if item.relevant_clip_ids:
         ratings[item.relevant_clip_ids] = item.saliency_scores
@@ -189,7 +190,9 @@ def _average_precision(scores: Array, positive: Mask) -> Array:
     at_ends = np.maximum.accumulate(np.where(last_of_tie, found, 0), axis=1)
     before = np.concatenate([np.zeros_like(at_ends[:, :1]), at_ends[:, :-1]], axis=1)
     counts = last_of_tie & (found > before)
-    return np.divide((best * counts).sum(1), counts.sum(1), out=np.zeros(best[:, 0].shape), where=counts.any(1))
+    total = counts.sum(1)
+    average: Array = np.divide((best * counts).sum(1), total, out=np.zeros(best[:, 0].shape), where=counts.any(1))
+    return average
 
 
 # moments
@@ -242,9 +245,10 @@ def _stacked(rows: Sequence[Array], width: int) -> tuple[Array, Mask]:
 
 
 def _recall_at_one(predicted: Array, present: Mask, reference: Array, valid: Mask) -> Mask:
-    """bool [Q, bounds]: whether the first window has at least that IoU with a reference window."""
+    """Whether the first window has at least that IoU with a reference window: bool [Q, bounds]."""
     best = np.where(valid, interval_iou(predicted[:, :1, :2], reference), 0).max(1)
-    return (best[:, None] >= np.array(BOUNDS)) & present[:, :1]
+    found: Mask = (best[:, None] >= np.array(BOUNDS)) & present[:, :1]
+    return found
 
 
 def _detection_precision(predicted: Array, present: Mask, reference: Array, valid: Mask) -> Array:

@@ -1,4 +1,4 @@
-"""How well a model does on `scenes`: both heads' AUC, and whether it names each scene, once, in time."""
+"""`scenes`: AUC of both heads, and whether the model names each scene once and in time."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -15,9 +16,9 @@ from mmduet.data.kinds.narration import NARRATION_INSTRUCTIONS
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.scenes.concepts import CONCEPTS, concepts_in
 from mmduet.errors import DuetError
+from mmduet.evaluation.items import AnsweredItem
 from mmduet.evaluation.judges.rating import Rating, Ratings, Texts
 from mmduet.evaluation.metrics.bootstrap import Estimate, bootstrap
-from mmduet.evaluation.references import AnsweredItem
 from mmduet.files import read_json
 from mmduet.model.duet import DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor
@@ -29,6 +30,7 @@ from mmduet.video import read_frames
 
 _ANSWERS = frozenset(answer for concept in CONCEPTS.values() for answer in concept.answers)
 SPLITS = ("train", "val", "test")
+Scored = tuple[NDArray[Any], NDArray[Any]]  # labels and scores of frames
 UNITS = {
     **{f"{head}_auc": "0 to 1" for head in HEADS},
     "right_responses": "0 to 1",
@@ -39,74 +41,92 @@ UNITS = {
 
 @dataclass(frozen=True, slots=True)
 class WatchedClip:
-    """A clip's truth, a line of `*_scenes.json`, and what the model said of it."""
+    """A clip and the responses to it.
+
+    Attributes:
+        truth: The clip's entry in ``*_scenes.json``.
+        responses: The model's responses.
+    """
 
     truth: dict[str, Any]
     responses: list[Response]
 
     def scene_at(self, time: float) -> dict[str, Any] | None:
-        """The scene on screen, None in a pause."""
+        """The scene that is visible at a time, s; None in a pause."""
         return next((s for s in self.truth["scenes"] if s["start"] <= time < s["end"]), None)
 
     def is_right(self, response: Response) -> bool:
-        """Whether a response names the scene on screen, and nothing else."""
+        """Whether a response names the visible scene, and nothing else."""
         scene = self.scene_at(response.time)
         return scene is not None and concepts_in(response.text) == {scene["concept"]}
 
     def is_named(self, scene: dict[str, Any]) -> bool:
-        """Whether a right response came inside the scene's span."""
+        """Whether a correct response is inside the scene's span."""
         return any(self.is_right(r) for r in self.responses if scene["start"] <= r.time < scene["end"])
 
 
 class ConceptJudge:
-    """A judge of MAGQA replies that needs no model, for `scenes` only: 5 for a reply that names what the gold answer
-    names and nothing else, else 1.
+    """A judge of MAGQA replies that needs no model, for `scenes` only.
+
+    A reply that names what the reference answer names, and nothing else, gets 5; any other reply gets 1.
     """
 
     identity = "concepts of scenes"
 
     def ask(self, asked: Sequence[Texts]) -> Ratings:
-        """A rating for each. Raises DuetError for a gold answer that `scenes` does not have."""
+        """Rate each reply.
+
+        Raises:
+            DuetError: A reference answer is not of `scenes`.
+        """
         for texts in asked:
-            _, gold, reply = texts
-            _check_answer(gold)
-            rating = 5 if concepts_in(reply) == concepts_in(gold) else 1
+            _, reference, reply = texts
+            _check_answer(reference)
+            rating = 5 if concepts_in(reply) == concepts_in(reference) else 1
             yield texts, Rating(rating, str(rating))
 
 
 def check_concepts(references: Mapping[str, AnsweredItem]) -> None:
-    """Refuse references that ConceptJudge cannot judge. Raises DuetError for gold answers that are not of `scenes`."""
+    """Refuse references that ConceptJudge cannot judge.
+
+    Raises:
+        DuetError: A reference answer is not of `scenes`.
+    """
     for item in references.values():
         for answer in item.answer:
             _check_answer(answer.content)
 
 
-def _check_answer(gold: str) -> None:
-    if gold not in _ANSWERS:
+def _check_answer(reference: str) -> None:
+    if reference not in _ANSWERS:
         raise DuetError(
-            f"the judge of scenes knows the answers of scenes alone, and not {gold[:80]!r}: give another judge (local, "
-            "endpoint or batch)."
+            f"the judge of scenes knows the answers of scenes alone, and not {reference[:80]!r}: give another judge "
+            "(local, endpoint or batch)."
         )
 
 
 def right_responses(clips: Sequence[WatchedClip]) -> float:
-    """Share of responses that name the scene on screen, in [0, 1]; nan without responses."""
+    """Share of responses that name the visible scene, in [0, 1]; NaN without responses."""
     verdicts = [clip.is_right(response) for clip in clips for response in clip.responses]
     return float(np.mean(verdicts)) if verdicts else float("nan")
 
 
 def scenes_named(clips: Sequence[WatchedClip]) -> float:
-    """Share of scenes that get a right response inside their span, in [0, 1]."""
+    """Share of scenes with a correct response inside their span, in [0, 1]."""
     return float(np.mean([clip.is_named(scene) for clip in clips for scene in clip.truth["scenes"]]))
 
 
 def responses_per_scene(clips: Sequence[WatchedClip]) -> float:
-    """Responses over scenes; 1 is ideal."""
+    """Number of responses divided by number of scenes; 1 is ideal."""
     return sum(len(clip.responses) for clip in clips) / sum(len(clip.truth["scenes"]) for clip in clips)
 
 
 def check_clips(split: str, clips: int | None) -> None:
-    """Refuse a split that `scenes` does not have, and a number of clips below 1. Raises DuetError."""
+    """Refuse a split that `scenes` does not have, and a number of clips below 1.
+
+    Raises:
+        DuetError: The split or the number is wrong.
+    """
     if split not in SPLITS:
         raise DuetError(f"split={split!r} is not known; known are {SPLITS}.")
     if clips is not None and clips < 1:
@@ -121,7 +141,7 @@ def watch_clips(
     clips: int | None = None,
     instruction: str = NARRATION_INSTRUCTIONS[0],
 ) -> list[WatchedClip]:
-    """Let the session watch the first clips of a split, None for all, the instruction given at time 0."""
+    """Let a session watch the first clips of a split (None: all) with the instruction at time 0."""
     size, watched = session.processor.frame.size, []
     truths = read_json(folder / "annotations" / f"{split}_scenes.json")[:clips]
     for truth in tqdm(truths, desc="watch", unit="clip"):
@@ -132,7 +152,7 @@ def watch_clips(
 
 
 def evaluate(clips: Sequence[WatchedClip]) -> dict[str, Estimate]:
-    """What was said, with intervals over clips."""
+    """The figures of the responses, with intervals over clips."""
     metrics: dict[str, Callable[[Sequence[WatchedClip]], float]] = {
         "right_responses": right_responses,
         "scenes_named": scenes_named,
@@ -144,7 +164,7 @@ def evaluate(clips: Sequence[WatchedClip]) -> dict[str, Estimate]:
 def evaluate_heads(
     model: DuetForConditionalGeneration, collator: Collator, dataset: MixtureDataset
 ) -> dict[str, Estimate]:
-    """Both heads' teacher-forced AUC over labelled frames, with intervals over clips."""
+    """The teacher-forced AUC of both heads over labelled frames, with intervals over clips."""
     loader = DataLoader(dataset, collate_fn=collator)
     result = teacher_force(model, tqdm(loader, desc="score frames", unit="example"))
     videos = [source.video for source in dataset.samples]
@@ -152,15 +172,15 @@ def evaluate_heads(
     return {f"{head}_auc": bootstrap(_by_clip(videos, pairs[head]), _pooled_auc) for head in HEADS}
 
 
-def _by_clip(videos: Iterable[Path], pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[list]:
-    clips: dict[Path, list] = {}
+def _by_clip(videos: Iterable[Path], pairs: Iterable[Scored]) -> list[list[Scored]]:
+    clips: dict[Path, list[Scored]] = {}
     for video, pair in zip(videos, pairs, strict=True):
         if len(pair[0]):
             clips.setdefault(video, []).append(pair)
     return list(clips.values())
 
 
-def _pooled_auc(clips: list[list]) -> float:
+def _pooled_auc(clips: list[list[Scored]]) -> float:
     pairs = [pair for clip in clips for pair in clip]
     return auc(np.concatenate([labels for labels, _ in pairs]), np.concatenate([scores for _, scores in pairs]))
 
@@ -175,9 +195,19 @@ def quality(
     threshold: float = 0.5,
     feature_folder: Path,
 ) -> dict[str, Estimate]:
-    """Everything above, on the first clips of a split of the `scenes` folder, None for all of them.
+    """All figures on clips of `scenes`.
 
-    threshold: of the informative head. Raises DuetError for an unknown split, and fewer clips than one.
+    Args:
+        model: The model.
+        processor: Its processor.
+        folder: The folder ``scenes``.
+        split: ``train``, ``val`` or ``test``.
+        clips: Number of clips, the first ones; None: all.
+        threshold: The model responds above this informative score.
+        feature_folder: The folder of the feature cache.
+
+    Raises:
+        DuetError: The split is not known, or there are fewer clips than one.
     """
     check_clips(split, clips)
     dataset = MixtureDataset(folder / "annotations" / f"{split}_mixture.json", videos=clips)

@@ -22,9 +22,12 @@ from numpy.typing import NDArray
 from mmduet.errors import DuetError
 from mmduet.evaluation.benchmark import Benchmark, Metric, Settings
 from mmduet.evaluation.items import AnsweredItem, AskedItem
+from mmduet.evaluation.metrics.bootstrap import means
 from mmduet.evaluation.metrics.captioning import Meteor, cider, tokenize
 from mmduet.evaluation.metrics.intervals import interval_iou
-from mmduet.evaluation.prediction_file import UNTIMED, Prediction, Segment
+from mmduet.evaluation.prediction_file import Prediction
+from mmduet.evaluation.text_times import Segment
+from mmduet.trace import UNTIMED
 
 RULES = ("upstream", "corrected")
 THRESHOLDS = (0.3, 0.5, 0.7, 0.9)  # of IoU
@@ -135,7 +138,7 @@ def evaluate(
 ) -> dict[str, float]:
     """The means of `score`; paragraph METEOR is METEOR's own score of all videos together."""
     scores, paragraph_meteor = _score(predictions, references, rule, java)
-    return scores.mean().to_dict() | {"paragraph METEOR": paragraph_meteor}
+    return means(scores) | {"paragraph METEOR": paragraph_meteor}
 
 
 def segment_iou(

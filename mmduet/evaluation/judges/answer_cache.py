@@ -1,4 +1,4 @@
-"""The file that judges' answers are kept in, so that nothing is asked twice."""
+"""The file that keeps judges' answers, so that nothing is asked twice."""
 
 from pathlib import Path
 
@@ -8,16 +8,21 @@ from mmduet.errors import AnnotationError
 from mmduet.evaluation.judges.rating import Judge, Texts, parse_json
 from mmduet.files import LineFile, check_target, validated
 
-FIELDS = ("judge", "question", "gold", "reply", "answer")  # of a line of a cache
-FIRST = b'{"judge": "'  # how it begins
+FIELDS = ("judge", "question", "gold", "reply", "answer")  # of a line
+FIRST = b'{"judge": "'  # the beginning of a line
 
 
 class AnswerCache:
-    """What judges wrote, a JSON line each, only ever appended to. A line that a killed run truncated is cut off when
-    the next answer is added.
+    """Judges' answers: a file of JSON lines to which answers are appended.
 
-    Raises DuetError when the file is something else, and FileError when it cannot be written or another process
-    writes it. path None: nothing is kept.
+    A line that a killed run truncated is removed when the next answer is added.
+
+    Args:
+        path: The file; None: nothing is kept.
+
+    Raises:
+        DuetError: The file is of another kind.
+        FileError: The file cannot be written, or another process writes it.
     """
 
     def __init__(self, path: str | Path | None):
@@ -30,29 +35,29 @@ class AnswerCache:
             check_target(self.path, ours=lambda path: bool(self._answers) or _is_cut(path.read_bytes()))
 
     def of(self, judge: Judge) -> dict[Texts, str]:
-        """One judge's answers."""
+        """The answers of one judge, by texts."""
         return {texts: text for (identity, texts), text in self._answers.items() if identity == judge.identity}
 
     def open(self) -> None:
-        """Let no other process add answers until `close`."""
+        """Reserve the file for this process until `close`."""
         if self.path is not None and self._file is None:
             self._file = LineFile(self.path)
 
     def add(self, judge: Judge, texts: Texts, text: str) -> None:
-        """Keep an answer: one write of one complete line, which is checked."""
+        """Keep an answer: one checked write of one complete line."""
         self._answers[judge.identity, texts] = text
         self.open()
         if self._file is not None:
             self._file.add(dict(zip(FIELDS, (judge.identity, *texts, text), strict=True)))
 
     def close(self) -> None:
-        """Let other processes add answers."""
+        """Release the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def _read(self, path: Path) -> None:
-        lines = path.read_bytes().split(b"\n")[:-1]  # without what a killed run truncated
+        lines = path.read_bytes().split(b"\n")[:-1]  # without a truncated last line
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -78,10 +83,10 @@ class _Kept(BaseModel):
 
 
 def _is_truncated(line: bytes) -> bool:
-    """Whether a line is the beginning of an entry, and not all of it."""
+    """Whether a line is only the beginning of an entry."""
     return _is_cut(line) and not line.rstrip().endswith(b"}")
 
 
 def _is_cut(content: bytes) -> bool:
-    """Whether a file without a complete line begins as a cache does."""
+    """Whether a file without a complete line begins like a cache."""
     return content[: len(FIRST)] == FIRST[: len(content)]

@@ -1,4 +1,4 @@
-"""Files of OpenAI's Batch API: a judge's requests, and its answers."""
+"""Files of OpenAI's Batch API: requests to a judge, and its answers."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ BATCH_URL = "/v1/chat/completions"
 
 
 def write_batch(path: str | Path, pairs: Iterable[Pair], judge: EndpointJudge) -> int:
-    """Requests for OpenAI's Batch API, a line a pair; their number. It takes at most 50,000 in a file."""
+    """Write a request for each pair, and return their number. The Batch API accepts 50,000 in a file."""
     check_batch(path)
     lines = [
         {"custom_id": pair.custom_id, "method": "POST", "url": BATCH_URL, "body": judge.body(pair.texts)}
@@ -27,18 +27,30 @@ def write_batch(path: str | Path, pairs: Iterable[Pair], judge: EndpointJudge) -
 
 
 def check_batch(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
-    """Refuse to write batch requests over anything else, before any work is done. inputs: what the command reads.
+    """Refuse to write batch requests over another file, before any work is done.
 
-    Raises FileError.
+    Args:
+        path: The file to write.
+        inputs: The files that the command reads.
+
+    Raises:
+        FileError: The file is an input, or of another kind.
     """
     check_target(path, ours=lambda found: all("custom_id" in line for _, line in read_jsonl(found)), inputs=inputs)
 
 
 def read_batch(path: str | Path, pairs: Sequence[Pair]) -> dict[str, Rating]:
-    """custom_id -> rating, of a batch's output file or error file. Lines of questions not in `pairs` do not count.
+    """Read the ratings of a batch's output file or error file.
 
-    Of several lines for a pair the last readable one holds. Raises DuetError naming the file and the line when it is
-    no such line, or when it is of one of these questions but of other replies.
+    Lines of questions that are not in `pairs` are ignored. If a pair has several lines, the last one with a grade
+    counts.
+
+    Returns:
+        ``custom_id`` -> rating.
+
+    Raises:
+        DuetError: A line is not of this form, or of one of these questions but of other replies. The message names the
+            file and the line.
     """
     if not Path(path).exists():
         raise DuetError(f"{path} does not exist: fetch the batch's output file, or correct the path.")

@@ -1,4 +1,4 @@
-"""Requests to an endpoint: bounded in time and size, in an event loop of their own; no secrets in what is shown."""
+"""Requests to an endpoint: bounded in time and size, in an event loop of their own, and without secrets in messages."""
 
 import asyncio
 import base64
@@ -16,7 +16,11 @@ T = TypeVar("T")
 
 
 def check_url(url: str) -> None:
-    """Raises DuetError for what is no URL of an endpoint."""
+    """Refuse a text that is no URL of an endpoint.
+
+    Raises:
+        DuetError: It is no URL of http or https.
+    """
     try:
         parts = urlsplit(url)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -32,17 +36,19 @@ def check_url(url: str) -> None:
 
 
 def bounded_client(seconds: float) -> Any:
-    """An asynchronous httpx2 client, as openai wants it, each of whose requests ends in time.
+    """An asynchronous httpx2 client for openai whose requests end in time. Redirects are not followed.
 
-    The limit holds for a request with all of its answer, also when it comes a byte at a time: then it raises
-    httpx2.ReadTimeout. An answer of more than MOST_BYTES, or one that is compressed although that was not asked for,
-    raises httpx2.DecodingError. Redirects are not followed.
+    A request raises httpx2.ReadTimeout if its complete answer takes longer, also if it comes byte by byte. It raises
+    httpx2.DecodingError if the answer has more than MOST_BYTES, or is compressed, which is not requested.
+
+    Args:
+        seconds: Limit of a request with its complete answer.
     """
     import httpx2  # openai's
     from openai import DefaultAsyncHttpxClient
 
     class BoundedClient(DefaultAsyncHttpxClient):
-        async def send(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:  # type: ignore[override]
+        async def send(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
             request.headers["Accept-Encoding"] = "identity"
             try:
                 async with asyncio.timeout(seconds):
@@ -72,7 +78,7 @@ async def _read(response: Any) -> bytes:
 
 
 class EventLoop:
-    """An event loop in a thread of its own, from `with` to its end."""
+    """An event loop in a thread of its own, which lives as long as the `with` block."""
 
     def __enter__(self) -> "EventLoop":
         self._loop = asyncio.new_event_loop()
@@ -86,11 +92,11 @@ class EventLoop:
         self._loop.close()
 
     def start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        """Its result is there when the work is done."""
+        """Start work; its result is available when it is done."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for the work's result."""
+        """Do work and wait for its result."""
         return self.start(work).result()
 
 
@@ -111,14 +117,14 @@ def masked_url(url: str) -> str:
 
 
 def secrets_of(url: str, key: str) -> list[str]:
-    """What must not be shown: the key and what `masked_url` hides, in every form in which an endpoint may echo it."""
+    """The secrets: the key and what `masked_url` hides, in every form that an endpoint may echo."""
     parts = urlsplit(url)
     user = parts.netloc.rpartition("@")[0]
     login = unquote(user)
     found = [key if key != "none" else "", user, login, parts.username or "", parts.password or "", parts.query]
     found += [value for _, value in parse_qsl(parts.query)] + [base64.b64encode(login.encode()).decode()] * bool(login)
     forms = {form for secret in found for form in (secret, quote(secret, safe=""), unquote(secret))}
-    return sorted((form for form in forms if len(form) >= 4), key=len, reverse=True)  # shorter ones are in any text
+    return sorted((form for form in forms if len(form) >= 4), key=len, reverse=True)  # shorter ones occur in any text
 
 
 def without(secrets: Sequence[str], text: str) -> str:

@@ -26,12 +26,17 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 @dataclass(frozen=True)
 class EndpointJudge:
-    """A model behind an OpenAI-compatible endpoint, at temperature 0.
+    """A model at an OpenAI-compatible endpoint, asked at temperature 0. An answer of more than 4 MB is refused.
 
-    base_url: http or https; what is secret in it (a user and password, the values of its query) is never shown or kept.
-    key_variable: the environment variable that holds the key; None: the endpoint wants none. concurrency: requests at
-    a time. timeout: of one request with all of its answer, s. max_retries: of one request, with growing pauses, after
-    408, 409, 429, 5xx, a time-out or a lost connection. An answer of more than 4 MB is refused.
+    Attributes:
+        model: The model's name there.
+        base_url: A URL of http or https. Its secrets (user and password, values of its query) are never shown or kept.
+        key_variable: The environment variable that holds the key; None: the endpoint needs none.
+        concurrency: Requests at a time.
+        timeout: Limit of one request with its complete answer, s.
+        max_retries: Retries of one request, with growing pauses, after 408, 409, 429, 5xx, a time-out or a lost
+            connection.
+        max_tokens: Maximum tokens of an answer.
     """
 
     model: str
@@ -58,7 +63,7 @@ class EndpointJudge:
 
     @property
     def identity(self) -> str:
-        """Endpoint, model, length of an answer, prompt."""
+        """The endpoint, the model, the length of an answer, and the prompt."""
         return f"endpoint {self.shown_url} {self.model} {self.max_tokens} {PROMPT_VERSION}"
 
     def body(self, texts: Texts) -> dict[str, Any]:
@@ -67,12 +72,14 @@ class EndpointJudge:
         return {"model": self.model, "messages": messages, "temperature": 0, "max_tokens": self.max_tokens}
 
     def ask(self, asked: Sequence[Texts]) -> Ratings:
-        """A request that fails is an error row. Raises DuetError where none can succeed: no key, a refused key, an
-        unknown model.
+        """Rate each reply. A request that fails gives a rating that is an error.
+
+        Raises:
+            DuetError: No request can succeed: there is no key, the key is refused, or the model is unknown.
         """
         key = self._key
         secrets = secrets_of(self.base_url, key)
-        # a loop in a thread of its own, for a notebook's is running already
+        # a loop in a thread of its own, because a notebook's loop is running already
         with EventLoop() as loop:
             client = loop.run(self._client(key))
             gate = asyncio.Semaphore(self.concurrency)

@@ -1,7 +1,7 @@
-"""Judges: chat models that rate a reply against a reference answer, from 1 to 5.
+"""Rating: ask a judge about pairs of replies and reference answers.
 
-`rate` asks a judge about pairs and keeps what it wrote in a file, so that nothing is asked twice. A judge is a model
-on this computer, or an OpenAI-compatible endpoint, which can also be asked through batch files.
+`rate` keeps the judge's answers in a file, so that nothing is asked twice. A judge is a model on this computer, or an
+OpenAI-compatible endpoint, which can also be asked through batch files.
 """
 
 import math
@@ -21,15 +21,21 @@ from mmduet.evaluation.judges.rating import Judge, Pair, Rating, Texts, prompt, 
 
 
 def rate(pairs: Sequence[Pair], judge: Judge, *, cache: str | Path | None = None) -> dict[str, Rating]:
-    """custom_id -> rating of every pair; the same texts are asked once.
+    """Ask a judge about every pair, and about the same texts once. Warns if there are errors.
 
-    cache: a file that answers are kept in, also the unreadable ones, and taken from. What could not be asked (a
-    failed request) is an error now and asked again by the next run. Warns with the number of errors.
+    Args:
+        pairs: The pairs.
+        judge: The judge.
+        cache: A file that keeps all answers, also those without a grade. A request that failed is not kept, so the next
+            run asks it again.
+
+    Returns:
+        ``custom_id`` -> rating.
     """
     kept = AnswerCache(cache)
     known = {texts: read_rating(text) for texts, text in kept.of(judge).items()}
     missing = _missing(pairs, known)
-    # closed whatever happens: an endpoint must not be asked on behind an error
+    # closed in any case: after an error an endpoint must not be asked further
     with closing(kept), closing(judge.ask(missing)) as answers:
         if missing:
             kept.open()
@@ -50,7 +56,7 @@ def rate(pairs: Sequence[Pair], judge: Judge, *, cache: str | Path | None = None
 
 
 def errors(pairs: Iterable[Pair], ratings: Mapping[str, Rating]) -> pd.DataFrame:
-    """The pairs that have no rating: a row each, index custom_id, with the reason and what the judge wrote."""
+    """A table of the pairs without a rating: index ``custom_id``, with the reason and the judge's answer."""
     none = Rating(None, None, "not rated")
     rows = {
         pair.custom_id: (pair.question_id, *pair.texts, rating.reason, rating.text)
@@ -65,14 +71,17 @@ def _missing(pairs: Iterable[Pair], known: Mapping[Texts, Any]) -> list[Texts]:
     return list(dict.fromkeys(pair.texts for pair in pairs if pair.texts not in known))
 
 
-# what it will take
-
-
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Of `rate`, before it starts. pairs: all. cached: of them answered already. asked: requests, the same texts once.
+    """What `rate` will do.
 
-    input_tokens: characters of the prompts / 4. output_tokens: 2 a request. cost: None without prices.
+    Attributes:
+        pairs: All pairs.
+        cached: Pairs that are answered already.
+        asked: Requests; the same texts are asked once.
+        input_tokens: About, characters of the prompts / 4.
+        output_tokens: About, 2 a request.
+        cost: None without prices.
     """
 
     pairs: int
@@ -97,9 +106,16 @@ def estimate(
     cache: str | Path | None = None,
     prices: tuple[float, float] | None = None,
 ) -> Workload:
-    """What `rate` will ask. Asks nothing. prices: of a million input tokens and of a million output tokens.
+    """Count what `rate` will ask, without asking.
 
-    Raises DuetError for prices that are no amounts.
+    Args:
+        pairs: The pairs.
+        judge: The judge.
+        cache: The file of its answers.
+        prices: The prices of a million input tokens and of a million output tokens.
+
+    Raises:
+        DuetError: A price is negative, infinite or NaN.
     """
     if prices is not None and not all(0 <= price < math.inf for price in prices):
         raise DuetError(f"prices={prices}: a price is 0 or more.")

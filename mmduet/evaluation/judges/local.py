@@ -12,11 +12,14 @@ from mmduet.system.devices import choose_device, choose_dtype
 
 @dataclass(frozen=True)
 class LocalJudge:
-    """A chat model through transformers, greedy. It is loaded when it is first asked.
+    """A chat model of transformers, decoded greedily. It is loaded when it is first asked.
 
-    model: a folder or a hub id, of a causal LM whose tokenizer has a chat template. device: as transformers'
-    device_map: auto (spread over all GPUs there are, else the CPU), cpu, cuda. dtype: auto (bfloat16 on a GPU, float32
-    on a CPU), float32, bfloat16, … batch_size: prompts at a time.
+    Attributes:
+        model: A folder or hub id of a causal language model whose tokenizer has a chat template.
+        device: A `device_map` of transformers: ``auto`` (all GPUs, else the CPU), ``cpu``, ``cuda`` …
+        dtype: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``float32``, ``bfloat16`` …
+        batch_size: Prompts at a time.
+        max_new_tokens: Maximum tokens of an answer.
     """
 
     model: str
@@ -30,7 +33,7 @@ class LocalJudge:
 
     @property
     def identity(self) -> str:
-        """Model, precision, length of an answer, prompt."""
+        """The model, its precision, the length of an answer, and the prompt."""
         return f"local {self.model} {self._precision} {self.max_new_tokens} {PROMPT_VERSION}"
 
     @cached_property
@@ -38,8 +41,12 @@ class LocalJudge:
         return str(choose_dtype(self.dtype, choose_device(self.device))).removeprefix("torch.")
 
     def ask(self, asked: Sequence[Texts]) -> Ratings:
-        """Raises DuetError when the model cannot be loaded or is no chat model."""
-        # those of a batch are about as long: little padding
+        """Rate each reply.
+
+        Raises:
+            DuetError: The model cannot be loaded, or is no chat model.
+        """
+        # prompts of a batch have similar lengths, which saves padding
         ordered = sorted(asked, key=lambda texts: len(prompt(texts)))
         for start in range(0, len(ordered), self.batch_size):
             batch = ordered[start : start + self.batch_size]
@@ -55,7 +62,8 @@ class LocalJudge:
             **inputs, do_sample=False, temperature=None, top_p=None, top_k=None,
             max_new_tokens=self.max_new_tokens, pad_token_id=tokenizer.pad_token_id,
         )  # fmt: skip
-        return tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        answers: list[str] = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return answers
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
@@ -63,21 +71,21 @@ class LocalJudge:
 
         try:
             tokenizer: Any = AutoTokenizer.from_pretrained(self.model, padding_side="left", trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(
+            model: Any = AutoModelForCausalLM.from_pretrained(
                 self.model, dtype=self._precision, device_map=self.device, trust_remote_code=False
             )
-        # torch has a kind of error for every wrong device and dtype
+        # torch raises a different kind of error for every wrong device and dtype
         except (OSError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
             raise DuetError(
                 f"judge {self.model!r} cannot be loaded with device={self.device!r}, dtype={self.dtype!r}: {error}"
             ) from error
         if tokenizer.chat_template is None:
-            raise DuetError(f"judge {self.model!r} has no chat template: give a model that is tuned to chat.")
+            raise DuetError(f"judge {self.model!r} has no chat template: give a chat model.")
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         return model.eval(), tokenizer
 
 
 def _encodable(text: str) -> str:
-    """Without lone surrogates, which no tokenizer takes."""
+    """The text without lone surrogates, which no tokenizer accepts."""
     return text.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""What a judge is asked about a reply, and the rating that it gives: 1 to 5, or an error."""
+"""The question to a judge about a reply, and its rating: 1 to 5, or an error."""
 
 import hashlib
 import json
@@ -23,18 +23,24 @@ Correct answer: {gold}
 Reply: {reply}
 
 Write the grade: one integer from 1 to 5, and nothing else."""
-# a changed wording is another judge: its answers are not taken for the old one's
+# another prompt is another judge: cached answers to the old prompt are not used
 PROMPT_VERSION = hashlib.sha256(PROMPT.encode()).hexdigest()[:8]
 _THOUGHT = re.compile(r"^.*</think>|<think>.*$", re.DOTALL)
 _NUMBER = re.compile(r"[-−]?\d+(?:[.,]\d+)?")
 
-# what is judged: question, gold answer, reply
+# question, reference answer, reply
 Texts = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A gold answer and a reply to one question. golds, replies: indices of all that have these very texts."""
+    """A reference answer and a reply to one question.
+
+    Attributes:
+        golds: Indices of the reference answers with this text.
+        replies: Indices of the replies with this text.
+        texts: Question, reference answer, reply.
+    """
 
     question_id: str
     golds: tuple[int, ...]
@@ -43,13 +49,19 @@ class Pair:
 
     @property
     def custom_id(self) -> str:
-        """`QUESTION*GOLD,…*REPLY,…`, as the published batch files name a pair."""
+        """``QUESTION*REFERENCE,…*REPLY,…``, the name of a pair in the published batch files."""
         return f"{self.question_id}*{','.join(map(str, self.golds))}*{','.join(map(str, self.replies))}"
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """value: 1 to 5, or None: an error. text: what the judge wrote; None: it wrote nothing. reason: of an error."""
+    """A judge's rating.
+
+    Attributes:
+        value: 1 to 5; None: an error.
+        text: The judge's answer; None: it gave none.
+        reason: The reason of an error.
+    """
 
     value: int | None
     text: str | None
@@ -64,24 +76,24 @@ class Judge(Protocol):
 
     @property
     def identity(self) -> str:
-        """All that its ratings depend on."""
+        """Everything that its ratings depend on."""
         ...
 
     def ask(self, asked: Sequence[Texts]) -> Ratings:
-        """A rating for each, in any order, as they come."""
+        """Rate each reply; ratings come in any order."""
         ...
 
 
 def prompt(texts: Texts) -> str:
-    """What a judge is asked, as one user turn: some chat templates have no system role."""
+    """The question to a judge, one turn of the user: some chat templates have no system role."""
     question, gold, reply = texts
     return PROMPT.format(question=question, gold=gold, reply=reply)
 
 
 def read_rating(text: str) -> Rating:
-    """The one number from 1 to 5 that a judge wrote; an error where it wrote none, another, or several different.
+    """Read the one number from 1 to 5 of an answer; text in <think> is ignored.
 
-    What stands in <think> is not read.
+    An answer without a number, with another number, or with several different ones is an error.
     """
     numbers = {re.sub(r"[.,]0+$", "", number) for number in _NUMBER.findall(_THOUGHT.sub("", text))}
     if not numbers:
@@ -95,7 +107,7 @@ def read_rating(text: str) -> Rating:
 
 
 def read_completion(body: Any) -> Rating:
-    """Of a chat completion; an answer without content is an empty one."""
+    """Read the rating of a chat completion; a completion without content is an empty answer."""
     try:
         content = body["choices"][0]["message"]["content"]
     except (KeyError, IndexError, TypeError):
@@ -106,7 +118,7 @@ def read_completion(body: Any) -> Rating:
 
 
 def written(value: Any) -> str:
-    """JSON, its beginning."""
+    """The beginning of a value as JSON."""
     try:
         return json.dumps(value, ensure_ascii=False)[:300]
     except RecursionError:
@@ -114,7 +126,11 @@ def written(value: Any) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """Of JSON; ValueError where it is none, or nested too deeply."""
+    """Parse JSON.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deeply.
+    """
     try:
         return json.loads(text)
     except RecursionError:
@@ -122,6 +138,11 @@ def parse_json(text: str) -> Any:
 
 
 def check_at_least_one(judge: Judge, *names: str) -> None:
+    """Refuse a judge with a number below 1.
+
+    Raises:
+        DuetError: One of the fields is below 1.
+    """
     for name in names:
         if (value := getattr(judge, name)) < 1:
             raise DuetError(f"{name}={value}: must be at least 1.")

@@ -73,6 +73,11 @@ def estimate_means(scores: pd.DataFrame, *, draws: int = 1000, seed: int = 0) ->
     return {str(name): Estimate(*column) for name, column in zip(scores.columns, estimates.T.tolist(), strict=True)}
 
 
+def means(scores: pd.DataFrame) -> dict[str, float]:
+    """The mean of each column over its cells that are not NaN."""
+    return {str(name): float(value) for name, value in scores.mean().items()}
+
+
 def resample_weights(count: int, *, draws: int = 1000, seed: int = 0) -> NDArray[np.float64]:
     """How often each of `count` samples is drawn in each resample: float64 [draws, count]."""
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws).astype(float)

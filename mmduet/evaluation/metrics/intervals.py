@@ -33,4 +33,5 @@ def interval_iou(a: ArrayLike, b: ArrayLike, *, epsilon: float = 0.0) -> NDArray
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     shared = overlap(a, b)
     union = (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - shared + epsilon
-    return np.divide(shared, union, out=np.zeros(union.shape), where=union > 0)
+    iou: NDArray[np.float64] = np.divide(shared, union, out=np.zeros(union.shape), where=union > 0)
+    return iou
