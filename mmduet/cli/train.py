@@ -7,13 +7,13 @@ import typer
 
 from mmduet.cli.root import DEVICE, DTYPE, app, resumable
 
+KIND = Annotated[list[str] | None, typer.Option(help="Your own annotation kind, module:OBJECT; may be repeated.")]
+
 
 @app.command()
 def train(
     config: Annotated[str, typer.Argument(help="A training config (YAML), or the name of one that ships.")],
-    kind: Annotated[
-        list[str] | None, typer.Option(help="Your own annotation kind, module:OBJECT; may be given several times.")
-    ] = None,
+    kind: KIND = None,
 ) -> None:
     """Train an adapter: LoRA, projector and both heads, by a config.
 

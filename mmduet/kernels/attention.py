@@ -67,7 +67,7 @@ def split_attention(
         **kwargs: The model's other arguments.
 
     Returns:
-        [B, n, heads, D], and None.
+        [B, n, heads, D], and None for the attention weights.
 
     Raises:
         CheckpointError: The model changes the scores in a way that this kernel does not know.
@@ -91,8 +91,13 @@ def split_attention(
     else:
         before = _attend(query, key[:, :, :old], value[:, :, :old], scaling, causal=False)
         among = _attend(query, key[:, :, old:], value[:, :, old:], scaling, causal=True)
-    share = torch.sigmoid(before[1] - among[1]).unsqueeze(-1).to(query.dtype)
-    return torch.lerp(among[0], before[0], share).transpose(1, 2), None
+    return _combined(before, among).transpose(1, 2), None
+
+
+def _combined(before: tuple[torch.Tensor, torch.Tensor], among: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Combine attention to two parts, each with its log-sum-exps."""
+    share = torch.sigmoid(before[1] - among[1]).unsqueeze(-1).to(among[0].dtype)
+    return torch.lerp(among[0], before[0], share)
 
 
 def _check_plain(kwargs: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def peak_memory(device: torch.device | None = None) -> float:
         import psutil
 
         return psutil.Process().memory_info().peak_wset / 1e6
+    if sys.platform == "linux":
+        # getrusage would include the memory of the process that started this one
+        peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        return int(peak.split()[1]) * 1024 / 1e6
     import resource
 
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes in which the system counts
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS counts in bytes

@@ -39,5 +39,5 @@ def find_object(name: str, known: Mapping[str, T], kind: type[T], *, argument: s
     except Exception as error:  # the user's code may raise anything
         raise DuetError(f"{argument}={name!r} cannot be imported ({type(error).__name__}: {error}).") from error
     if not isinstance(found, kind):
-        raise DuetError(f"{argument}={name!r} is a {type(found).__name__}: give a {kind.__name__}.")
+        raise DuetError(f"{argument}={name!r} has type {type(found).__name__}: give an object of type {kind.__name__}.")
     return found

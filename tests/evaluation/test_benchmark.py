@@ -44,7 +44,7 @@ def test_no_other_module_names_the_built_in_benchmarks():
     [
         ("coin", r"benchmark='coin' is not known: use one of \['charades_sta', 'magqa', 'qvhighlights', 'youcook2'\]"),
         ("nowhere:THING", "benchmark='nowhere:THING' cannot be imported"),
-        ("math:pi", "benchmark='math:pi' is a float: give a Benchmark"),
+        ("math:pi", "benchmark='math:pi' has type float: give an object of type Benchmark"),
     ],
 )
 def test_what_is_no_benchmark_is_refused(name, message):

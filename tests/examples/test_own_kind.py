@@ -64,7 +64,7 @@ def test_statistics_and_browser_show_it(config):
     ("name", "message"),
     [
         ("captions", r"--kind='captions' is not known: use one of \['grounding', 'magqa', 'narration'\]"),
-        ("examples.own_kind:HowTo", r"is a .*: give a AnnotationKind"),
+        ("examples.own_kind:HowTo", r"has type .*: give an object of type AnnotationKind"),
         ("examples.own_kind:NONE", "cannot be imported"),
     ],
 )

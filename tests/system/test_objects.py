@@ -28,7 +28,7 @@ def test_built_in_and_own_objects_are_found(own):
         ("my_numbers:EIGHT", "has no attribute 'EIGHT'"),
         ("my_nothing:X", "ModuleNotFoundError"),
         ("my_mistake:X", "ZeroDivisionError"),
-        ("my_numbers:TEXT", "is a str: give a int"),
+        ("my_numbers:TEXT", "has type str: give an object of type int"),
         (":", "cannot be imported"),
     ],
 )

@@ -303,8 +303,8 @@ for n in range(16):
             read(path)
         except VideoError as error:
             assert "\\n" not in str(error)
-import resource
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 1024**2))
+from mmduet.system.memory import peak_memory
+print(round(peak_memory()))
 """
 
 

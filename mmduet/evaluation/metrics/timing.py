@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
+from mmduet.evaluation.metrics.bootstrap import percentile_interval, resample_weights
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import BoolArray, FloatArray, Policy, replay_thresholds, threshold_policy
 
@@ -62,9 +63,8 @@ class TimingSweep:
 
     def intervals(self, *, draws: int = 1000, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Compute 95 % percentile bootstrap intervals over questions: their lower and upper ends, each like `table`."""
-        count = len(self.questions)
-        weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
-        ends = {name: _percentiles(column) for name, column in self._values(weights.astype(float)).items()}
+        weights = resample_weights(len(self.questions), draws=draws, seed=seed)
+        ends = {name: percentile_interval(column) for name, column in self._values(weights).items()}
         low, high = ({name: pair[place] for name, pair in ends.items()} for place in (0, 1))
         return self._framed(low), self._framed(high)
 
@@ -155,11 +155,3 @@ def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
     ratio = np.full(numerator.shape, np.nan)
     np.divide(numerator, denominator, out=ratio, where=denominator > 0)
     return ratio
-
-
-def _percentiles(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The 2.5th and the 97.5th percentile of each column of [D, T]; nan where a column has no number."""
-    ends = np.full((2, values.shape[1]), np.nan)
-    known = ~np.isnan(values).all(0)
-    ends[:, known] = np.nanpercentile(values[:, known], [2.5, 97.5], axis=0)
-    return ends[0], ends[1]
