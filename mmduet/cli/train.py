@@ -57,7 +57,7 @@ def train(
         typer.echo(result.summary())
         if result.stopped:
             typer.secho(
-                f"stopped after step {result.steps}, as requested; the same command resumes: {kept(settings.output)}",
+                f"stopped after step {result.steps}, as requested: {kept(settings.output)}",
                 fg="yellow",
             )
     raise typer.Exit(143 if result.stopped else 0)

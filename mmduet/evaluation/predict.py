@@ -27,7 +27,7 @@ from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of
 from mmduet.evaluation.benchmarks import find_benchmark
 from mmduet.evaluation.prediction_file import begin, collect, part_path, put_in_order
 from mmduet.files import LineFile, inside
-from mmduet.model.duet import HEAD_NAMES, DuetForConditionalGeneration
+from mmduet.model.backbone import Backbone
 from mmduet.model.processing import DuetProcessor
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
@@ -54,7 +54,7 @@ class Outcome:
 
 
 def predict(
-    model: DuetForConditionalGeneration,
+    model: Backbone,
     processor: DuetProcessor,
     questions: Sequence[Question],
     videos: str | Path,
@@ -105,7 +105,7 @@ def predict(
     return Outcome(output, len(lines), len(shares), failed)
 
 
-def _session(model: DuetForConditionalGeneration, processor: DuetProcessor, settings: Settings) -> DuetSession:
+def _session(model: Backbone, processor: DuetProcessor, settings: Settings) -> DuetSession:
     if settings.max_frames < 1:
         raise DuetError(f"max_frames={settings.max_frames}: a video has at least one frame.")
     return DuetSession(
@@ -210,9 +210,7 @@ def on_main_process(action: Callable[[], T]) -> T | None:
     return result
 
 
-def describe(
-    model: DuetForConditionalGeneration, settings: Settings, identity: dict[str, Any] | None = None
-) -> dict[str, Any]:
+def describe(model: Backbone, settings: Settings, identity: dict[str, Any] | None = None) -> dict[str, Any]:
     """Everything that makes a prediction file, in the form that JSON gives back."""
     stated = {"settings": asdict(settings), "weights": weights_digest(model), **(identity or {})}
     return cast(dict[str, Any], json.loads(json.dumps(stated)))
@@ -224,12 +222,12 @@ def output_path(folder: str | Path, benchmark: str, description: dict[str, Any])
     return Path(folder) / f"{benchmark}-{digest}.jsonl"
 
 
-def weights_digest(model: DuetForConditionalGeneration) -> str:
-    """SHA-256 (its first 16 digits) of the weights of projector and heads, which every training changes."""
+def weights_digest(model: Backbone) -> str:
+    """SHA-256 (its first 16 digits) of the weights that are trained in full, which every training changes."""
     digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        if "projector." in name or any(f"{head}." in name for head in HEAD_NAMES):
-            digest.update(name.encode() + value.float().cpu().numpy().tobytes())
+    for name, value in sorted(model.named_parameters()):
+        if any(f"{part}." in name for part in model.trained_in_full):
+            digest.update(name.encode() + value.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

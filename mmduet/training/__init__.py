@@ -4,13 +4,12 @@ The losses are in `mmduet.model.duet`; the conversations are in `mmduet.data`.
 """
 
 from mmduet.training.alignment import AlignmentPairs, align_projector, alignment_pairs
-from mmduet.training.lora import TRAINED_IN_FULL, add_lora
+from mmduet.training.lora import add_lora
 from mmduet.training.recipe import Lora, Recipe
 from mmduet.training.run import TrainingResult, train
 from mmduet.training.teacher_forcing import ForcedSample, TeacherForced, auc, teacher_force
 
 __all__ = [
-    "TRAINED_IN_FULL",
     "AlignmentPairs",
     "ForcedSample",
     "Lora",

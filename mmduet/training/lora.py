@@ -5,9 +5,7 @@ from typing import cast
 
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from mmduet.model.duet import HEAD_NAMES, DuetForConditionalGeneration
-
-TRAINED_IN_FULL = ["projector", *HEAD_NAMES]
+from mmduet.model.duet import DuetForConditionalGeneration
 
 
 def add_lora(
@@ -28,7 +26,7 @@ def add_lora(
         lora_alpha=alpha,  # type: ignore[arg-type]
         lora_dropout=dropout,
         target_modules=model.lora_targets,
-        modules_to_save=TRAINED_IN_FULL,
+        modules_to_save=list(model.trained_in_full),
     )
     with warnings.catch_warnings():
         # PEFT reads a property that transformers is about to remove

@@ -15,7 +15,7 @@ from mmduet.checkpoints import (
 from mmduet.errors import CheckpointError, DuetError, FileError
 from mmduet.model.duet import DuetForConditionalGeneration
 from mmduet.streaming.session import DuetSession
-from mmduet.training import TRAINED_IN_FULL, add_lora
+from mmduet.training import add_lora
 
 
 def trained_tiny(**lora):
@@ -66,8 +66,10 @@ def test_adapter_holds_lora_projector_and_heads_only(tmp_path):
 
     save_adapter(trained_tiny()[0], tmp_path / "adapter", base="tiny")
     names = load_file(tmp_path / "adapter/adapter_model.safetensors")
-    assert all("lora_" in name or any(part in name for part in TRAINED_IN_FULL) for name in names)
-    assert all(any(part in name for name in names) for part in TRAINED_IN_FULL)
+    assert all(
+        "lora_" in name or any(part in name for part in DuetForConditionalGeneration.trained_in_full) for name in names
+    )
+    assert all(any(part in name for name in names) for part in DuetForConditionalGeneration.trained_in_full)
     assert '"tiny"' in (tmp_path / "adapter/adapter_config.json").read_text()
 
 

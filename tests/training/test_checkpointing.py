@@ -164,7 +164,7 @@ def test_the_command_stops_when_asked_and_resumes(write_config, monkeypatch):
         stopped = CliRunner().invoke(app, ["train", config])
     assert stopped.exit_code == 143, stopped.output
     assert "4 of 6 steps" in stopped.output
-    assert "stopped after step 4, as requested; the same command resumes" in stopped.output
+    assert "stopped after step 4, as requested: checkpoint-4 is kept in" in stopped.output
     done = CliRunner().invoke(app, ["train", config])
     assert done.exit_code == 0, done.output
     assert "6 of 6 steps" in done.output
