@@ -11,6 +11,7 @@ author = "The authors of MMDuet workbench"
 release = importlib.metadata.version("mmduet-workbench")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["out"]
+default_role = "code"
 
 html_theme = "furo"
 html_title = project
