@@ -2,6 +2,10 @@
 
 import importlib.metadata
 
+# autodoc would import them with typing.TYPE_CHECKING true, which pydantic does not support
+import mmduet.evaluation.evaluate
+import mmduet.training.config  # noqa: F401
+
 project = "MMDuet workbench"
 author = "The authors of MMDuet workbench"
 release = importlib.metadata.version("mmduet-workbench")
