@@ -146,7 +146,7 @@ def test_a_command_that_is_stopped_says_what_is_kept(tmp_path, monkeypatch, comm
         signal.pause()
 
     monkeypatch.setattr("mmduet.data.metadata.scan_videos", stop)
-    monkeypatch.setattr("mmduet.data.scenes.generate.make_scenes", stop)
+    monkeypatch.setattr("mmduet.data.scenes.make_scenes", stop)
     before = signal.getsignal(signal.SIGTERM)
     given = {"scan": [str(tmp_path)], "scenes": ["--root", str(tmp_path)]}[command]
     result = runner.invoke(app, [command, *given])
