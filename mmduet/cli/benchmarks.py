@@ -146,5 +146,5 @@ def _command(
     )
     run.__annotations__ = annotations
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command(benchmark.name, help=f"{benchmark.title}: {text}" + "." * (not text.endswith(".")))(run)
+    alone.command(benchmark.name, help=": ".join(filter(None, (benchmark.title, text))).rstrip(".") + ".")(run)
     return typer.main.get_command(alone)

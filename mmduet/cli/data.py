@@ -37,7 +37,7 @@ def scan(
     from mmduet.data.metadata import scan_videos
 
     output = output or folder.with_name(f"{folder.resolve().name}_metadata.json")
-    with resumable(lambda: f"what was read so far is kept beside {output}, and the same command reads the rest."):
+    with resumable(lambda: f"what was read so far is kept next to {output}, and the same command reads the rest."):
         found = scan_videos(folder, output, workers=workers)
     hours = sum(info.duration for info in found.videos.values()) / 3600
     typer.echo(f"{output}: {len(found.videos)} videos, {hours:.1f} hours; {len(found.broken)} cannot be read")

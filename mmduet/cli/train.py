@@ -48,7 +48,7 @@ def train(
     from mmduet.training.checkpointing import kept
     from mmduet.training.config import read_config, run_config
 
-    own = [find_object(name, KINDS, AnnotationKind, argument="--kind") for name in kind or []]
+    own = [find_object(name, {}, AnnotationKind, argument="--kind") for name in kind or []]
     kinds = KINDS | {found.name: found for found in own}
     settings = read_config(config, kinds)
     with resumable(lambda: f"{kept(settings.output)}."):

@@ -298,8 +298,8 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
             past_key_values: A cache to fill.
 
         Raises:
-            DuetError: The ids hold another number of image tokens than the frames fill, or a frame label is not at a
-                frame's last token.
+            DuetError: The ids hold another number of image tokens than the frames fill, a frame label is not at a
+                frame's last token, or a subclass replaces `encode_frames`.
         """
         frames = self._frames(pixel_values, vision_features)
         cache = {"past_key_values": past_key_values, "use_cache": past_key_values is not None}
@@ -316,6 +316,11 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )  # fmt: skip
 
     def _frames(self, pixel_values: torch.Tensor | None, features: torch.Tensor | None) -> Sequence[torch.Tensor]:
+        if type(self).encode_frames is not DuetForConditionalGeneration.encode_frames:
+            raise DuetError(
+                f"{type(self).__name__} replaces encode_frames, but whole conversations are embedded by vision_features "
+                "and project_features: replace these two instead, or train with a forward method of your own."
+            )
         if pixel_values is not None:
             features = self.frame_features(pixel_values)
         return () if features is None else self.project_features(features.to(self.dtype)).unbind()

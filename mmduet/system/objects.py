@@ -29,7 +29,8 @@ def find_object(name: str, known: Mapping[str, T], kind: type[T], *, argument: s
     if name in known:
         return known[name]
     if ":" not in name:
-        raise DuetError(f"{argument}={name!r} is not known: use one of {sorted(known)}, or module:OBJECT for your own.")
+        listed = f"use one of {sorted(known)}, or" if known else "give"
+        raise DuetError(f"{argument}={name!r} is not known: {listed} module:OBJECT for your own.")
     module, _, attribute = name.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:

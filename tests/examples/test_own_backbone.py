@@ -113,6 +113,13 @@ def test_an_adapter_fits_it(sparse, uneven, tmp_path):
     assert abs(DuetSession(again, processor).run(uneven).informative - wanted).max() < 1e-5
 
 
+def test_it_is_not_trained_on_other_embeddings(sparse, uneven):
+    model, processor = sparse
+    ids = torch.tensor([processor.ids("hello")])
+    with pytest.raises(DuetError, match="SparseModel replaces encode_frames"):
+        model(ids, pixel_values=processor.pixel_values(uneven))
+
+
 @pytest.mark.parametrize("name", ["own_backbone:NOTHING", "own_backbone:build", "no_such_module:X"])
 def test_a_name_that_is_no_preset_is_refused(sparse, name):
     with pytest.raises(DuetError, match=f"model='{name}'"):

@@ -63,7 +63,7 @@ def test_statistics_and_browser_show_it(config):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("captions", r"--kind='captions' is not known: use one of \['grounding', 'magqa', 'narration'\]"),
+        ("captions", r"--kind='captions' is not known: give module:OBJECT"),
         ("examples.own_kind:HowTo", r"has type .*: give an object of type AnnotationKind"),
         ("examples.own_kind:NONE", "cannot be imported"),
     ],

@@ -11,7 +11,7 @@ from mmduet_widgets import DuetPlayer, LiveDuet, ScorePlot, ThresholdExplorer
 
 from examples.own_policy import Patient
 from mmduet import DuetSession, DuetTrace, FrameScores
-from mmduet.evaluation.benchmark import Settings
+from mmduet.evaluation.benchmark import Settings, policy_of
 from mmduet.evaluation.metrics.timing import sweep
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.plots import score_figure
@@ -82,8 +82,8 @@ def test_the_explorer_sweeps_its_threshold(trace: DuetTrace) -> None:
 def test_a_name_makes_it_and_a_live_player_offers_it(tiny, tmp_path: Path) -> None:
     policy = make_policy(NAME, 0.25)
     assert (type(policy), policy.threshold) == (Patient, 0.25)
-    session = Settings(2.0, mode=NAME, threshold=0.0).session(*tiny)
-    session.max_new_tokens = 2
+    policy = policy_of(Settings(2.0, mode=NAME, threshold=0.0))
+    session = DuetSession(*tiny, policy=policy, frame_fps=2.0, max_new_tokens=2)
     player = LiveDuet(session, [write_clip(tmp_path / "clip.mp4", frames=48)])
     player.real_time = False
     player.start()

@@ -21,6 +21,11 @@ def test_built_in_and_own_objects_are_found(own):
     assert find_object("my_numbers:SEVEN", {"one": 1}, int, argument="number") == 7
 
 
+def test_without_built_in_objects_none_is_listed(own):
+    with pytest.raises(DuetError, match="kind='two' is not known: give module:OBJECT"):
+        find_object("two", {}, int, argument="kind")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -44,16 +44,16 @@ class WatchedClip:
     """A clip and the responses to it.
 
     Attributes:
-        truth: The clip's entry in ``*_scenes.json``.
+        reference: The clip's entry in ``*_scenes.json``.
         responses: The model's responses.
     """
 
-    truth: dict[str, Any]
+    reference: dict[str, Any]
     responses: list[Response]
 
     def scene_at(self, time: float) -> dict[str, Any] | None:
         """The scene that is visible at a time, s; None in a pause."""
-        return next((s for s in self.truth["scenes"] if s["start"] <= time < s["end"]), None)
+        return next((s for s in self.reference["scenes"] if s["start"] <= time < s["end"]), None)
 
     def is_right(self, response: Response) -> bool:
         """Whether a response names the visible scene, and nothing else."""
@@ -113,12 +113,12 @@ def right_responses(clips: Sequence[WatchedClip]) -> float:
 
 def scenes_named(clips: Sequence[WatchedClip]) -> float:
     """Share of scenes with a correct response inside their span, in [0, 1]."""
-    return float(np.mean([clip.is_named(scene) for clip in clips for scene in clip.truth["scenes"]]))
+    return float(np.mean([clip.is_named(scene) for clip in clips for scene in clip.reference["scenes"]]))
 
 
 def responses_per_scene(clips: Sequence[WatchedClip]) -> float:
     """Number of responses divided by number of scenes; 1 is ideal."""
-    return sum(len(clip.responses) for clip in clips) / sum(len(clip.truth["scenes"]) for clip in clips)
+    return sum(len(clip.responses) for clip in clips) / sum(len(clip.reference["scenes"]) for clip in clips)
 
 
 def check_clips(split: str, clips: int | None) -> None:
@@ -143,11 +143,11 @@ def watch_clips(
 ) -> list[WatchedClip]:
     """Let a session watch the first clips of a split (None: all) with the instruction at time 0."""
     size, watched = session.processor.frame.size, []
-    truths = read_json(folder / "annotations" / f"{split}_scenes.json")[:clips]
-    for truth in tqdm(truths, desc="watch", unit="clip"):
-        frames = read_frames(folder / "videos" / split / truth["video"], fps=session.frame_fps, size=size).frames
+    references = read_json(folder / "annotations" / f"{split}_scenes.json")[:clips]
+    for reference in tqdm(references, desc="watch", unit="clip"):
+        frames = read_frames(folder / "videos" / split / reference["video"], fps=session.frame_fps, size=size).frames
         trace: DuetTrace = session.run(frames, [Query(0.0, instruction)])
-        watched.append(WatchedClip(truth, trace.responses))
+        watched.append(WatchedClip(reference, trace.responses))
     return watched
 
 

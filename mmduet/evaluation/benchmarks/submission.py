@@ -101,7 +101,7 @@ def is_submission(path: Path) -> bool:
 
 
 def read_queries(path: str | Path) -> dict[str, HighlightQuery]:
-    """Read the queries of a release file, of any split, by qid."""
+    """Read the queries of an official file, of any split, by qid."""
     return read_items(path, HighlightQuery)
 
 
@@ -241,8 +241,8 @@ def export_files(
 ) -> None:
     """Write predictions as an official submission, for the server that has the test split's labels.
 
-    With --references each line has the query and the vid of the release, and as many saliency scores as the video has
-    clips.
+    With --references each line has the query and the vid of the official file, and as many saliency scores as the video
+    has clips.
     """
     check_target(output, ours=is_submission, inputs=[predictions, *([references] if references else [])])
     found = read_predictions(predictions)
@@ -258,7 +258,7 @@ def _line(name: str, made: Highlights, prediction: Prediction, query: HighlightQ
         raise DuetError(f"prediction {name!r}: QVHighlights' questions are numbers (qid): give its predictions.")
     asked = prediction.trace.queries[0].text if prediction.trace.queries else ""
     video = query.video if query else prediction.video
-    # a file lasts some hundredths of a second longer than the release states
+    # a file lasts some hundredths of a second longer than the official file states
     duration = query.duration if query else max(prediction.duration - 0.1, CLIP)
     saliency = fitted(made.saliency if made.saliency is not None else np.zeros(1), math.ceil(duration / CLIP))
     windows = made.windows if made.windows is not None else np.empty((0, 3))
