@@ -16,9 +16,9 @@ BENCHMARK = Annotated[
 HEADS = Annotated[str | None, typer.Option(help="informative, relevance, or both with a comma.")]
 PROTOCOL = Annotated[str | None, typer.Option(help="training, or upstream: as the paper's numbers.")]
 MODE = Annotated[
-    str | None,
-    typer.Option(help="Policy: threshold, sum (of the scores since the last response), or your own as module:OBJECT."),
+    str | None, typer.Option(help="Policy: threshold, sum (of scores since the last response), or module:OBJECT.")
 ]
+MODEL = Annotated[str, typer.Option(help="Preset, checkpoint folder, hub id, or your own preset as module:OBJECT.")]
 KEEP_RESPONSES = Annotated[
     bool | None,
     typer.Option(
@@ -40,9 +40,7 @@ def predict(
     references: Annotated[Path, typer.Option(help="The benchmark's test file.")],
     videos: Annotated[Path, typer.Option(help="Folder of its videos.")],
     output: Annotated[Path, typer.Option(help="Prediction file to write or to resume (JSONL).")],
-    model: Annotated[
-        str, typer.Option(help="Preset, checkpoint folder, hub id, or your own preset as module:OBJECT.")
-    ] = "mini",
+    model: MODEL = "mini",
     adapter: Annotated[str | None, typer.Option(help="PEFT adapter, instead of the preset's own.")] = None,
     dtype: DTYPE = "auto",
     device: DEVICE = "auto",

@@ -318,8 +318,8 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def _frames(self, pixel_values: torch.Tensor | None, features: torch.Tensor | None) -> Sequence[torch.Tensor]:
         if type(self).encode_frames is not DuetForConditionalGeneration.encode_frames:
             raise DuetError(
-                f"{type(self).__name__} replaces encode_frames, but whole conversations are embedded by vision_features "
-                "and project_features: replace these two instead, or train with a forward method of your own."
+                f"{type(self).__name__} replaces encode_frames, but whole conversations are embedded by "
+                "vision_features and project_features: replace these two instead, or train with a forward method of your own."
             )
         if pixel_values is not None:
             features = self.frame_features(pixel_values)
