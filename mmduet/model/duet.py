@@ -319,7 +319,7 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if type(self).encode_frames is not DuetForConditionalGeneration.encode_frames:
             raise DuetError(
                 f"{type(self).__name__} replaces encode_frames, but whole conversations are embedded by "
-                "vision_features and project_features: replace these two instead, or train with a forward method of your own."
+                "vision_features and project_features: replace these two instead, or write a forward of your own."
             )
         if pixel_values is not None:
             features = self.frame_features(pixel_values)
