@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [*(ROOT / "mmduet").rglob("*.py"), *(ROOT / "widgets").rglob("*.py"), *(ROOT / "notebooks").glob("*.ipynb")]
 FORBIDDEN = {
-    "eval or exec": r"(?<![\w.])(?:eval|exec)\(",
+    "eval or exec": r"(?<![\w.])(?<!def )(?:eval|exec)\(",
     "compile": r"(?<![\w.])compile\(",
     "remote code": r"trust_remote_code\s*=\s*(?!False\b)",
     "unsafe YAML": r"yaml\.(?:unsafe_|full_)?load(?:_all)?\(|yaml\.(?:Unsafe|Full)?Loader\b",

@@ -180,7 +180,7 @@ def test_a_policy_has_a_name_that_makes_it(mode):
     [
         ("loud", r"mode='loud' is not known: use one of \['sum', 'threshold'\], or module:OBJECT"),
         ("no.such.module:Loud", "cannot be imported"),
-        ("math:pi", "mode='math:pi' is a float"),
+        ("math:pi", "mode='math:pi' has type float"),
         ("tests.policies:EveryThird", r"must take \(threshold, heads=…\)"),
         ("builtins:dict", r"must take \(threshold, heads=…\)"),
         (f"{__name__}:run_heads", "is not a policy"),

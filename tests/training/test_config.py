@@ -72,7 +72,7 @@ recipe: {steps: 3}
         (("{steps: 3}", "{}"), r"recipe: give steps or epochs"),
         (("data: {", "features: {folder: f, limit: 2}\ndata: {"), r"features\.limit: unknown .* folder, limit_gb"),
         (("recipe:", "recipe: ["), r"no readable YAML"),
-        ((GOOD, "[]"), r"the whole: "),
+        ((GOOD, "[]"), r"the config: "),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named(tmp_path, change, message):
