@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -41,6 +42,8 @@ def serve(folder: Path, *command: str, **environment: str) -> Iterator[tuple[str
         (own / name).parent.mkdir(parents=True)
         (own / name).write_text(json.dumps(settings))
     log = own / "log"
+    if command[0] == "jupyterlab":
+        command = (*command, f"--ServerApp.port={_free_port()}")
     variables = {**os.environ, **places, **environment}
     with log.open("w") as output:
         server = subprocess.Popen(
@@ -62,11 +65,25 @@ def serve_lab(folder: Path):
 def _address(server: subprocess.Popen, log: Path) -> tuple[str, str]:
     ending = time.monotonic() + PATIENCE
     while time.monotonic() < ending:
-        if found := ADDRESS.search(log.read_text()):
+        if (found := ADDRESS.search(log.read_text())) and _is_listening(found[1]):
             return found[1], found[2]
         assert server.poll() is None, log.read_text()
         time.sleep(0.05)
     raise AssertionError(f"no address in {PATIENCE} s: {log.read_text()}")
+
+
+def _is_listening(address: str) -> bool:
+    """A server may print its address before it accepts connections."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
+def _free_port() -> int:
+    """A port that no server has; the default one would be tried by all that start at the same time."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def run_notebook(page: Page, address: str, token: str, name: str) -> None:
