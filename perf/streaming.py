@@ -33,6 +33,7 @@ from transformers import LlamaConfig, Qwen2Config, SiglipVisionConfig
 from mmduet import DuetConfig, DuetForConditionalGeneration, DuetProcessor, DuetSession, FrameScores, Query, load_duet
 from mmduet.checkpoints import build_tiny
 from mmduet.kernels.graphs import SIZES
+from mmduet.model.backbone import EmbeddedTokens
 from mmduet.model.processing import FrameSettings
 from mmduet.model.prompt import StreamTurn, TextTurn, Turn
 from mmduet.profiling.performance import EveryNth, alternate_runs, latencies, watch
@@ -336,7 +337,7 @@ def fresh_score(duet: DuetForConditionalGeneration, processor: DuetProcessor, st
         else:
             turns.append(StreamTurn(1))
     ids = processor.ids(processor.render(turns, close=False))
-    frames = torch.stack([turn for turn in state.turns if isinstance(turn, torch.Tensor)])
+    frames = [turn.embeds for turn in state.turns if isinstance(turn, EmbeddedTokens)]
     hidden = duet.hidden_states(duet.embed(torch.tensor([ids], device=duet.device), frames))
     return float(duet.score_frames(hidden[0, -1:])[0, 0])
 

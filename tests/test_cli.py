@@ -174,7 +174,7 @@ def test_a_judge_that_is_stopped_says_what_is_kept(tmp_path, monkeypatch, more, 
     (tmp_path / "gold.json").write_text(json.dumps(gold))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "mmduet.evaluation.judges.judge.rate", lambda *_, **__: os.kill(os.getpid(), number) or signal.pause()
+        "mmduet.evaluation.judges.rate", lambda *_, **__: os.kill(os.getpid(), number) or signal.pause()
     )
     command = ["evaluate", "magqa", "--predictions", "p.jsonl", "--references", "gold.json", "--judge", "j"]
     result = runner.invoke(app, [*command, "--url", "http://localhost:1/v1", "--yes", *more])

@@ -3,19 +3,6 @@
 Saved adapters name this package as the home of their base model's class.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
-    from mmduet.model.processing import DuetProcessor
-
-_MODULES = {"DuetConfig": "duet", "DuetForConditionalGeneration": "duet", "DuetProcessor": "processing"}
-
-__all__ = ["DuetConfig", "DuetForConditionalGeneration", "DuetProcessor"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,21 @@
+from . import evaluate as evaluate, judges as judges
+from .benchmark import Benchmark as Benchmark, Metric as Metric, Question as Question, Settings as Settings
+from .benchmarks import (
+    BENCHMARKS as BENCHMARKS,
+    CHARADES_STA as CHARADES_STA,
+    MAGQA as MAGQA,
+    QVHIGHLIGHTS as QVHIGHLIGHTS,
+    YOUCOOK2 as YOUCOOK2,
+    charades_sta as charades_sta,
+    find_benchmark as find_benchmark,
+    magqa as magqa,
+    qvhighlights as qvhighlights,
+    youcook2 as youcook2,
+)
+from .benchmarks.scenes import ConceptJudge as ConceptJudge, check_concepts as check_concepts
+from .frames import frames_of as frames_of
+from .items import AskedItem as AskedItem, Item as Item
+from .metrics.bootstrap import Estimate as Estimate, bootstrap as bootstrap, estimate_means as estimate_means
+from .prediction_file import Prediction as Prediction, read_predictions as read_predictions
+from .references import read_questions as read_questions, read_references as read_references
+from .table import beside_published as beside_published, best_and_worst as best_and_worst

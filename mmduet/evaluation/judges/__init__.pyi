@@ -1,0 +1,6 @@
+from .answer_cache import AnswerCache as AnswerCache
+from .batch import check_batch as check_batch, read_batch as read_batch, write_batch as write_batch
+from .endpoint_judge import OPENAI_URL as OPENAI_URL, EndpointJudge as EndpointJudge
+from .judge import Workload as Workload, errors as errors, estimate as estimate, rate as rate
+from .local import LocalJudge as LocalJudge
+from .rating import Judge as Judge, Pair as Pair, Rating as Rating, prompt as prompt, read_rating as read_rating
