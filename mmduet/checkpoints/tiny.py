@@ -13,7 +13,6 @@ from mmduet.model.processing import DuetProcessor, FrameSettings
 from mmduet.model.prompt import IM_END, IM_START, IMAGE
 from mmduet.qwen_vl import QwenVLProcessor, QwenVLWords
 from mmduet.qwen_vl.processing import CHAT
-from mmduet.video import Within
 
 
 def _tokenizer(*more: str, merges: Sequence[tuple[str, str]] = ()) -> PreTrainedTokenizerFast:
@@ -58,30 +57,20 @@ def build_tiny(*, seed: int = 0) -> tuple[DuetForConditionalGeneration, DuetProc
 def build_tiny_words(*, seed: int = 0) -> tuple[QwenVLWords, QwenVLProcessor]:
     """Build the `tiny-words` model: a Qwen2.5-VL of random weights, 4 tokens a frame of 56x56 pixels.
 
-    Random weights alone would never be silent, so the output layer is changed until about half of the answers are.
+    Random weights alone would never be silent, so the output layer is changed until most of the answers are.
     """
     tokenizer = _tokenizer(*CHAT_TOKENS.values(), merges=SILENCE_MERGES)
     ids: dict[str, Any] = {name: tokenizer.convert_tokens_to_ids(token) for name, token in CHAT_TOKENS.items()}
-    text: dict[str, Any] = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-    }
-    text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 32768}
+    text: dict[str, Any] = {"vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 128}
+    text |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    text |= {"max_position_embeddings": 32768, "initializer_range": 0.2}
     text |= {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 2, 2]}}
-    text |= {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "initializer_range": 0.2}
-    vision: dict[str, Any] = {
-        "depth": 2,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_heads": 2,
-        "out_hidden_size": 64,
-    }
-    vision |= {"window_size": 56, "fullatt_block_indexes": [1], "initializer_range": 0.2}
+    text |= {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    vision: dict[str, Any] = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2}
+    vision |= {"out_hidden_size": 64, "window_size": 56, "fullatt_block_indexes": [1], "initializer_range": 0.2}
     config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=False, **ids)
     images = Qwen2VLImageProcessorPil(min_pixels=28 * 28, max_pixels=56 * 56)
-    processor = QwenVLProcessor(tokenizer, images, frame=FrameSettings(size=Within(56), tokens=4))
+    processor = QwenVLProcessor(tokenizer, images)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = QwenVLWords(config)
@@ -107,10 +96,10 @@ def _prefer_silence(model: QwenVLWords, processor: QwenVLProcessor) -> None:
 
     The factors were found by trying: with seed 0 and noise for frames, one answer in eight is a reply, of a few tokens.
     """
-    for layer in model.language_model.layers:
-        layer.self_attn.o_proj.weight *= 0.1
-        layer.mlp.down_proj.weight *= 0.1
-    inputs, outputs = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    for name, weight in model.language_model.named_parameters():
+        if name.endswith(("o_proj.weight", "down_proj.weight")):
+            weight *= 0.1
+    inputs, outputs = cast(torch.Tensor, model.get_input_embeddings().weight), model.lm_head.weight
     outputs *= 0.3
     silence, header = [*processor.ids(processor.silence), processor.end_id], processor.ids("\n")[-1]
     for before, token in zip([header, *silence], silence, strict=False):

@@ -15,7 +15,8 @@ from mmduet.model.prompt import SYSTEM_PROMPT, ChatFormat
 from mmduet.video import Within
 
 IMAGES_FILE = "preprocessor_config.json"
-FRAME = FrameSettings(size=Within(640), tokens=180)  # MMDuet2's demo and its training
+LARGEST_FRAME = Within(640)  # MMDuet2's demo
+USUAL_TOKENS = 180  # of a frame in MMDuet2's training
 CHAT = ChatFormat(image="<|image_pad|>", frame_start="<|vision_start|>", frame_end="<|vision_end|>")
 IMAGE_SETTINGS = (
     "do_resize", "size", "min_pixels", "max_pixels", "resample", "do_rescale", "rescale_factor", "do_normalize",
@@ -43,9 +44,10 @@ class QwenVLProcessor(DuetProcessor):
         images: Qwen2VLImageProcessorPil,
         *,
         decides: Literal["heads", "words"] = "words",
-        frame: FrameSettings = FRAME,
     ):
         """Combine a tokenizer and an image processor, for a model that decides by heads or in words."""
+        most = images.size["longest_edge"] // (images.patch_size * images.merge_size) ** 2
+        frame = FrameSettings(size=LARGEST_FRAME, tokens=max(1, min(USUAL_TOKENS, most)))
         super().__init__(tokenizer, frame, system_prompt=SYSTEM_PROMPTS[decides], chat=CHAT)
         self.images = images
 
