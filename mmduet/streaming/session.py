@@ -78,7 +78,7 @@ class DuetSession:
             protocol: ``training``: the context is the training prompt. ``upstream``: the published code's context,
                 which is the same for a model that decides in words.
             remove_assistant_turns: Whether responses are removed from the context. Later frames then continue the same
-                stream turn.
+                stream turn; of a model that decides in words, silence takes their place.
             repetition_penalty: Hugging Face's, > 0, over all tokens generated in this video. None: no penalty.
             max_new_tokens: Maximum number of tokens of a response. None: as published, 200, or 512 of a model that
                 decides in words.
