@@ -32,6 +32,7 @@ def load_duet(
     device_map: str | dict[str, Any] | None = None,
     attn_implementation: str | None = None,
     decides: Decides | None = None,
+    max_pixels: int | None = None,
 ) -> tuple[DuetForConditionalGeneration, DuetProcessor]:
     """Load a model, in evaluation mode, and its processor. No code of a checkpoint is run.
 
@@ -47,6 +48,7 @@ def load_duet(
         device_map: transformers' device map, instead of a device; ``auto`` spreads a large model over all devices.
         attn_implementation: ``eager``, ``sdpa`` or ``flash_attention_2``. None: transformers' choice.
         decides: ``heads`` or ``words``, for a Qwen2.5-VL. None: by heads if the adapter or the checkpoint has them.
+        max_pixels: Maximum pixels of a frame, for a Qwen2.5-VL, whose frames keep their shape. None: as its files say.
 
     Raises:
         CheckpointError: The name, folder or adapter is missing, damaged or incomplete, or they do not fit.
@@ -64,6 +66,8 @@ def load_duet(
         model, processor = _built(name, base, device_map=device_map, **loading)
     if found is not None:
         model = put_adapter(model, found, merge=merge)
+    if max_pixels is not None:
+        processor.set_max_pixels(max_pixels)
     model = model if device_map else model.to(place)  # type: ignore[arg-type]
     _check_loaded(model, processor, str(name))
     return model.eval(), processor

@@ -121,6 +121,22 @@ class DuetProcessor:
         mean, std = (_by_channel(value, frames.device) for value in (self.frame.mean, self.frame.std))
         return (frames.float() / 255 - mean) / std
 
+    def set_frames_per_turn(self, frames: int) -> None:
+        """Set the frames of a user's turn in training conversations. Raises DuetError: a model with heads has none."""
+        raise DuetError(f"frames_per_turn={frames}: a model with heads is not asked by turns: leave it out.")
+
+    def set_max_pixels(self, pixels: int) -> None:
+        """Set the most pixels of a frame. Raises DuetError: MMDuet's own frames have one size."""
+        raise DuetError(f"max_pixels={pixels}: every frame of this model has {self.frame.size} pixels a side.")
+
+    def frame_counts(self, pixel_values: torch.Tensor) -> list[int]:
+        """Return the image tokens of each frame of `pixel_values`."""
+        return [self.frame.tokens] * len(pixel_values)
+
+    def joined(self, pixel_values: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Make the frame arguments of the model's forward of several videos' pixel values."""
+        return {"pixel_values": torch.cat(list(pixel_values))}
+
     # text
 
     def ids(self, text: str) -> list[int]:

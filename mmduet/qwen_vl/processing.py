@@ -1,6 +1,6 @@
 """QwenVLProcessor: frames to patches by transformers' own image processor, and the conversation of MMDuet2."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -10,12 +10,14 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from mmduet.errors import CheckpointError, DuetError
 from mmduet.files.config_files import read_settings, understanding
-from mmduet.model.processing import DuetProcessor, FrameSettings, load_tokenizer
-from mmduet.model.prompt import SYSTEM_PROMPT, ChatFormat
+from mmduet.model.losses import IGNORE
+from mmduet.model.processing import DuetProcessor, EncodedConversation, FrameSettings, load_tokenizer
+from mmduet.model.prompt import SYSTEM_PROMPT, ChatFormat, StreamTurn, TextTurn, Turn
 from mmduet.video import Within
 
 IMAGES_FILE = "preprocessor_config.json"
 LARGEST_FRAME = Within(640)  # MMDuet2's demo
+FRAMES_PER_TURN = 2  # as in MMDuet2's demo
 USUAL_TOKENS = 180  # of a frame in MMDuet2's training
 CHAT = ChatFormat(image="<|image_pad|>", frame_start="<|vision_start|>", frame_end="<|vision_end|>")
 IMAGE_SETTINGS = (
@@ -46,10 +48,8 @@ class QwenVLProcessor(DuetProcessor):
         decides: Literal["heads", "words"] = "words",
     ):
         """Combine a tokenizer and an image processor, for a model that decides by heads or in words."""
-        most = images.size["longest_edge"] // (images.patch_size * images.merge_size) ** 2
-        frame = FrameSettings(size=LARGEST_FRAME, tokens=max(1, min(USUAL_TOKENS, most)))
-        super().__init__(tokenizer, frame, system_prompt=SYSTEM_PROMPTS[decides], chat=CHAT)
-        self.images = images
+        self.images, self.decides, self.frames_per_turn = images, decides, FRAMES_PER_TURN
+        super().__init__(tokenizer, self._frame(), system_prompt=SYSTEM_PROMPTS[decides], chat=CHAT)
 
     def pixel_values(self, frames: torch.Tensor) -> torch.Tensor:
         """Turn uint8 [N, 3, H, W] into float32 [N, rows, columns, patches, values].
@@ -70,14 +70,66 @@ class QwenVLProcessor(DuetProcessor):
         shape = (len(frames), rows // merge, columns // merge, merge**2, -1)
         return found["pixel_values"].view(shape).to(frames.device)
 
-    def frame_tokens(self, height: int, width: int) -> int:
-        """Return the image tokens of a frame of this many pixels."""
-        return self.images.get_number_of_image_patches(height, width) // self.images.merge_size**2
+    def frame_counts(self, pixel_values: torch.Tensor) -> list[int]:
+        """As `DuetProcessor.frame_counts`."""
+        frames, rows, columns = pixel_values.shape[:3]
+        return [rows * columns] * frames
 
-    def with_pixels(self, fewest: int | None, most: int | None) -> None:
-        """Set the bounds of a frame's pixels; None leaves a bound as it is."""
-        size = {"shortest_edge": fewest, "longest_edge": most}
-        self.images.size = {**dict(self.images.size), **{name: value for name, value in size.items() if value}}
+    def joined(self, pixel_values: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """As `DuetProcessor.joined`: all patches, and each frame's grid. Videos differ in frame size."""
+        merge = self.images.merge_size
+        grids = [[1, len(frame) * merge, frame.shape[1] * merge] for video in pixel_values for frame in video]
+        patches = torch.cat([video.flatten(0, 3) for video in pixel_values])
+        return {"pixel_values": patches, "image_grid_thw": torch.tensor(grids)}
+
+    def encode(self, turns: Sequence[Turn], *, frame_tokens: Sequence[int] | None = None) -> EncodedConversation:
+        """As `DuetProcessor.encode`. For a model that decides in words every user turn has its answer.
+
+        A user turn has `frames_per_turn` frames, and the words that the user says while they are seen. Its answer is
+        what the assistant says while they are seen, or silence; silence is learnt, too.
+        """
+        if self.decides == "heads":
+            return super().encode(turns, frame_tokens=frame_tokens)
+        counts = list(frame_tokens or [])
+        parts: dict[str, list[int]] = {"input_ids": [], "labels": []}
+        self._add(parts, self.render_turn(self.system_turn()), learn=False)
+        for first, user, answer, learn in in_pieces(turns, len(counts), self.frames_per_turn, self.silence):
+            frames = counts[first : first + self.frames_per_turn]
+            shown = "".join(self.chat.frame_start + self.chat.image * n + self.chat.frame_end for n in frames)
+            opening = self.chat.join + self.chat.open_turn("user") + shown + user + self.chat.end
+            self._add(parts, opening + self.chat.join + self.chat.open_turn("assistant"), learn=False)
+            self._add(parts, answer + self.chat.end, learn=learn)
+        ids, labels = (torch.tensor(parts[name]) for name in ("input_ids", "labels"))
+        none = torch.full_like(labels, IGNORE)
+        return EncodedConversation(ids, labels, none, none)
+
+    def _add(self, parts: dict[str, list[int]], text: str, *, learn: bool) -> None:
+        ids = self.ids(text)
+        parts["input_ids"] += ids
+        parts["labels"] += ids if learn else [IGNORE] * len(ids)
+
+    def set_max_pixels(self, pixels: int) -> None:
+        """Set the most pixels of a frame; fewer tokens are less exact and faster.
+
+        Raises:
+            DuetError: Less than one token.
+        """
+        least = (self.images.patch_size * self.images.merge_size) ** 2
+        if pixels < least:
+            raise DuetError(f"max_pixels={pixels}: one token of a frame has {least} pixels: give at least that.")
+        fewest = min(self.images.size["shortest_edge"], pixels)
+        self.images.size = {"shortest_edge": fewest, "longest_edge": pixels}
+        self.frame = self._frame()
+
+    def set_frames_per_turn(self, frames: int) -> None:
+        """Set the frames of a user's turn in training conversations."""
+        if self.decides == "heads":
+            return super().set_frames_per_turn(frames)
+        self.frames_per_turn = frames
+
+    def _frame(self) -> FrameSettings:
+        most = self.images.size["longest_edge"] // (self.images.patch_size * self.images.merge_size) ** 2
+        return FrameSettings(size=LARGEST_FRAME, tokens=max(1, min(USUAL_TOKENS, most)))
 
     # files
 
@@ -101,6 +153,37 @@ class QwenVLProcessor(DuetProcessor):
         with understanding(path):
             images = Qwen2VLImageProcessorPil(**{name: settings[name] for name in IMAGE_SETTINGS if name in settings})
         return cls(tokenizer, images, decides=decides)
+
+
+def in_pieces(turns: Sequence[Turn], frames: int, per_turn: int, silence: str) -> Iterator[tuple[int, str, str, bool]]:
+    """Yield the user turns of a conversation that is answered in words.
+
+    Words after c frames belong to the piece that is seen then: the user's to that of the next frame, the assistant's to
+    that of the last one.
+
+    Args:
+        turns: The conversation.
+        frames: Its number of frames.
+        per_turn: Frames of a user turn; the last one may have fewer.
+        silence: The answer where the assistant says nothing.
+
+    Yields:
+        First frame, the user's words, the answer, and whether the answer is learnt.
+    """
+    count = max(1, -(-frames // per_turn))
+    said: list[list[TextTurn]] = [[] for _ in range(count)]
+    seen = 0
+    for turn in turns:
+        if isinstance(turn, StreamTurn):
+            seen += turn.frames
+        else:
+            at = seen if turn.role == "user" else seen - 1
+            said[min(max(at, 0) // per_turn, count - 1)].append(turn)
+    for index, words in enumerate(said):
+        user = "\n".join(turn.text for turn in words if turn.role == "user")
+        answers = [turn for turn in words if turn.role == "assistant"]
+        answer = " ".join(turn.text for turn in answers) or silence
+        yield index * per_turn, user, answer, all(turn.learn for turn in answers)
 
 
 def check_agreement(folder: Path, config: Any, processor: QwenVLProcessor) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import Qwen2_5_VLForConditionalGeneration
 
 from mmduet import DuetTrace, FrameScores, Query, Response, ScoreThreshold, load_duet
 from mmduet.checkpoints import build_tiny_words
@@ -151,7 +152,8 @@ def test_scores_are_those_of_one_forward_pass_of_the_stock_model(models, seed, v
     pixels = [processor.pixel_values(batch) for batch in video[0]]
     grids = torch.cat([model._grids(values) for values in pixels])
     with torch.no_grad():
-        logits = model(
+        logits = Qwen2_5_VLForConditionalGeneration.forward(
+            model,
             input_ids=ids,
             pixel_values=torch.cat([values.flatten(0, 3) for values in pixels]),
             image_grid_thw=grids,
