@@ -23,6 +23,8 @@ TURNS = [
     TextTurn("assistant", "b", learn=False),
 ]
 
+RATES = {"learning_rate": 1e-2, "log_every": 1}
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
