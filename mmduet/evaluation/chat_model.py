@@ -1,0 +1,221 @@
+"""A chat model that answers a question about frames: any image-text-to-text model of transformers with a chat template.
+
+Frames enter as images, in the order of time, before the text. So every such model can be asked, and the preprocessing
+is the checkpoint's own in its PIL form. transformers' video processors need torchvision, which this project does not
+use: the processor is built from its parts without one. No code of a checkpoint is run, and pickled weights are not
+read.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    PROCESSOR_MAPPING,
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoImageProcessor,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    LogitsProcessorList,
+)
+
+from mmduet.checkpoints.weights import check_finite, read_headers
+from mmduet.errors import CheckpointError, DuetError
+from mmduet.system.devices import choose_device, choose_dtype, enough_memory
+
+SAMPLED = 64  # numbers of each weight that the digest reads
+# parts of a processor -> how each is read; None: frames are images, so that a video processor is not needed
+_PARTS: dict[str, Any] = {
+    "tokenizer": AutoTokenizer.from_pretrained,
+    "image_processor": lambda name, **options: AutoImageProcessor.from_pretrained(name, backend="pil", **options),
+    "feature_extractor": AutoFeatureExtractor.from_pretrained,
+    "video_processor": None,
+}
+
+
+class ChatModel:
+    """A model with its processor.
+
+    Args:
+        model: An image-text-to-text model, in evaluation mode.
+        processor: Its processor, with a chat template.
+    """
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self.model = model
+        self.processor = processor
+        special = [token.content for token in processor.tokenizer.added_tokens_decoder.values() if token.special]
+        media = [getattr(processor, f"{kind}_token", None) for kind in ("image", "video")]
+        self._tokens = [token for token in (*special, *media) if token]
+
+    @torch.inference_mode()
+    def ask(self, frames: torch.Tensor, text: str, *, max_new_tokens: int) -> str:
+        """Ask one question. The answer is decoded greedily, and without special tokens.
+
+        Args:
+            frames: uint8 [N, 3, H, W], RGB.
+            text: The question.
+            max_new_tokens: Maximum tokens of the answer.
+
+        Raises:
+            DuetError: The text holds a token of the prompt, frames and answer do not fit into the model's context,
+                the logits are NaN or infinite, or the device's memory is full.
+        """
+        text.encode()  # refuses a lone surrogate
+        if held := [token for token in self._tokens if token in text]:
+            raise DuetError(f"the text {text!r} holds {held[0]!r}, a token of the prompt: remove it.")
+        inputs = render(self.processor, frames, text)
+        length = inputs["input_ids"].shape[1]
+        self._check_room(len(frames), length, max_new_tokens)
+        with enough_memory("lower max_frames or frame_size, or load the model with dtype='bfloat16'"):
+            output = self.model.generate(
+                **inputs.to(self.model.device, dtype=self.model.dtype), max_new_tokens=max_new_tokens,
+                do_sample=False, temperature=None, top_p=None, top_k=None,
+                logits_processor=LogitsProcessorList([_check_logits]),
+                pad_token_id=self.processor.tokenizer.pad_token_id,
+            )  # fmt: skip
+        answer: str = self.processor.tokenizer.decode(output[0, length:], skip_special_tokens=True)
+        return answer.strip()
+
+    def _check_room(self, frames: int, length: int, max_new_tokens: int) -> None:
+        room = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if room is not None and length + max_new_tokens > room:
+            raise DuetError(
+                f"{frames} frames and the text are {length} tokens, and the answer may have {max_new_tokens}; the "
+                f"model's context has {room}: lower max_frames or max_new_tokens."
+            )
+
+    @property
+    def weights(self) -> str:
+        """SHA-256 (its first 16 digits) of the first numbers of every weight, which every training changes."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.model.named_parameters()):
+            numbers = value.detach().flatten()[:SAMPLED].float().cpu().numpy()
+            digest.update(name.encode() + numbers.tobytes())
+        return digest.hexdigest()[:16]
+
+
+def render(processor: Any, frames: torch.Tensor, text: str) -> Any:
+    """The inputs of a model: one user turn with frames and a text, and the start of the assistant's turn.
+
+    Args:
+        processor: A processor with a chat template.
+        frames: uint8 [N, 3, H, W], RGB.
+        text: The text after the frames.
+
+    Returns:
+        A BatchFeature with ``input_ids`` int64 [1, length] and the preprocessed images.
+    """
+    images = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in frames]
+    content = [*({"type": "image", "image": image} for image in images), {"type": "text", "text": text}]
+    return processor.apply_chat_template(
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
+    )  # fmt: skip
+
+
+def _check_logits(_: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """A logits processor that changes nothing. A token that is never generated has a logit of -inf."""
+    if not logits.amax().isfinite():
+        raise DuetError("the logits are NaN or infinite: load the model in another dtype, or check its weights.")
+    return logits
+
+
+# loading
+
+
+@enough_memory("let other models go, or give dtype='bfloat16', or another device")
+def load_chat_model(name: str | Path, *, dtype: str | torch.dtype = "auto", device: str = "auto") -> ChatModel:
+    """Load a chat model and its processor. Everything else is checked before the weights are read.
+
+    Args:
+        name: A folder, or a hub id.
+        dtype: Of the weights. ``auto``: bfloat16 on a GPU, float32 on a CPU.
+        device: ``auto``: a GPU if there is one, else the CPU.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, damaged or incomplete, is no image-text-to-text model, has no chat
+            template, or takes no question with several images.
+        DuetError: A dtype or device is unknown, missing or too small.
+    """
+    name, place = str(name), choose_device(device)
+    precision = choose_dtype(dtype, place)
+    config = _read_config(name)
+    processor = _read_processor(name, config)
+    if Path(name).is_dir():
+        read_headers(Path(name), "model")
+    try:
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
+            name, config=config, dtype=precision, device_map={"": place}, use_safetensors=True,
+            trust_remote_code=False, output_loading_info=True,
+        )  # fmt: skip
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{name}: the weights cannot be loaded: {_first_line(error)}") from error
+    model, report = loaded
+    if missing := sorted(report["missing_keys"]):
+        raise CheckpointError(f"{name}: not found in the checkpoint: {', '.join(missing)}. Download it again.")
+    check_finite(model.named_parameters(), name)
+    return ChatModel(model.eval(), processor)
+
+
+def _read_config(name: str) -> Any:
+    if not Path(name).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise CheckpointError(
+            f"{name!r} is no folder and no hub id (owner/name): give a chat model. `mmduet predict` asks duet models."
+        )
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{name} is no chat model that can be read: {_first_line(error)}") from error
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        raise CheckpointError(
+            f"{name} is of type {config.model_type!r}, which is no image-text-to-text model of transformers: give one, "
+            "such as llava-hf/llava-onevision-qwen2-7b-ov-hf."
+        )
+    if config.is_encoder_decoder or type(config) not in PROCESSOR_MAPPING:
+        raise CheckpointError(f"{name} is of type {config.model_type!r}, which is no chat model: give a chat model.")
+    return config
+
+
+def _read_processor(name: str, config: Any) -> Any:
+    try:
+        kind: Any = PROCESSOR_MAPPING[type(config)]
+        parts = [_read_part(name, part) for part in kind.get_attributes()]
+        stated, _ = kind.get_processor_dict(name)
+        processor = _without_videos(kind).from_args_and_dict(parts, stated)
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        raise CheckpointError(f"{name}: its processor cannot be read: {_first_line(error)}") from error
+    if processor.chat_template is None:
+        raise CheckpointError(f"{name} has no chat template: give a chat model.")
+    try:
+        render(processor, torch.zeros(2, 3, 64, 64, dtype=torch.uint8), "What?")
+    except Exception as error:  # templates and processors raise every kind of error
+        raise CheckpointError(f"{name} takes no question with several images: {_first_line(error)}") from error
+    return processor
+
+
+def _read_part(name: str, part: str) -> Any:
+    if part not in _PARTS:
+        raise ValueError(f"it has a {part}, as no chat model has.")
+    read = _PARTS[part]
+    return read and read(name, trust_remote_code=False)
+
+
+def _without_videos(kind: Any) -> Any:
+    """A kind of processor that may lack a part."""
+
+    class Processor(kind):  # type: ignore[misc]  # a class that is known when it is called
+        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+            return argument if argument is None else super().check_argument_for_proper_class(argument_name, argument)
+
+    return Processor
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of an error's text."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()
