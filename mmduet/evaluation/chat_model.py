@@ -12,29 +12,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from PIL import Image
 from transformers import (
-    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     PROCESSOR_MAPPING,
     AutoConfig,
     AutoFeatureExtractor,
     AutoImageProcessor,
     AutoModelForImageTextToText,
-    AutoTokenizer,
     LogitsProcessorList,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
+from mmduet.checkpoints.hub import find_folder
 from mmduet.checkpoints.weights import check_finite, read_headers
 from mmduet.errors import CheckpointError, DuetError
+from mmduet.files.config_files import read_config, read_settings, understanding
+from mmduet.model.processing import load_tokenizer
 from mmduet.system.devices import choose_device, choose_dtype, enough_memory
 
 SAMPLED = 64  # numbers of each weight that the digest reads
-# parts of a processor -> how each is read; None: frames are images, so that a video processor is not needed
-_PARTS: dict[str, Any] = {
-    "tokenizer": AutoTokenizer.from_pretrained,
-    "image_processor": lambda name, **options: AutoImageProcessor.from_pretrained(name, backend="pil", **options),
-    "feature_extractor": AutoFeatureExtractor.from_pretrained,
-    "video_processor": None,
+SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json", "chat_template.json", "generation_config.json")
+# parts of a processor besides the tokenizer
+PARTS: dict[str, tuple[Any, dict[str, str]]] = {
+    "image_processor": (AutoImageProcessor, {"backend": "pil"}),
+    "feature_extractor": (AutoFeatureExtractor, {}),
 }
 
 
@@ -79,7 +83,9 @@ class ChatModel:
                 logits_processor=LogitsProcessorList([_check_logits]),
                 pad_token_id=self.processor.tokenizer.pad_token_id,
             )  # fmt: skip
-        answer: str = self.processor.tokenizer.decode(output[0, length:], skip_special_tokens=True)
+        answer: str = self.processor.tokenizer.decode(
+            output[0, length:], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         return answer.strip()
 
     def _check_room(self, frames: int, length: int, max_new_tokens: int) -> None:
@@ -129,9 +135,8 @@ def _check_logits(_: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 # loading
 
 
-@enough_memory("let other models go, or give dtype='bfloat16', or another device")
 def load_chat_model(name: str | Path, *, dtype: str | torch.dtype = "auto", device: str = "auto") -> ChatModel:
-    """Load a chat model and its processor. Everything else is checked before the weights are read.
+    """Load a chat model and its processor. Everything else is checked before the weights are downloaded or read.
 
     Args:
         name: A folder, or a hub id.
@@ -143,67 +148,87 @@ def load_chat_model(name: str | Path, *, dtype: str | torch.dtype = "auto", devi
             template, or takes no question with several images.
         DuetError: A dtype or device is unknown, missing or too small.
     """
-    name, place = str(name), choose_device(device)
+    place = choose_device(device)
     precision = choose_dtype(dtype, place)
-    config = _read_config(name)
-    processor = _read_processor(name, config)
-    if Path(name).is_dir():
-        read_headers(Path(name), "model")
-    try:
+    folder = _small_files(name)
+    config = _read_config(folder)
+    processor = _read_processor(folder, config)
+    folder = find_folder(name)
+    read_headers(folder, "model")
+    with understanding(folder), enough_memory("let other models go, or give dtype='bfloat16', or another device"):
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
-            name, config=config, dtype=precision, device_map={"": place}, use_safetensors=True,
+            str(folder), config=config, dtype=precision, device_map={"": place}, use_safetensors=True,
             trust_remote_code=False, output_loading_info=True,
         )  # fmt: skip
-    except (OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{name}: the weights cannot be loaded: {_first_line(error)}") from error
     model, report = loaded
     if missing := sorted(report["missing_keys"]):
-        raise CheckpointError(f"{name}: not found in the checkpoint: {', '.join(missing)}. Download it again.")
-    check_finite(model.named_parameters(), name)
+        raise CheckpointError(f"{folder}: not found in the checkpoint: {', '.join(missing)}. Download it again.")
+    check_finite(model.named_parameters(), str(folder))
     return ChatModel(model.eval(), processor)
 
 
-def _read_config(name: str) -> Any:
-    if not Path(name).is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+def _small_files(name: str | Path) -> Path:
+    """The folder of a checkpoint, or of a hub id's files without the weights."""
+    if Path(name).is_dir():
+        return Path(name)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)):
         raise CheckpointError(
-            f"{name!r} is no folder and no hub id (owner/name): give a chat model. `mmduet predict` asks duet models."
+            f"{str(name)!r} is no folder and no hub id (owner/name): give a chat model; duet models are asked with "
+            "`mmduet predict`."
         )
     try:
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{name} is no chat model that can be read: {_first_line(error)}") from error
-    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return Path(snapshot_download(str(name), allow_patterns=SMALL_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
-            f"{name} is of type {config.model_type!r}, which is no image-text-to-text model of transformers: give one, "
-            "such as llava-hf/llava-onevision-qwen2-7b-ov-hf."
+            f"{name} is no local folder, and the hub cannot be reached ({type(error).__name__}): download it on a "
+            "machine with a network, and give its folder."
+        ) from error
+
+
+def _read_config(folder: Path) -> Any:
+    kind = read_config(folder).get("model_type")
+    if kind not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise CheckpointError(
+            f"{folder} is of type {kind!r}, which is no image-text-to-text model of transformers: give one, such as "
+            "llava-hf/llava-onevision-qwen2-7b-ov-hf."
         )
+    with understanding(folder / "config.json"):
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
     if config.is_encoder_decoder or type(config) not in PROCESSOR_MAPPING:
-        raise CheckpointError(f"{name} is of type {config.model_type!r}, which is no chat model: give a chat model.")
+        raise CheckpointError(f"{folder} is of type {kind!r}, which is no chat model: give a chat model.")
     return config
 
 
-def _read_processor(name: str, config: Any) -> Any:
-    try:
-        kind: Any = PROCESSOR_MAPPING[type(config)]
-        parts = [_read_part(name, part) for part in kind.get_attributes()]
-        stated, _ = kind.get_processor_dict(name)
+def _read_processor(folder: Path, config: Any) -> Any:
+    for path in filter(Path.is_file, (folder / file for file in PROCESSOR_FILES)):
+        read_settings(path)  # refuses code
+    kind: Any = PROCESSOR_MAPPING[type(config)]
+    with understanding(folder / PROCESSOR_FILES[0]):
+        parts = [_read_part(folder, part) for part in kind.get_attributes()]
+        stated, _ = kind.get_processor_dict(str(folder))
         processor = _without_videos(kind).from_args_and_dict(parts, stated)
-    except (OSError, ValueError, TypeError, ImportError) as error:
-        raise CheckpointError(f"{name}: its processor cannot be read: {_first_line(error)}") from error
     if processor.chat_template is None:
-        raise CheckpointError(f"{name} has no chat template: give a chat model.")
+        raise CheckpointError(f"{folder} has no chat template: give a chat model.")
     try:
         render(processor, torch.zeros(2, 3, 64, 64, dtype=torch.uint8), "What?")
-    except Exception as error:  # templates and processors raise every kind of error
-        raise CheckpointError(f"{name} takes no question with several images: {_first_line(error)}") from error
+    except Exception as error:  # templates and processors raise all kinds of errors
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{folder}: its chat template takes no question with several images ({reason}): give a model that does."
+        ) from error
     return processor
 
 
-def _read_part(name: str, part: str) -> Any:
-    if part not in _PARTS:
-        raise ValueError(f"it has a {part}, as no chat model has.")
-    read = _PARTS[part]
-    return read and read(name, trust_remote_code=False)
+def _read_part(folder: Path, part: str) -> Any:
+    """A part of a processor. There is no video processor: frames are images."""
+    if part == "video_processor":
+        return None
+    if part == "tokenizer":
+        return load_tokenizer(folder)
+    if part not in PARTS:
+        raise CheckpointError(f"{folder}: its processor has a {part}, which no chat model has: give a chat model.")
+    kind, options = PARTS[part]
+    return kind.from_pretrained(str(folder), trust_remote_code=False, **options)
 
 
 def _without_videos(kind: Any) -> Any:
@@ -214,8 +239,3 @@ def _without_videos(kind: Any) -> Any:
             return argument if argument is None else super().check_argument_for_proper_class(argument_name, argument)
 
     return Processor
-
-
-def _first_line(error: Exception) -> str:
-    """The first line of an error's text."""
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()
