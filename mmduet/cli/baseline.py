@@ -20,7 +20,7 @@ PROMPT = Annotated[
 ]
 CHUNKS = Annotated[
     float | None,
-    typer.Option(help="Instead of a prompt: ask about each chunk of this many seconds by itself; published: 2."),
+    typer.Option(help="Instead of a prompt: ask about each chunk of this many seconds by itself; published: 2 or 5."),
 ]
 ASKS = Annotated[
     str | None,

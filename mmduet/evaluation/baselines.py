@@ -7,17 +7,22 @@ From the paper and its published evaluation:
 
 * the model sees the whole video, at the benchmark's frames per second, or uniformly where these are too many;
 * TC writes ``12.0 - 20.5 seconds, text``, VT ``From 10 to 25, text`` in whole percent of the video, a line a segment;
-* Charades-STA and QVHighlights ask for one span, YouCook2 and MAGQA for segments with texts;
-* frames are squares padded with black, of 384 pixels.
+* Charades-STA and QVHighlights ask for one span, YouCook2 and MAGQA for segments with texts.
 
-From the published chunk baseline of ProactiveVideoQA (arXiv 2507.09313): each chunk of the video is asked whether the
-question can be answered from it, and if so, the question itself. A turn that comes later is put before the question in
-its own chunk.
+From the published baseline in chunks of ProactiveVideoQA (arXiv 2507.09313): each chunk of the video is asked whether
+the question can be answered from it, and if so, the question itself. A turn that comes later is put before the question
+in its own chunk.
 
-Our choice: the words of all prompts; frames enter as images, and a sentence states their times; at most 32 frames at a
-time; up to 512 new tokens, decoded greedily; the turns of a conversation are one question to the whole video; no chunk
-that ends before the question is asked; a chunk's answer is written as TimeChat writes a segment; where a span is asked
-for, the chunks that say yes are joined into spans, the longest first.
+Our choice:
+
+* the words of all prompts; *yes* counts as a word;
+* frames enter as images, squares padded with black as MMDuet's, at most 32 at a time (the paper: 400 of fewer tokens);
+  a sentence states their times;
+* up to 512 new tokens;
+* all turns of a conversation are one question about the whole video;
+* a chunk that ends before the question is asked is left out; the others all count, also after the last reference;
+* a chunk's answer is written as TimeChat writes a segment; where a span is asked for, the chunks that say yes are
+  joined, the longest first.
 """
 
 import json

@@ -16,8 +16,8 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from PIL import Image
 from transformers import (
+    CONFIG_MAPPING,
     PROCESSOR_MAPPING,
-    AutoConfig,
     AutoFeatureExtractor,
     AutoImageProcessor,
     AutoModelForImageTextToText,
@@ -34,6 +34,7 @@ from mmduet.system.devices import choose_device, choose_dtype, enough_memory
 
 SAMPLED = 64  # numbers of each weight that the digest reads
 SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
+ADAPTER = "adapter_config.json"  # transformers would put the adapter on the model
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json", "chat_template.json", "generation_config.json")
 # parts of a processor besides the tokenizer
 PARTS: dict[str, tuple[Any, dict[str, str]]] = {
@@ -59,12 +60,15 @@ class ChatModel:
 
     @torch.inference_mode()
     def ask(self, frames: torch.Tensor, text: str, *, max_new_tokens: int) -> str:
-        """Ask one question. The answer is decoded greedily, and without special tokens.
+        """Ask one question. The answer is decoded greedily, with the checkpoint's other generation settings.
 
         Args:
             frames: uint8 [N, 3, H, W], RGB.
             text: The question.
             max_new_tokens: Maximum tokens of the answer.
+
+        Returns:
+            The answer, without special tokens and the blanks around it.
 
         Raises:
             DuetError: The text holds a token of the prompt, frames and answer do not fit into the model's context,
@@ -98,7 +102,7 @@ class ChatModel:
 
     @property
     def weights(self) -> str:
-        """SHA-256 (its first 16 digits) of the first numbers of every weight, which every training changes."""
+        """SHA-256 (its first 16 digits) of the first numbers of every weight."""
         digest = hashlib.sha256()
         for name, value in sorted(self.model.named_parameters()):
             numbers = value.detach().flatten()[:SAMPLED].float().cpu().numpy()
@@ -154,6 +158,8 @@ def load_chat_model(name: str | Path, *, dtype: str | torch.dtype = "auto", devi
     config = _read_config(folder)
     processor = _read_processor(folder, config)
     folder = find_folder(name)
+    if (folder / ADAPTER).exists():
+        raise CheckpointError(f"{folder} has an {ADAPTER}: merge the adapter into its model, and give the whole model.")
     read_headers(folder, "model")
     with understanding(folder), enough_memory("let other models go, or give dtype='bfloat16', or another device"):
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
@@ -186,14 +192,15 @@ def _small_files(name: str | Path) -> Path:
 
 
 def _read_config(folder: Path) -> Any:
-    kind = read_config(folder).get("model_type")
+    raw = read_config(folder)
+    kind = str(raw.get("model_type"))
     if kind not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         raise CheckpointError(
             f"{folder} is of type {kind!r}, which is no image-text-to-text model of transformers: give one, such as "
             "llava-hf/llava-onevision-qwen2-7b-ov-hf."
         )
     with understanding(folder / "config.json"):
-        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        config = CONFIG_MAPPING[kind].from_dict(raw)  # not from the file, which may name an attention of a hub
     if config.is_encoder_decoder or type(config) not in PROCESSOR_MAPPING:
         raise CheckpointError(f"{folder} is of type {kind!r}, which is no chat model: give a chat model.")
     return config

@@ -152,7 +152,7 @@ def test_a_name_that_is_neither_a_folder_nor_a_hub_id():
         ('{"model_type": "llama"}', "is of type 'llama', which is no image-text-to-text model of transformers"),
         ('{"model_type": "mmduet"}', "is of type 'mmduet', which is no image-text-to-text model of transformers"),
         ('{"model_type": "florence2"}', "is of type 'florence2', which is no chat model"),
-        ("{}", "is of type None, which is no image-text-to-text model"),
+        ("{}", "is of type 'None', which is no image-text-to-text model"),
         ("{", "config.json"),
         ('{"model_type": "llava_onevision", "image_token_index": "x"}', "config.json is not understood"),
         ('{"model_type": "llava_onevision", "quantization_config": {"bits": 4}}', "has quantised weights"),
@@ -170,6 +170,16 @@ def test_code_of_a_checkpoint_is_not_run(copy, file):
     change(copy, file, auto_map=dict.fromkeys(names, "evil.Evil"))
     assert "names code of its own, which is never run here" in refusal(copy)
     assert not (copy / "ran").exists()
+
+
+def test_an_attention_of_a_hub_is_not_used(copy):
+    change(copy, "config.json", _attn_implementation="owner/kernel", attn_implementation="owner/kernel")
+    assert load_chat_model(copy).model.config._attn_implementation == "sdpa"
+
+
+def test_an_adapter_is_not_put_on_in_silence(copy):
+    (copy / "adapter_config.json").write_text("{}")
+    assert "has an adapter_config.json: merge the adapter into its model" in refusal(copy)
 
 
 def test_a_template_cannot_leave_its_sandbox(copy):
