@@ -57,9 +57,9 @@ def baseline(
 ) -> None:
     """Ask a chat model a benchmark's questions about whole videos, and write one line for each answer.
 
-    The model sees a whole video as images, and writes times in its text: the paper's LLaVA-OV-TC (--prompt tc) and
-    LLaVA-OV-VT (--prompt vt). With --chunks 2 it is asked about each 2 s by itself: whether the question can be
-    answered from them, and if so, the question. `mmduet evaluate` reads the file.
+    The model sees a whole video as images, and writes times in its text, in the form of the paper's LLaVA-OV-TC
+    (--prompt tc) or LLaVA-OV-VT (--prompt vt). With --chunks 2 it is asked about each 2 s by itself: whether the
+    question can be answered from them, and if so, the question. `mmduet evaluate` reads the file.
 
     The paper publishes neither weights nor prompts of its baselines, so figures of other models or of these prompts do
     not compare with its rows.

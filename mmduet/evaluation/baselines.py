@@ -29,7 +29,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from mmduet.evaluation.benchmark import Benchmark, Question
 from mmduet.evaluation.benchmarks import find_benchmark
 from mmduet.evaluation.chat_model import ChatModel
 from mmduet.evaluation.predict import Outcome, ask_all, read_duration
+from mmduet.evaluation.text_times import Segment
 from mmduet.video import TOLERANCE, iter_frames, read_frames
 
 # form of the times -> what is asked for -> prompt
@@ -103,11 +104,15 @@ class BaselineSettings:
                 raise DuetError(f"{name}={getattr(self, name)}: must be at least 1.")
         if not (0 <= self.frame_fps < math.inf):
             raise DuetError(f"frame_fps={self.frame_fps}: must be a positive number, or 0.")
-        if self.chunks is not None and not (0 < self.chunks < math.inf and self.rate(self.chunks) * self.chunks >= 1):
+        if self.chunks is not None and not (0 < self.chunks < math.inf and self._shows(self.chunks)):
             raise DuetError(
                 f"chunks={self.chunks} s at {self.frame_fps} frames a second: a chunk has at least one frame; give "
                 "longer chunks, or a higher frame_fps."
             )
+
+    def _shows(self, length: float) -> bool:
+        """Whether every stretch of this length has a frame."""
+        return not self.frame_fps or self.frame_fps * length > 1 - 1e-9
 
     def rate(self, length: float) -> float:
         """The frames per second of a stretch of video that is shown at once. length: s."""
@@ -177,35 +182,43 @@ def _whole_video(model: ChatModel, question: Question, path: Path, duration: flo
         path, fps=fps, size=settings.frame_size, max_frames=settings.max_frames, rounding="ceil"
     ).frames
     words = "\n".join(query.text for query in sorted(question.queries, key=lambda query: query.time))
-    times = TIMES.format(duration=duration, frames=len(frames), interval=1 / fps)
-    prompt = times + PROMPTS[settings.prompt or ""][settings.asks].format(question=words)
-    return model.ask(frames, prompt, max_new_tokens=settings.max_new_tokens)
+    assert settings.prompt is not None
+    prompt = TIMES + PROMPTS[settings.prompt][settings.asks]
+    text = prompt.format(duration=duration, frames=len(frames), interval=1 / fps, question=words)
+    return model.ask(frames, text, max_new_tokens=settings.max_new_tokens)
 
 
 # chunks
 
 
 def _by_chunk(model: ChatModel, question: Question, path: Path, duration: float, settings: BaselineSettings) -> str:
-    length = settings.chunks or duration
+    answered = list(_answered(model, question, path, duration, settings))
+    return "\n".join(map(_line, _joined(answered) if settings.asks == "span" else answered))
+
+
+def _answered(
+    model: ChatModel, question: Question, path: Path, duration: float, settings: BaselineSettings
+) -> Iterator[Segment]:
+    """The chunks that say yes, with their answers if segments are asked for."""
+    assert settings.chunks is not None
     first, *later = sorted(question.queries, key=lambda query: query.time)
-    answered: list[tuple[float, float, str]] = []
-    for index, frames in _chunks(path, settings.rate(length), length, settings.frame_size):
-        start, end = index * length, min((index + 1) * length, duration)
+    verdict = VERDICTS[settings.asks].format(question=first.text)
+    for index, frames in _chunks(path, settings.chunks, settings):
+        start, end = index * settings.chunks, min((index + 1) * settings.chunks, duration)
         if end <= first.time:
             continue
-        turns = [query.text for query in later if start < query.time <= end]
-        verdict = VERDICTS[settings.asks].format(question=first.text)
-        if not _says_yes(model.ask(frames, "\n".join([*turns, verdict]), max_new_tokens=VERDICT_TOKENS)):
+        turns = "".join(f"{query.text}\n" for query in later if start < query.time <= end)
+        if not _says_yes(model.ask(frames, turns + verdict, max_new_tokens=VERDICT_TOKENS)):
             continue
-        words = "\n".join([*turns, first.text])
-        text = model.ask(frames, words, max_new_tokens=settings.max_new_tokens) if settings.asks != "span" else ""
-        answered.append((start, end, " ".join(text.split())))
-    return "\n".join(_line(*segment) for segment in (_joined(answered) if settings.asks == "span" else answered))
+        if settings.asks == "span":
+            yield Segment(start, end, "")
+        elif text := model.ask(frames, turns + first.text, max_new_tokens=settings.max_new_tokens):
+            yield Segment(start, end, " ".join(text.split()))
 
 
-def _chunks(path: Path, fps: float, length: float, size: int) -> Iterator[tuple[int, torch.Tensor]]:
+def _chunks(path: Path, length: float, settings: BaselineSettings) -> Iterator[tuple[int, torch.Tensor]]:
     """(index, frames: uint8 [n, 3, size, size]) of each chunk. length: s."""
-    batches = iter_frames(path, fps=fps, size=size, rounding="ceil")
+    batches = iter_frames(path, fps=settings.rate(length), size=settings.frame_size, rounding="ceil")
     timed = (pair for batch in batches for pair in zip(batch.times, batch.frames, strict=True))
     for index, pairs in groupby(timed, key=lambda pair: int((pair[0] + TOLERANCE) / length)):
         yield index, torch.stack([frame for _, frame in pairs])
@@ -215,18 +228,18 @@ def _says_yes(text: str) -> bool:
     return re.search(r"\byes\b", text, re.IGNORECASE) is not None
 
 
-def _joined(segments: list[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+def _joined(segments: list[Segment]) -> list[Segment]:
     """Neighbours as one segment, the longest first."""
-    spans: list[tuple[float, float, str]] = []
-    for start, end, text in segments:
-        if spans and spans[-1][1] == start:
-            spans[-1] = (spans[-1][0], end, text)
+    spans: list[Segment] = []
+    for segment in segments:
+        if spans and spans[-1].end == segment.start:
+            spans[-1] = replace(spans[-1], end=segment.end)
         else:
-            spans.append((start, end, text))
-    return sorted(spans, key=lambda span: span[0] - span[1])
+            spans.append(segment)
+    return sorted(spans, key=lambda span: span.start - span.end)
 
 
-def _line(start: float, end: float, text: str) -> str:
+def _line(segment: Segment) -> str:
     """A segment in TimeChat's form."""
-    times = f"{round(start, 2)} - {round(end, 2)} seconds"
-    return f"{times}, {text}" if text else times
+    times = f"{round(segment.start, 2)} - {round(segment.end, 2)} seconds"
+    return f"{times}, {segment.text}" if segment.text else times
