@@ -55,7 +55,7 @@ class Collator:
         size, first = self.processor.frame.size, sample.conversation.first_frame
         end = first + sample.conversation.frames
         if end == first:
-            return torch.empty(0, 3, size, size)
+            return self.processor.pixel_values(torch.empty(0, 3, 1, 1, dtype=torch.uint8))
         frames = read_frames(sample.video, fps=sample.fps, size=size, max_frames=end, rounding="ceil").frames
         if len(frames) < end:
             raise DuetError(

@@ -213,7 +213,7 @@ def _check_trace(trace: DuetTrace, question: Question, duration: float) -> None:
             f"the question at {time:g} s was never asked: the last frame watched is at {trace.times[-1]:g} s of a "
             f"video of {duration:g} s; correct its time, or raise max_frames."
         )
-    bad = np.flatnonzero(~np.isfinite(trace.informative) | ~np.isfinite(trace.relevance))
+    bad = np.flatnonzero(~np.isfinite([trace.curve(head) for head in trace.heads]).all(0))
     if len(bad):
         raise DuetError(
             f"the scores are NaN or infinite at {len(bad)} of {len(trace)} frames, the first at "

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -133,6 +133,7 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         "language_model.model.embed_tokens.weight",
         "language_model.lm_head.weight",
     )
+    decides: ClassVar[Literal["heads", "words"]] = "heads"
     position_axes: ClassVar[int] = 0
     config_class = DuetConfig
     config: DuetConfig
@@ -316,7 +317,8 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )  # fmt: skip
 
     def _frames(self, pixel_values: torch.Tensor | None, features: torch.Tensor | None) -> Sequence[torch.Tensor]:
-        if type(self).encode_frames is not DuetForConditionalGeneration.encode_frames:
+        given = pixel_values is not None or features is not None
+        if given and type(self).encode_frames is not DuetForConditionalGeneration.encode_frames:
             raise DuetError(
                 f"{type(self).__name__} replaces encode_frames, but whole conversations are embedded by "
                 "vision_features and project_features: replace these two instead, or write a forward of your own."
