@@ -61,8 +61,7 @@ def baseline(
     (--prompt tc) or LLaVA-OV-VT (--prompt vt). With --chunks 2 it is asked about each 2 s by itself: whether the
     question can be answered from them, and if so, the question. `mmduet evaluate` reads the file.
 
-    The paper publishes neither weights nor prompts of its baselines, so figures of other models or of these prompts do
-    not compare with its rows.
+    The paper publishes neither weights nor prompts of its baselines: figures of others do not compare with its rows.
 
     The same command resumes a run that was killed, and asks failed questions again. Each failed question has a line
     with its error, and the status is then 1. For several processes: accelerate launch -m mmduet baseline …
@@ -84,8 +83,7 @@ def baseline(
     own = str(this_process().device) if device == "auto" else device  # each process has its own
     with resumable(lambda: f"the answers so far are in {output}, and the same command asks the other questions."):
         chat = load_chat_model(model, dtype=dtype, device=own)
-        precision = str(chat.model.dtype).removeprefix("torch.")
-        identity = {"benchmark": benchmark, "model": model, "dtype": precision}
+        identity = {"benchmark": benchmark, "model": model, "dtype": str(chat.model.dtype).removeprefix("torch.")}
         outcome = run(chat, questions, videos, output, settings=settings, identity=identity)
     if this_process().is_main_process:
         report_outcome(outcome)
