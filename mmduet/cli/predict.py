@@ -83,11 +83,12 @@ def predict(
         identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": precision}
         outcome = predict(duet, processor, questions, videos, output, settings=settings, identity=identity)
     if this_process().is_main_process:
-        _report(outcome)
+        report_outcome(outcome)
     raise typer.Exit(1 if outcome.failed else 0)
 
 
-def _report(outcome: "Outcome") -> None:
+def report_outcome(outcome: "Outcome") -> None:
+    """Print how many questions were answered, and why the others were not."""
     typer.echo(f"{outcome.path}: {outcome.written} questions, {outcome.new} of them new")
     if outcome.failed:
         typer.secho(f"{len(outcome.failed)} of {outcome.written} questions failed:", fg="red", err=True)

@@ -83,9 +83,39 @@ def predict(
         DuetError: The file was started with other settings, or a setting is out of range.
         FileError: The output is no prediction file, another process writes it, or a line cannot be written.
     """
-    output, process = Path(output), this_process()
     session = _session(model, processor, settings)
-    stated = describe(model, settings, identity)
+    return ask_all(
+        lambda question, path: _watch(session, question, path, settings),
+        questions,
+        videos,
+        output,
+        stated=describe(model, settings, identity),
+    )
+
+
+def ask_all(
+    answer: Callable[[Question, Path], dict[str, Any]],
+    questions: Sequence[Question],
+    videos: str | Path,
+    output: str | Path,
+    *,
+    stated: dict[str, Any],
+) -> Outcome:
+    """Answer every question, and append one line for each to a prediction file, as `predict` does.
+
+    Args:
+        answer: Gives a question's line from the question and its video. A DuetError, OSError or UnicodeError of it
+            becomes the line's error.
+        questions: The questions.
+        videos: The folder of the questions' videos.
+        output: The prediction file to write or to resume.
+        stated: Everything that makes the file, in the form that JSON gives back. It has a key ``settings``.
+
+    Raises:
+        DuetError: The file was started with other settings.
+        FileError: The output is no prediction file, another process writes it, or a line cannot be written.
+    """
+    output, process = Path(output), this_process()
     names = [str(question.question_id) for question in questions]
     with ExitStack() as stack:
         file = on_main_process(lambda: stack.enter_context(begin(output, stated, names)))
@@ -97,12 +127,19 @@ def predict(
         process.wait_for_everyone()  # every process has read the file
         shares = todo[process.process_index :: process.num_processes]
         for question in tqdm(shares, desc="predict", unit="question"):
-            own.add(_ask(session, question, Path(videos), settings))
+            own.add(_line(answer, question, Path(videos)))
         process.wait_for_everyone()
         on_main_process(lambda: put_in_order(cast(LineFile, file), output, names))
         lines = collect(output)
     failed = {name: line["error"] for name, line in lines.items() if "error" in line}
     return Outcome(output, len(lines), len(shares), failed)
+
+
+def _line(answer: Callable[[Question, Path], dict[str, Any]], question: Question, videos: Path) -> dict[str, Any]:
+    try:
+        return answer(question, _video_file(videos, question.video))
+    except (DuetError, OSError, UnicodeError) as error:
+        return {"question_id": question.question_id, "error": str(error)}
 
 
 def _session(model: Backbone, processor: DuetProcessor, settings: Settings) -> DuetSession:
@@ -120,20 +157,10 @@ def _session(model: Backbone, processor: DuetProcessor, settings: Settings) -> D
     )
 
 
-def _ask(session: DuetSession, question: Question, videos: Path, settings: Settings) -> dict[str, Any]:
-    """A line of the file."""
-    try:
-        return _watch(session, question, _video_file(videos, question.video), settings)
-    except (DuetError, OSError, UnicodeError) as error:
-        return {"question_id": question.question_id, "error": str(error)}
-
-
 def _watch(session: DuetSession, question: Question, path: Path, settings: Settings) -> dict[str, Any]:
     for query in question.queries:
         query.text.encode()  # refuses a lone surrogate
-    duration = read_metadata(path).duration
-    if not 0 < duration < math.inf:
-        raise VideoError(f"{path} lasts {duration} s: give a video with a duration.")
+    duration = read_duration(path)
     session.frame_fps = settings.frame_fps or settings.max_frames / duration
     frames = iter_frames(
         path,
@@ -148,6 +175,18 @@ def _watch(session: DuetSession, question: Question, path: Path, settings: Setti
     trace = session.run(frames, question.queries)
     _check_trace(trace, question, duration)
     return trace.to_prediction(question.question_id, duration)
+
+
+def read_duration(path: Path) -> float:
+    """The duration of a video, s.
+
+    Raises:
+        VideoError: The file cannot be read, or has no duration.
+    """
+    duration = read_metadata(path).duration
+    if not 0 < duration < math.inf:
+        raise VideoError(f"{path} lasts {duration} s: give a video with a duration.")
+    return duration
 
 
 def _video_file(videos: Path, name: str) -> Path:
