@@ -18,7 +18,7 @@ def train(
     """Train an adapter: LoRA, projector and both heads, by a config.
 
     Configs that ship: scenes_mini, the adapter of `mini` on two cores;
-    mmduet_7b, the published run. A small config of your own:
+    mmduet_7b, the published run; mmduet_qwen, its heads on Qwen2.5-VL. A small config of your own:
 
     output: runs/mine
     model: {base: mini-base}

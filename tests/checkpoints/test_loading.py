@@ -35,7 +35,9 @@ def scores(model, processor, frames):
 
 
 def test_unknown_names_are_told_the_presets():
-    with pytest.raises(CheckpointError, match=r"'nano' is no preset \(tiny, mini-base, mini, mmduet-7b\)"):
+    with pytest.raises(
+        CheckpointError, match=r"'nano' is no preset \(tiny, tiny-words, mini-base, mini, mmduet-7b, mmd"
+    ):
         load_duet("nano")
 
 
