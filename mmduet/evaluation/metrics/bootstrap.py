@@ -84,9 +84,10 @@ def _estimate(figures: NDArray[np.float64]) -> Estimate:
     return Estimate(float(figures[0]), *percentile_interval(figures[1:, None])[:, 0].tolist())
 
 
-def means(scores: pd.DataFrame) -> dict[str, float]:
-    """The mean of each column over its cells that are not NaN."""
-    return {str(name): float(value) for name, value in scores.mean().items()}
+def means(scores: pd.DataFrame, *, combined: Combined | None = None) -> dict[str, float]:
+    """The mean of each column over its cells that are not NaN, and the figures that are made of these means."""
+    found = {str(name): np.array([value], dtype=float) for name, value in scores.mean().items()}
+    return {name: float(figure) for name, (figure,) in {**found, **(combined(found) if combined else {})}.items()}
 
 
 def resample_weights(count: int, *, draws: int = 1000, seed: int = 0) -> NDArray[np.float64]:
