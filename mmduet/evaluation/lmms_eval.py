@@ -49,8 +49,9 @@ def is_log(path: Path) -> bool:
 
 
 def read_log(path: str | Path) -> list[Sample]:
-    """Read a sample log, in the order of its lines. A document that comes again with the same response counts
-    once.
+    """Read a sample log, in the order of its lines.
+
+    A document that comes again with the same response counts once.
 
     Raises:
         AnnotationError: A line is not of this form, or a document has two responses. lmms-eval appends, so a file may

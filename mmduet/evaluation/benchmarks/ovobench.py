@@ -24,7 +24,7 @@ from mmduet.evaluation.benchmarks.ovobench_items import GROUPS, TASKS, OvoItem
 from mmduet.evaluation.benchmarks.ovobench_results import PARTS, log_lines, read_answers, results_of, rounds_of
 from mmduet.evaluation.coverage import coverage, read_matched
 from mmduet.evaluation.items import read_items
-from mmduet.evaluation.metrics.bootstrap import Means
+from mmduet.evaluation.metrics.bootstrap import Means, means
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.files import check_target, read_json, write_json
 from mmduet.trace import Query
@@ -87,12 +87,12 @@ def score(
     return table.reindex(columns=list(TASKS)).rename_axis("question_id")
 
 
-def combined(means: Means) -> Means:
+def combined(columns: Means) -> Means:
     """The mean of the tasks of each group, and of the three groups, %.
 
     A task without a test point is in no mean. The total is NaN if a group has none: the published code then stops.
     """
-    groups = {group: _mean([means[task] for task in tasks]) for group, tasks in GROUPS.items()}
+    groups = {group: _mean([columns[task] for task in tasks]) for group, tasks in GROUPS.items()}
     return groups | {TOTAL: np.mean([*groups.values()], axis=0)}
 
 
@@ -112,10 +112,7 @@ def evaluate(
     wait: float = 5.0,
 ) -> dict[str, float]:
     """The accuracy of each task, and their means, %."""
-    means = {
-        name: np.array([value]) for name, value in score(predictions, references, rule=rule, wait=wait).mean().items()
-    }
-    return {name: float(value[0]) for name, value in {**combined(means), **means}.items()}
+    return means(score(predictions, references, rule=rule, wait=wait), combined=combined)
 
 
 def compare_rules(
@@ -164,9 +161,7 @@ def export_files(
     references: Path | None,
     console: Console,
     *,
-    form: Annotated[
-        str, "official: a result file; backward, realtime, forward: lmms-eval's log of this task."
-    ] = "official",
+    form: Annotated[str, "official, or lmms-eval's log of a task: backward, realtime or forward."] = "official",
     wait: Wait = 5.0,
 ) -> None:
     """Write answers as an official result file, or as a sample log of lmms-eval, which needs --references."""

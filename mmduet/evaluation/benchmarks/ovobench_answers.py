@@ -15,9 +15,9 @@ from mmduet.evaluation.benchmarks.ovobench_items import LETTERS
 Reading = Callable[[str, int, Sequence[str]], bool]  # (response, reference, options) -> whether it is right
 
 _WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty"
-).split()
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+)  # fmt: skip
 NUMBERS = {word: value for value, word in enumerate(_WORDS)} | {"once": 1, "twice": 2, "thrice": 3}
 _NUMBER = re.compile(rf"\d+(?:\.\d+)?|\b(?:{'|'.join(NUMBERS)})\b", re.IGNORECASE)
 _ALTERNATIVE = re.compile(r"\s*(?:or|to|[-–/])\s*", re.IGNORECASE)  # between two numbers

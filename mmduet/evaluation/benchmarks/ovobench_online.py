@@ -1,7 +1,7 @@
 """OVO-Bench's forward tasks online: one stream an entry, whose replies the model times itself. Words are not scored.
 
-A reply is due 2 s after an activity or a step starts (REC, SSR), or when the clue is seen (CRR). Each due time takes the
-first reply that is at most 2 s away. The protocol is that of Em-Garde (arXiv 2603.19054), and of "OVO-Timing" in
+A reply is due 2 s after an activity or a step starts (REC, SSR), or when the clue is seen (CRR). Each due time takes
+the first reply that is at most 2 s away. The protocol is that of Em-Garde (arXiv 2603.19054), and of "OVO-Timing" in
 VideoChat3's evaluation.
 """
 
@@ -16,14 +16,14 @@ from mmduet.errors import DuetError
 from mmduet.evaluation.benchmark import Benchmark, Metric, Question, Settings
 from mmduet.evaluation.benchmarks.ovobench_items import GROUPS, TOLERANCE, ForwardItem, OvoItem
 from mmduet.evaluation.items import Places
-from mmduet.evaluation.metrics.bootstrap import Means
+from mmduet.evaluation.metrics.bootstrap import Means, means
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.trace import Query, Response
 
 TASKS = GROUPS["Forward"]
 FIGURES = ("F1", "recall", "precision")
 METRICS = (*FIGURES, *(f"{task} {figure}" for task in TASKS for figure in FIGURES))
-# average F1 of 2603.19054 and of VideoChat3's and OneStreamer's own tables; nobody has checked the protocols against each other
+# from tables of the follow-up papers; their protocols have not been checked against each other
 PUBLISHED = {
     system: {"F1": figure}
     for system, figure in {
@@ -95,21 +95,18 @@ def score(
     return pd.DataFrame([*rows.values()], index=index, columns=columns, dtype=float)
 
 
-def combined(means: Means) -> Means:
+def combined(columns: Means) -> Means:
     """F1 of each task, made of its mean recall and precision, and the means over the three tasks, in [0, 1].
 
     A task without an entry counts 0, as published.
     """
-    found: dict[str, NDArray[np.float64]] = {}
+    found = dict(columns)
     for task in TASKS:
-        recall, precision = means[f"{task} recall"], means[f"{task} precision"]
+        recall, precision = columns[f"{task} recall"], columns[f"{task} precision"]
         found[f"{task} F1"] = _ratio(2 * recall * precision, recall + precision)
-    absent = {name for name, values in {**means, **found}.items() if np.isnan(values[0])}
     for figure in FIGURES:
-        columns = [({**means, **found})[f"{task} {figure}"] for task in TASKS]
-        names = [f"{task} {figure}" for task in TASKS]
-        kept = [np.zeros_like(c) if n in absent else c for n, c in zip(names, columns, strict=True)]
-        found[figure] = np.mean(kept, axis=0)
+        of_tasks = [found[f"{task} {figure}"] for task in TASKS]
+        found[figure] = np.mean([np.zeros_like(v) if np.isnan(v[0]) else v for v in of_tasks], axis=0)
     return found
 
 
@@ -123,10 +120,7 @@ def evaluate(
     predictions: Mapping[str, Prediction], references: Mapping[str, ForwardItem], *, tolerance: float = TOLERANCE
 ) -> dict[str, float]:
     """METRICS, in [0, 1]."""
-    means = {
-        name: np.array([value]) for name, value in score(predictions, references, tolerance=tolerance).mean().items()
-    }
-    return {name: float(value[0]) for name, value in {**combined(means), **means}.items()}
+    return means(score(predictions, references, tolerance=tolerance), combined=combined)
 
 
 def keep_forward(places: Places) -> Places:

@@ -1,7 +1,7 @@
 """OVO-Bench's answers: read from result files, from lmms-eval's logs, and from prediction lines; and written.
 
-A result file is ``{"backward": [], "realtime": [], "forward": []}``. A choice is ``{id, task, response, …}``. An entry of
-a forward task is the annotation, with ``response`` in each test point. All files of a folder are added up.
+A result file is ``{"backward": [], "realtime": [], "forward": []}``. A choice is ``{id, task, response, …}``. An entry
+of a forward task is the annotation, with ``response`` in each test point. All files of a folder are added up.
 """
 
 import math

@@ -102,7 +102,8 @@ def score(
     for name, item in references.items():
         if name in predictions:
             rows[name] = _official(predictions[name], item) | _first(predictions[name], item)
-            rows[name] |= _online([r.time for r in replies(predictions[name], item)], item)
+            times = [reply.time for reply in replies(predictions[name], item)]
+            rows[name] |= _online(times, item) | {"replies": float(len(times))}
         elif over == "published":
             rows[name] = _online([], item)
     table = pd.DataFrame.from_dict(rows, orient="index", dtype=float)
@@ -125,7 +126,7 @@ def _first(prediction: Prediction, item: ProactiveItem) -> dict[str, float]:
 
 
 def _online(times: list[float], item: ProactiveItem) -> dict[str, float]:
-    found = {"replies": float(len(times))}
+    found = {}
     for bound in ONLINE:
         near = [abs(time - item.due) <= bound for time in times]
         found |= {f"Recall@{bound}s": float(any(near)), f"Accuracy@{bound}s": float(bool(near) and near[0])}

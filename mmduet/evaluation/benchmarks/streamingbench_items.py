@@ -178,9 +178,8 @@ def read_proactive(path: Path, references: Mapping[str, ProactiveItem]) -> Predi
     """
     if path.suffix != ".json":
         return read_predictions(path)
-    places = [
-        (f"entry {i}", value) for i, value in enumerate(validated(path, list[Any], read_json(path), place="file"))
-    ]
+    values = validated(path, list[Any], read_json(path), place="file")
+    places = [(f"entry {index}", value) for index, value in enumerate(values)]
     found: dict[str, Polled] = {}
     models: set[str] = set()
     for place, question in nested_questions(places):
