@@ -126,7 +126,7 @@ def _first(prediction: Prediction, item: ProactiveItem) -> dict[str, float]:
 
 
 def _online(times: list[float], item: ProactiveItem) -> dict[str, float]:
-    found = {}
+    found: dict[str, float] = {}
     for bound in ONLINE:
         near = [abs(time - item.due) <= bound for time in times]
         found |= {f"Recall@{bound}s": float(any(near)), f"Accuracy@{bound}s": float(bool(near) and near[0])}
