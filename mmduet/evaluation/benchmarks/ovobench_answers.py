@@ -86,7 +86,7 @@ def read_choice(response: str, options: Sequence[str]) -> int | None:
     if len(longest) == 1:
         return list(options).index(longest[0])
     # "A" before a word is an article
-    alone = set(re.findall(rf"(?<!\w)(?:A(?!\s+[a-z])|[{letters[1:]}])(?!\w)", text))
+    alone = set(re.findall(rf"(?<!\w)(?:A(?!\s+(?!or\b|and\b)[a-z])|[{letters[1:]}])(?!\w)", text))
     return letters.index(alone.pop()) if len(alone) == 1 else None
 
 

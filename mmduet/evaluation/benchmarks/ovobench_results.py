@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, StrictInt, StrictStr
 
 from mmduet.errors import AnnotationError, DuetError
@@ -125,8 +127,8 @@ def _answers(name: str, rounds: tuple[Round, ...], item: OvoItem | None) -> Answ
 def rounds_of(prediction: Prediction, item: OvoItem, *, wait: float) -> tuple[Round, ...]:
     """The responses at the test points of an entry.
 
-    In a stream, the answer is the first response after its question that comes within `wait` seconds and before the
-    next question.
+    In a stream, the answer is the first response that follows its question within `wait` seconds, and before the next
+    question.
 
     Args:
         prediction: Of the entry.
@@ -146,13 +148,23 @@ def rounds_of(prediction: Prediction, item: OvoItem, *, wait: float) -> tuple[Ro
             f"{sorted(point.time for point in points)} s: predict it again with this benchmark, or use ovobench_online."
         )
     order = sorted(range(len(points)), key=lambda index: points[index].time)
-    ends = [points[index].time for index in order[1:]] + [math.inf]
+    starts = _put(asked, prediction.trace.times)
     found: dict[int, str | None] = {}
-    for index, end in zip(order, ends, strict=True):
-        start = points[index].time
+    for index, start, end in zip(order, starts, [*starts[1:], math.inf], strict=True):
         said = [r.text for r in prediction.trace.responses if start <= r.time < end and r.time <= start + wait]
         found[index] = said[0] if said else None
     return (tuple(found[index] for index in range(len(points))),)
+
+
+def _put(asked: Sequence[float], frames: NDArray[np.float64]) -> list[float]:
+    """The time of the frame before which each query was put, s. A session puts at most one before a frame."""
+    starts: list[float] = []
+    following = 0
+    for time in asked:
+        following = max(following, int(np.searchsorted(frames, time)))
+        starts.append(float(frames[following]) if following < len(frames) else time)
+        following += 1
+    return starts
 
 
 # writing
