@@ -17,18 +17,16 @@ def test_entries_of_ovobench_are_read_and_true(script):
     assert {group for group, tasks in GROUPS.items() if any(item.task in tasks for item in items)} == set(GROUPS)
     for item in items:
         assert all(0 <= point.time <= script.duration - 1 for point in item.points), "a frame follows each question"
-    now, first, count, steps, clue = items
+    present, first, count, steps, clue = items
     shown = [CONCEPTS[str(shot.concept)].noun for shot in script.scenes]
-    assert [now.options[now.gt], first.options[first.gt]] == [shown[0], shown[0]]
-    assert len(set(now.options)) == 4
+    assert [present.options[present.gt], first.options[first.gt]] == [shown[0], shown[0]]
+    assert len(set(present.options)) == 4
     for point in count.test_info:
         begun = [start for start in count.start_times if start < point.realtime]
         assert point.count == len(begun)
     for point in steps.test_info:
-        visible = [
-            s for s, shot in zip(shown, script.scenes, strict=True) if shot.span[0] <= point.realtime < shot.span[1]
-        ]
-        assert point.type == (point.step in [f"a view of {noun}" for noun in visible])
+        now = [CONCEPTS[str(s.concept)].noun for s in script.scenes if s.span[0] <= point.realtime < s.span[1]]
+        assert point.type == (point.step in [f"a view of {noun}" for noun in now])
     assert [point.type for point in clue.test_info] == [int(p.realtime > clue.clue_time) for p in clue.test_info]
 
 

@@ -112,7 +112,7 @@ def test_one_query_a_stream_and_only_of_forward_tasks(tmp_path):
 def test_an_unknown_task_and_a_negative_tolerance_are_refused(tmp_path):
     path = tmp_path / "anno.json"
     path.write_text(json.dumps([CHOICE, COUNT | {"task": "NEW"}]))
-    with pytest.raises(DuetError, match="entry 1.*task 'NEW' is not known"):
+    with pytest.raises(DuetError, match=r"entry 1.*task 'NEW' is not known"):
         read_references(path, OVOBENCH_ONLINE)
     with pytest.raises(DuetError, match="tolerance=-1"):
         ovobench_online.score({}, {}, tolerance=-1)

@@ -121,10 +121,8 @@ def test_the_command_writes_both(folder, expected, tmp_path):
 
 @given(st.lists(st.integers(0, 60).map(lambda value: 55 + value / 2), max_size=5))
 def test_a_wider_bound_is_never_worse_and_the_first_reply_is_one_of_all(times):
-    row = streamingbench.score(
-        {"0": prediction(responses=[(t, "x") for t in sorted(times)], duration=90)}, {"0": item()}
-    )
-    found = row.iloc[0]
+    replied = prediction(responses=[(time, "x") for time in sorted(times)], duration=90)
+    found = streamingbench.score({"0": replied}, {"0": item()}).iloc[0]
     firsts = [found[f"first@{bound}s"] for bound in (0, 1, 2, 3)]
     assert firsts == sorted(firsts)
     for bound in (1, 2):

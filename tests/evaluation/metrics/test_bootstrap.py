@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmduet.evaluation.metrics.bootstrap import bootstrap, estimate_means
+from mmduet.evaluation.metrics.bootstrap import bootstrap, estimate_means, means
 
 
 def test_means_and_their_intervals():

@@ -1,4 +1,4 @@
-"""Answer: put questions into a stream, and have the model answer each one at once.
+"""Answering: put questions into a stream, and have the model answer each one at once.
 
 Benchmarks that ask for an answer at a time need this: a duet that decides by itself may stay silent. The policy is then
 not asked. Lines and files are those of `mmduet.evaluation.predict`, and the same call resumes an interrupted run.

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mmduet.evaluation import read_predictions
-from mmduet.evaluation.answer import AnswerWhenAsked, answer
+from mmduet.evaluation.answering import AnswerWhenAsked, answer
 from mmduet.evaluation.benchmark import Question, Settings
 from mmduet.policy import FrameScores
 from mmduet.trace import Query
