@@ -83,7 +83,7 @@ def _add_marks(fig: go.Figure, kind: str, marks: Sequence[tuple[float, int, str]
     times, rows, texts = zip(*marks, strict=True) if marks else ((None,), (None,), ("",))
     fig.add_scatter(
         x=times, y=rows, mode="markers", name=f"{kind} ({len(marks)})", hoverinfo="text", hovertext=texts,
-        marker={"color": color, "symbol": symbol, "size": 10, "line": {"width": 2 if symbol != "circle" else 0}},
+        marker={"color": color, "symbol": symbol, "size": 10, "line": {"width": 2 if symbol == "circle-open" else 0}},
     )  # fmt: skip
 
 

@@ -120,7 +120,7 @@ def compare_rules(
 ) -> pd.DataFrame:
     """The figures under each rule, %: a row a rule, a column a metric."""
     rows = {rule: evaluate(predictions, references, rule=rule, wait=wait) for rule in RULES}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule")
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[*AVERAGES, *TASKS]).rename_axis("rule")
 
 
 def unread(
@@ -204,7 +204,7 @@ OVOBENCH = Benchmark(
     metrics=dict.fromkeys((*AVERAGES, *TASKS), Metric("%", digits=2)),
     headline=(*AVERAGES, *GROUPS["Forward"]),
     published=PUBLISHED,
-    source="OVO-Bench's repository",
+    source="repository",
     command=evaluate_files,
     export=export_files,
     scenes="test_ovobench.json",

@@ -146,6 +146,6 @@ OVOBENCH_ONLINE = Benchmark(
     metrics=dict.fromkeys(METRICS, Metric("0 to 1", digits=3)),
     headline=(*FIGURES, *(f"{task} F1" for task in TASKS)),
     published=PUBLISHED,
-    source="follow-up papers",
+    source="papers",
     scenes="test_ovobench.json",
 )
