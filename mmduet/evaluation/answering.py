@@ -4,6 +4,7 @@ Benchmarks that ask for an answer at a time need this: a duet that decides by it
 not asked. Lines and files are those of `mmduet.evaluation.predict`, and the same call resumes an interrupted run.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def _line(
             protocol=settings.protocol, remove_assistant_turns=settings.remove_assistant_turns,
             repetition_penalty=settings.repetition_penalty, max_new_tokens=settings.max_new_tokens,
         )  # fmt: skip
-        trace = DuetTrace.from_events(_until_answered(session, path, queries, settings))
+        trace = DuetTrace.from_events(_until_answered(session, path, queries, settings.max_frames))
         if len(trace.responses) < len(queries):
             raise DuetError(f"{len(trace.responses)} of {len(queries)} queries fit before the end of {path}.")
         trace.queries = list(question.queries)
@@ -110,9 +111,11 @@ def _line(
         return {"question_id": question.question_id, "error": str(error)}
 
 
-def _until_answered(session: DuetSession, path: Path, queries: Sequence[Query], settings: Settings) -> Iterator[Event]:
+def _until_answered(session: DuetSession, path: Path, queries: Sequence[Query], most: int) -> Iterator[Event]:
+    """The events up to the last answer. Frames after it are not decoded, but for those that near queries may need."""
+    needed = math.ceil(max(query.time for query in queries) * session.frame_fps) + len(queries)
     frames = iter_frames(
-        path, fps=session.frame_fps, size=session.processor.frame.size, max_frames=settings.max_frames,
+        path, fps=session.frame_fps, size=session.processor.frame.size, max_frames=min(most, needed),
         batch_size=session.look_ahead.limit,
     )  # fmt: skip
     left = len(queries)
