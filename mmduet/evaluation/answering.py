@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from mmduet.errors import DuetError, VideoError
@@ -105,6 +106,8 @@ def _line(
         trace = DuetTrace.from_events(_until_answered(session, path, queries, settings.max_frames))
         if len(trace.responses) < len(queries):
             raise DuetError(f"{len(trace.responses)} of {len(queries)} queries fit before the end of {path}.")
+        if not np.isfinite([*trace.informative, *trace.relevance]).all():
+            raise DuetError("the scores are NaN or infinite: load the model in another dtype, or check its weights.")
         trace.queries = list(question.queries)
         return trace.to_prediction(question.question_id, duration)
     except (DuetError, OSError, UnicodeError) as error:

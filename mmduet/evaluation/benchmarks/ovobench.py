@@ -176,10 +176,8 @@ def export_files(
     )
     items = read_items(references, OvoItem)
     found = read_answers(predictions, items)
-    met = coverage(found, items)
-    console.say(str(met))
-    rounds = {name: rounds_of(found.by_id[name], items[name], wait=wait)[0] for name in met.matched}
-    results = results_of(rounds, items)
+    console.say(str(coverage(found, items)))
+    results = results_of(found.by_id, items, wait=wait)
     if form == "official":
         write_json(output, results)
     else:

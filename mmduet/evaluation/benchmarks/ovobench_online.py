@@ -35,7 +35,9 @@ PUBLISHED = {
     }.items()
 }
 
+OVER = ("predicted", "references")
 Tolerance = Annotated[float, "Seconds between a reply and the time at which it is due; published is 2."]
+OverName = Annotated[str, "Entries that count: predicted, or all of the references."]
 
 
 def replies(prediction: Prediction, item: ForwardItem) -> list[Response]:
@@ -69,22 +71,31 @@ def score(
     references: Mapping[str, ForwardItem],
     *,
     tolerance: Tolerance = TOLERANCE,
+    over: OverName = "predicted",
 ) -> pd.DataFrame:
-    """Score every entry that has both a prediction and a reference.
+    """Score the times of each entry's replies.
+
+    Args:
+        predictions: Question id -> prediction.
+        references: Question id -> item.
+        tolerance: Maximum distance of a reply from the time at which it is due, s, included.
+        over: ``predicted``: the entries with a prediction count. ``references``: all; one without a prediction scores 0.
 
     Returns:
         A row an entry. Of its task's columns, in [0, 1]: recall, the share of due times that have a reply; precision,
         the share of replies that have a due time, 0 without a reply. NaN in the columns of other tasks.
 
     Raises:
-        DuetError: The tolerance is negative.
+        DuetError: The tolerance is negative, or `over` is not known.
     """
+    if over not in OVER:
+        raise DuetError(f"over={over!r} is not known; known are {OVER}.")
     if not tolerance >= 0:
         raise DuetError(f"tolerance={tolerance}: give a number of seconds from 0 on.")
     rows = {}
     for name, item in references.items():
-        if name in predictions:
-            times = [response.time for response in replies(predictions[name], item)]
+        if name in predictions or over == "references":
+            times = [r.time for r in replies(predictions[name], item)] if name in predictions else []
             hits = sum(index is not None for index in match(item.times, times, tolerance=tolerance))
             rows[name] = {
                 f"{item.task} recall": hits / max(1, len(item.times)),
@@ -117,10 +128,14 @@ def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> 
 
 
 def evaluate(
-    predictions: Mapping[str, Prediction], references: Mapping[str, ForwardItem], *, tolerance: float = TOLERANCE
+    predictions: Mapping[str, Prediction],
+    references: Mapping[str, ForwardItem],
+    *,
+    tolerance: float = TOLERANCE,
+    over: str = "predicted",
 ) -> dict[str, float]:
     """METRICS, in [0, 1]."""
-    return means(score(predictions, references, tolerance=tolerance), combined=combined)
+    return means(score(predictions, references, tolerance=tolerance, over=over), combined=combined)
 
 
 def keep_forward(places: Places) -> Places:

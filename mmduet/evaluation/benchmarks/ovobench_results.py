@@ -157,12 +157,17 @@ def rounds_of(prediction: Prediction, item: OvoItem, *, wait: float) -> tuple[Ro
 
 
 def _put(asked: Sequence[float], frames: NDArray[np.float64]) -> list[float]:
-    """The time of the frame before which each query was put, s. A session puts at most one before a frame."""
+    """The time of the frame before which each query was put, s; its own time in a line without frames.
+
+    A session puts at most one query before a frame. One that is asked after the last frame is put before this frame.
+    """
+    if not len(frames):
+        return list(asked)
     starts: list[float] = []
     following = 0
     for time in asked:
-        following = max(following, int(np.searchsorted(frames, time)))
-        starts.append(float(frames[following]) if following < len(frames) else time)
+        following = min(max(following, int(np.searchsorted(frames, time))), len(frames) - 1)
+        starts.append(float(frames[following]))
         following += 1
     return starts
 
@@ -170,13 +175,16 @@ def _put(asked: Sequence[float], frames: NDArray[np.float64]) -> list[float]:
 # writing
 
 
-def results_of(rounds: Mapping[str, Round], references: Mapping[str, OvoItem]) -> dict[str, list[dict[str, Any]]]:
-    """The answers in the form of a result file."""
+def results_of(
+    predictions: Mapping[str, Prediction], references: Mapping[str, OvoItem], *, wait: float
+) -> dict[str, list[dict[str, Any]]]:
+    """The answers in the form of a result file. An entry that came several times comes several times."""
     parts: dict[str, list[dict[str, Any]]] = {part: [] for part in PARTS}
-    for name, answered in rounds.items():
-        item = references[name]
+    for name, item in references.items():
         part = next(part for part, group in PARTS.items() if item.task in GROUPS[group])
-        parts[part].append(_result(item, item.points, answered))
+        if name in predictions:
+            answers = rounds_of(predictions[name], item, wait=wait)
+            parts[part] += [_result(item, item.points, answered) for answered in answers]
     return parts
 
 

@@ -275,6 +275,11 @@ def test_questions_between_two_frames_are_answered_one_a_frame():
     assert found == (("1", "2"),)
 
 
+def test_a_question_after_the_last_frame_is_answered_there():
+    found = rounds_of(stream([2, 8], [(2.0, "1"), (5.5, "2")], np.arange(12) / 2), item(COUNT), wait=1.0)
+    assert found == (("1", "2"),)
+
+
 def test_an_online_prediction_is_no_answer():
     with pytest.raises(DuetError, match=r"was asked at .* use ovobench_online"):
         rounds_of(stream([0], []), item(COUNT), wait=1.0)

@@ -87,6 +87,15 @@ def test_recall_precision_and_f1_of_a_task():
     assert np.isnan(figures["SSR F1"])
 
 
+def test_an_entry_without_a_prediction_may_count():
+    found = items(COUNT, COUNT | {"id": 6})
+    predictions = {"3": said(3.0, 7.0)}
+    assert ovobench_online.evaluate(predictions, found)["REC recall"] == 1
+    assert ovobench_online.evaluate(predictions, found, over="references")["REC recall"] == 0.5
+    with pytest.raises(DuetError, match="over='all' is not known"):
+        ovobench_online.score(predictions, found, over="all")
+
+
 def test_two_seconds_count_and_more_do_not():
     scores = ovobench_online.score({"4": said(3.0)}, items(STEPS))
     assert scores.loc["4", "SSR recall"] == 1
