@@ -79,7 +79,7 @@ def score(
         predictions: Question id -> prediction.
         references: Question id -> item.
         tolerance: Maximum distance of a reply from the time at which it is due, s, included.
-        over: ``predicted``: the entries with a prediction count. ``references``: all; one without a prediction scores 0.
+        over: ``predicted``: entries with a prediction count. ``references``: all count; one without a prediction is 0.
 
     Returns:
         A row an entry. Of its task's columns, in [0, 1]: recall, the share of due times that have a reply; precision,
