@@ -10,7 +10,7 @@ question is put at its time.
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -207,4 +207,3 @@ OVOBENCH = Benchmark(
     export=export_files,
     scenes="test_ovobench.json",
 )
-UNITS: dict[str, Any] = OVOBENCH.units

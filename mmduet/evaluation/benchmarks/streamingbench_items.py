@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from mmduet.errors import AnnotationError
-from mmduet.evaluation.items import AnsweredItem, FileName, Places, Seconds, Spans
+from mmduet.evaluation.items import FileName, Item, Places, Seconds, Spans
 from mmduet.evaluation.prediction_file import Prediction, PredictionFile, read_predictions
 from mmduet.files import read_json, validated
 from mmduet.trace import DuetTrace, Query, Response
@@ -91,8 +91,8 @@ class _Reply(BaseModel):
     reply_timespan: tuple[Seconds, Seconds]
 
 
-class _Spanned(AnsweredItem):
-    answer: Annotated[list[_Reply], Field(min_length=1, max_length=1)]  # type: ignore[assignment]  # another schema
+class _Spanned(Item):
+    answer: Annotated[list[_Reply], Field(min_length=1, max_length=1)]
 
 
 def _of_span(place: str, value: Any) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _of_span(place: str, value: Any) -> dict[str, Any]:
 # polling
 
 
-class Turn(BaseModel):
+class PolledTurn(BaseModel):
     """A turn of a polled model's dialogue. time: s, the end of the clip that it saw."""
 
     role: Literal["user", "assistant"]
@@ -124,14 +124,14 @@ class Dialogue(BaseModel):
     """What a polled model said. answered: when it said yes, s; False: it never did."""
 
     answered: StrictBool | Number
-    dialog_history: Annotated[list[Turn], Field(min_length=1)]
+    dialog_history: Annotated[list[PolledTurn], Field(min_length=1)]
 
 
 @dataclass(slots=True)
 class Polled(Prediction):
     """The prediction of a polled model. The published scoring looks at the last turn alone."""
 
-    last: Turn | None = None
+    last: PolledTurn | None = None
 
 
 def poll(item: ProactiveItem, answer: Callable[[float, float, str], str]) -> Dialogue:
@@ -148,7 +148,7 @@ def poll(item: ProactiveItem, answer: Callable[[float, float, str], str]) -> Dia
     Raises:
         AnnotationError: No second is left to ask in.
     """
-    turns: list[Turn] = []
+    turns: list[PolledTurn] = []
     now, last = item.asked + 1, item.due + EXTRA
     ask = f'{item.question} Is it now the time to output "{item.output}"? Answer yes or no.'
     while now <= last:
@@ -166,8 +166,8 @@ def poll(item: ProactiveItem, answer: Callable[[float, float, str], str]) -> Dia
     return Dialogue(answered=False, dialog_history=turns)
 
 
-def _exchange(time: float, prompt: str, said: str) -> list[Turn]:
-    return [Turn(role="user", content=prompt, time=time), Turn(role="assistant", content=said, time=time)]
+def _exchange(time: float, prompt: str, said: str) -> list[PolledTurn]:
+    return [PolledTurn(role="user", content=prompt, time=time), PolledTurn(role="assistant", content=said, time=time)]
 
 
 def read_proactive(path: Path, references: Mapping[str, ProactiveItem]) -> PredictionFile:
