@@ -97,7 +97,7 @@ class _Export(_Benchmarks):
 
 
 app.add_typer(
-    typer.Typer(help="Write predictions in the form that a benchmark's own server takes.", no_args_is_help=True),
+    typer.Typer(help="Write predictions in the form that a benchmark's own server or lmms-eval takes.", no_args_is_help=True),
     name="export",
     cls=_Export,
 )
