@@ -97,7 +97,9 @@ class _Export(_Benchmarks):
 
 
 app.add_typer(
-    typer.Typer(help="Write predictions in the form that a benchmark's own server or lmms-eval takes.", no_args_is_help=True),
+    typer.Typer(
+        help="Write predictions in the form of a benchmark's own server, or of lmms-eval.", no_args_is_help=True
+    ),
     name="export",
     cls=_Export,
 )
