@@ -1,15 +1,22 @@
 from . import evaluate as evaluate, judges as judges
+from .answering import answer as answer
 from .benchmark import Benchmark as Benchmark, Metric as Metric, Question as Question, Settings as Settings
 from .benchmarks import (
     BENCHMARKS as BENCHMARKS,
     CHARADES_STA as CHARADES_STA,
     MAGQA as MAGQA,
+    OVOBENCH as OVOBENCH,
+    OVOBENCH_ONLINE as OVOBENCH_ONLINE,
     QVHIGHLIGHTS as QVHIGHLIGHTS,
+    STREAMINGBENCH as STREAMINGBENCH,
     YOUCOOK2 as YOUCOOK2,
     charades_sta as charades_sta,
     find_benchmark as find_benchmark,
     magqa as magqa,
+    ovobench as ovobench,
+    ovobench_online as ovobench_online,
     qvhighlights as qvhighlights,
+    streamingbench as streamingbench,
     youcook2 as youcook2,
 )
 from .benchmarks.scenes import ConceptJudge as ConceptJudge, check_concepts as check_concepts

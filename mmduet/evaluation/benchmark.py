@@ -8,12 +8,15 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 import pandas as pd
 from pydantic import BaseModel
 
-from mmduet.evaluation.prediction_file import Prediction
+from mmduet.evaluation.items import Places, read_items
+from mmduet.evaluation.metrics.bootstrap import Combined, Estimate, estimate_means
+from mmduet.evaluation.prediction_file import Prediction, PredictionFile, read_predictions
 from mmduet.evaluation.table import PAPER
 from mmduet.policy import REPLY, Policy, make_policy
 from mmduet.trace import Query, UserTurn
@@ -169,6 +172,11 @@ class Benchmark:
         export: ``export(predictions, output, references, console, *, OPTIONS)`` does the work of `mmduet export NAME`:
             it writes predictions for the benchmark's own server.
         scenes: The test file in this format that the `scenes` data set has.
+        entries: ``entries(places)`` makes of the values of a test file the entries that `item` checks, one a question.
+            None: each value is an entry.
+        read: ``read(path, references)`` reads the predictions, where other forms than the prediction file count.
+        combined: ``combined(means)`` gives metrics that are made of the means of the columns of `score`, such as a mean
+            of tasks. It computes with arrays, float64 [D]: the mean of all questions, then those of the resamples.
     """
 
     name: str
@@ -186,6 +194,26 @@ class Benchmark:
     command: Callable[..., pd.DataFrame | None] | None = None
     export: Callable[..., None] | None = None
     scenes: str = ""
+    entries: Callable[[Places], Places] | None = None
+    read: Callable[[Path, References], PredictionFile] | None = None
+    combined: Combined | None = None
+
+    def read_references(self, path: str | Path) -> dict[str, Any]:
+        """Question id -> item of a test file."""
+        return read_items(path, self.item, self.entries)
+
+    def read_questions(self, path: str | Path) -> list[Question]:
+        """The questions of a test file, whether or not it has labels."""
+        return [self.question(item) for item in read_items(path, self.asked or self.item, self.entries).values()]
+
+    def read_predictions(self, path: str | Path, references: References) -> PredictionFile:
+        """The predictions of a file, in any form that the benchmark reads."""
+        return self.read(Path(path), references) if self.read else read_predictions(path)
+
+    def estimate(self, scores: pd.DataFrame) -> dict[str, Estimate]:
+        """Metric -> its mean with a 95 % interval, in the order of `metrics`."""
+        found = estimate_means(self.measured(scores), combined=self.combined)
+        return {name: found[name] for name in self.metrics if name in found}
 
     @property
     def options(self) -> dict[str, Option]:

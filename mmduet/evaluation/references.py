@@ -15,7 +15,6 @@ from mmduet.evaluation.items import (
     HighlightQuery,
     Item,
     Turn,
-    read_items,
 )
 
 __all__ = [
@@ -39,7 +38,7 @@ def read_references(path: str | Path, benchmark: str | Benchmark) -> dict[str, A
             and the mistake.
         DuetError: The benchmark is not known.
     """
-    return read_items(path, find_benchmark(benchmark).item)
+    return find_benchmark(benchmark).read_references(path)
 
 
 def read_questions(path: str | Path, benchmark: str | Benchmark) -> list[Question]:
@@ -49,7 +48,6 @@ def read_questions(path: str | Path, benchmark: str | Benchmark) -> list[Questio
         AnnotationError: As `read_references`; also for an item that asks nothing.
         DuetError: The benchmark is not known.
     """
-    benchmark = find_benchmark(benchmark)
     if is_frame_input(path):
         return read_frame_input(path)
-    return [benchmark.question(item) for item in read_items(path, benchmark.asked or benchmark.item).values()]
+    return find_benchmark(benchmark).read_questions(path)

@@ -1,5 +1,6 @@
 """Tables: this run's figures beside the published ones."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ def beside_published(
     """A row of `name` with 95 % intervals, then the published rows; rounded texts, for reading.
 
     Args:
-        estimates: Metric -> figure of this run.
+        estimates: Metric -> figure of this run. NaN is a dash.
         published: System -> metric -> published figure. A figure that is not published is a dash.
         metrics: The columns, in this order.
         name: The name of this run's row.
@@ -37,7 +38,7 @@ def beside_published(
 
     rows: dict[str, dict[str, str]] = {name: {"source": "here"}}
     for metric in metrics:
-        if e := estimates.get(metric):
+        if (e := estimates.get(metric)) and not math.isnan(e.value):
             rows[name][metric] = f"{shown(metric, e.value)} [{shown(metric, e.low)}, {shown(metric, e.high)}]"
     for system, row in published.items():
         rows[system] = {metric: shown(metric, row[metric]) for metric in metrics if metric in row} | {"source": source}

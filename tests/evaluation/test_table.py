@@ -28,3 +28,9 @@ def test_best_come_first_then_worst_each_once():
 def test_units_stand_in_the_columns_names():
     table = beside_published({"a": Estimate(1.0, 1.0, 1.0)}, {}, metrics=["a"], name="x", units={"a": "%", "b": "s"})
     assert list(table.columns) == ["a (%)", "source"]
+
+
+def test_a_figure_that_was_not_measured_is_a_dash():
+    nothing = Estimate(float("nan"), float("nan"), float("nan"))
+    table = beside_published({"a": nothing}, {"Other": {"a": 2}}, metrics=["a"], name="x")
+    assert table["a"].to_list() == ["–", "2.0"]
