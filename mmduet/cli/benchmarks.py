@@ -111,18 +111,17 @@ def _evaluate(
     benchmark: "Benchmark", predictions: Path, references: Path, output: Path | None, options: dict[str, Any]
 ) -> None:
     from mmduet.evaluation.coverage import read_matched
-    from mmduet.evaluation.metrics.bootstrap import estimate_means
 
     console = Terminal()
     if benchmark.command is not None:
         scores = benchmark.command(predictions, references, console, **options)
     else:
-        found, items = read_matched(predictions, references, benchmark.item, console.say)
+        found, items = read_matched(predictions, references, benchmark.item, console.say, read=benchmark.read)
         given = ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
         console.say(f"{given or benchmark.title}:")
         scores = benchmark.score(found, items, **options)
     if scores is not None:
-        show(estimate_means(benchmark.measured(scores)), benchmark.units, output)
+        show(benchmark.estimate(scores), benchmark.units, output)
 
 
 def _command(

@@ -4,14 +4,17 @@ from .benchmarks import (
     BENCHMARKS as BENCHMARKS,
     CHARADES_STA as CHARADES_STA,
     MAGQA as MAGQA,
+    PROACTIVEVIDEOQA as PROACTIVEVIDEOQA,
     QVHIGHLIGHTS as QVHIGHLIGHTS,
     YOUCOOK2 as YOUCOOK2,
     charades_sta as charades_sta,
     find_benchmark as find_benchmark,
     magqa as magqa,
+    proactivevideoqa as proactivevideoqa,
     qvhighlights as qvhighlights,
     youcook2 as youcook2,
 )
+from .benchmarks.proactive_judging import GivenAnswers as GivenAnswers
 from .benchmarks.scenes import ConceptJudge as ConceptJudge, check_concepts as check_concepts
 from .frames import frames_of as frames_of
 from .items import AskedItem as AskedItem, Item as Item

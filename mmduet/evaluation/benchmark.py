@@ -8,12 +8,14 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 import pandas as pd
 from pydantic import BaseModel
 
-from mmduet.evaluation.prediction_file import Prediction
+from mmduet.evaluation.metrics.bootstrap import Estimate, estimate_means
+from mmduet.evaluation.prediction_file import Prediction, PredictionFile, read_predictions
 from mmduet.evaluation.table import PAPER
 from mmduet.policy import Policy, make_policy
 from mmduet.trace import Query
@@ -79,11 +81,14 @@ class Metric:
         unit: Its unit or range, such as ``%`` or ``0 to 1``.
         better: Which direction is better; None: neither.
         digits: Digits after the point in tables.
+        weight: The column of the scores that says how much a question counts in the mean, such as its number of
+            reference answers; empty: each counts the same.
     """
 
     unit: str
     better: Literal["higher", "lower"] | None = "higher"
     digits: int = 1
+    weight: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,7 @@ class Benchmark:
         export: ``export(predictions, output, references, console, *, OPTIONS)`` does the work of `mmduet export NAME`:
             it writes predictions for the benchmark's own server.
         scenes: The test file in this format that the `scenes` data set has.
+        read: ``read(path, references)`` reads the predictions, where other forms than the prediction file count.
     """
 
     name: str
@@ -163,6 +169,11 @@ class Benchmark:
     command: Callable[..., pd.DataFrame | None] | None = None
     export: Callable[..., None] | None = None
     scenes: str = ""
+    read: Callable[[Path, References], PredictionFile] | None = None
+
+    def read_predictions(self, path: str | Path, references: References) -> PredictionFile:
+        """The predictions of a file, in any form that the benchmark reads."""
+        return self.read(Path(path), references) if self.read else read_predictions(path)
 
     @property
     def options(self) -> dict[str, Option]:
@@ -177,6 +188,12 @@ class Benchmark:
     def measured(self, scores: pd.DataFrame) -> pd.DataFrame:
         """The columns of scores that are metrics."""
         return scores[[name for name in self.metrics if name in scores]]
+
+    def estimate(self, scores: pd.DataFrame) -> dict[str, Estimate]:
+        """Metric -> its mean over questions, weighted as the metric says, with a 95 % bootstrap interval."""
+        measured = self.measured(scores)
+        weights = {str(name): scores[weight] for name in measured if (weight := self.metrics[str(name)].weight)}
+        return estimate_means(measured, weights=weights)
 
 
 def options_of(function: Callable[..., Any]) -> dict[str, Option]:

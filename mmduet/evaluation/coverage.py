@@ -79,9 +79,18 @@ def coverage(predictions: PredictionFile, references: Mapping[str, Any]) -> Cove
 
 
 def read_matched(
-    predictions: Path, references: Path, schema: type[BaseModel], say: Callable[[str], None]
+    predictions: Path,
+    references: Path,
+    schema: type[BaseModel],
+    say: Callable[[str], None],
+    *,
+    read: Callable[[Path, Mapping[str, Any]], PredictionFile] | None = None,
 ) -> tuple[dict[str, Prediction], dict[str, Any]]:
-    """Read predictions and references, both by question id, and say which questions have both."""
-    found, items = read_predictions(predictions), read_items(references, schema)
+    """Read predictions and references, both by question id, and say which questions have both.
+
+    `read` is that of a `Benchmark`.
+    """
+    items = read_items(references, schema)
+    found = read(predictions, items) if read else read_predictions(predictions)
     say(str(coverage(found, items)))
     return found.by_id, items

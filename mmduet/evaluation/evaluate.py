@@ -12,8 +12,8 @@ from mmduet.errors import DuetError
 from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of
 from mmduet.evaluation.benchmarks import find_benchmark
 from mmduet.evaluation.coverage import Coverage, coverage
-from mmduet.evaluation.metrics.bootstrap import Estimate, estimate_means
-from mmduet.evaluation.prediction_file import Prediction, read_predictions
+from mmduet.evaluation.metrics.bootstrap import Estimate
+from mmduet.evaluation.prediction_file import Prediction
 from mmduet.evaluation.references import read_questions, read_references
 from mmduet.evaluation.table import beside_published
 from mmduet.policy import Policy
@@ -147,10 +147,10 @@ def run(
         questions = read_questions(references, benchmark)[: limit or None]
         loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
         path = _predict(loaded, benchmark, questions, videos, output, asked)
-    found = read_predictions(path)
+    found = benchmark.read_predictions(path, items)
     met = coverage(found, items)
     scores = benchmark.score(found.by_id, items, **options)
-    estimates = estimate_means(benchmark.measured(scores))
+    estimates = benchmark.estimate(scores)
     return Result(benchmark, asked, path, Path(videos), found.by_id, items, met, scores, estimates)
 
 

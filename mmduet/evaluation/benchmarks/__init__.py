@@ -3,13 +3,16 @@
 from mmduet.evaluation.benchmark import Benchmark
 from mmduet.evaluation.benchmarks.charades_sta import CHARADES_STA
 from mmduet.evaluation.benchmarks.magqa import MAGQA
+from mmduet.evaluation.benchmarks.proactivevideoqa import PROACTIVEVIDEOQA
 from mmduet.evaluation.benchmarks.qvhighlights import QVHIGHLIGHTS
 from mmduet.evaluation.benchmarks.youcook2 import YOUCOOK2
 from mmduet.system.objects import find_object
 
-BENCHMARKS = {benchmark.name: benchmark for benchmark in (YOUCOOK2, MAGQA, CHARADES_STA, QVHIGHLIGHTS)}
+BENCHMARKS = {
+    benchmark.name: benchmark for benchmark in (YOUCOOK2, MAGQA, CHARADES_STA, QVHIGHLIGHTS, PROACTIVEVIDEOQA)
+}
 
-__all__ = ["BENCHMARKS", "CHARADES_STA", "MAGQA", "QVHIGHLIGHTS", "YOUCOOK2", "find_benchmark"]
+__all__ = ["BENCHMARKS", "CHARADES_STA", "MAGQA", "PROACTIVEVIDEOQA", "QVHIGHLIGHTS", "YOUCOOK2", "find_benchmark"]
 
 
 def find_benchmark(benchmark: str | Benchmark) -> Benchmark:

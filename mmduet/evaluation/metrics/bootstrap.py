@@ -1,6 +1,6 @@
 """Uncertainty: the percentile bootstrap over samples (Efron, 1979)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -46,11 +46,18 @@ def bootstrap(
     return Estimate(float(statistic(list(samples))), *percentile_interval(values[:, None])[:, 0].tolist())
 
 
-def estimate_means(scores: pd.DataFrame, *, draws: int = 1000, seed: int = 0) -> dict[str, Estimate]:
+def estimate_means(
+    scores: pd.DataFrame,
+    *,
+    weights: "Mapping[str, pd.Series[float]] | None" = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> dict[str, Estimate]:
     """Estimate the mean of each column over its cells that are not NaN.
 
     Args:
         scores: One row a sample, one column a metric.
+        weights: Column -> weight of each row, 0 or more; a column that is not in it has equal weights.
         draws: Resamples of the rows, with replacement.
         seed: Seed of the resamples.
 
@@ -62,13 +69,16 @@ def estimate_means(scores: pd.DataFrame, *, draws: int = 1000, seed: int = 0) ->
     """
     _check_any(len(scores))
     values = scores.to_numpy(dtype=float)
-    present, filled = ~np.isnan(values), np.nan_to_num(values)
-    weights = resample_weights(len(values), draws=draws, seed=seed)
+    given = weights or {}
+    counts = np.stack([given.get(name, pd.Series(1.0, scores.index)).to_numpy(float) for name in scores], axis=1)
+    present = np.where(np.isnan(values), 0.0, counts)
+    sums = np.nan_to_num(values) * present
+    drawn = resample_weights(len(values), draws=draws, seed=seed)
     measured = present.any(0)
     estimates = np.full((3, values.shape[1]), np.nan)  # value, low, high
     with np.errstate(invalid="ignore"):
-        means = (weights @ filled[:, measured]) / (weights @ present[:, measured])
-    estimates[0, measured] = np.nanmean(values[:, measured], axis=0)
+        means = (drawn @ sums[:, measured]) / (drawn @ present[:, measured])
+    estimates[0, measured] = sums[:, measured].sum(0) / present[:, measured].sum(0)
     estimates[1:, measured] = percentile_interval(means)
     return {str(name): Estimate(*column) for name, column in zip(scores.columns, estimates.T.tolist(), strict=True)}
 
