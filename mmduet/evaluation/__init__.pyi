@@ -14,6 +14,7 @@ from .benchmarks import (
     qvhighlights as qvhighlights,
     youcook2 as youcook2,
 )
+from .benchmarks.proactive_figure import pauc_figure as pauc_figure
 from .benchmarks.proactive_judging import GivenAnswers as GivenAnswers
 from .benchmarks.scenes import ConceptJudge as ConceptJudge, check_concepts as check_concepts
 from .frames import frames_of as frames_of

@@ -116,15 +116,24 @@ def _joined(
 
 
 def _completed(entry: dict[str, Any], references: Mapping[str, ProactiveItem]) -> dict[str, Any]:
-    """A line with roles, times in order, scores and a duration; wrong fields are left for the reader to refuse."""
+    """A line with roles, times in order, scores and a duration; wrong fields are left for the reader to refuse.
+
+    A reply after the video's end is outside every span, as in the published evaluations, and no mistake.
+    """
     turns = entry.get("model_response_list")
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         return entry
     turns = [{"role": "assistant", **turn} for turn in turns]
-    times = [turn.get("time") for turn in turns]
-    if all(type(time) in (int, float) for time in times):
+    times = [time for turn in turns if type(time := turn.get("time")) in (int, float)]
+    if len(times) == len(turns):
         turns.sort(key=lambda turn: turn["time"])
-        item = references.get(str(entry.get("question_id")))
-        ends = [item.duration or 0.0, *(end for _, end, _ in item.spans)] if item else []
-        entry = {"video_duration": max([*ends, *times, 0.0]) or 1.0} | entry
-    return {"debug_data": []} | entry | {"model_response_list": turns}
+    duration = _duration(entry, references, times)
+    return {"debug_data": []} | entry | {"model_response_list": turns, "video_duration": duration}
+
+
+def _duration(entry: dict[str, Any], references: Mapping[str, ProactiveItem], times: list[float]) -> Any:
+    """The line's duration, or else the reference's, s; at least until the last reply."""
+    item = references.get(str(entry.get("question_id")))
+    known = [item.duration or 0.0, *(end for _, end, _ in item.spans)] if item else []
+    stated = entry.get("video_duration", max(known, default=0.0))
+    return max([stated, *times]) or 1.0 if type(stated) in (int, float) else stated

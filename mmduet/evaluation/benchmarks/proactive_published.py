@@ -1,7 +1,7 @@
-"""ProactiveVideoQA's published figures, a row a system and subset."""
+"""ProactiveVideoQA's published figures: a row for each system and subset, and for the mean of the four subsets."""
 
 SOURCE = "arXiv 2507.09313, 2512.06810"
-SUBSETS = ("WEB", "EGO", "TV", "VAD", "mean of the four")
+SUBSETS = ("WEB", "EGO", "TV", "VAD", "mean")
 
 # %, in the order of SUBSETS; None: not published
 _PERCENT: dict[str, dict[str, tuple[float | None, ...]]] = {
@@ -40,6 +40,6 @@ for _metric, _rows in _PERCENT.items():
     for _system, _figures in _rows.items():
         for _subset, _percent in zip(SUBSETS, _figures, strict=False):
             if _percent is not None:
-                PUBLISHED.setdefault(f"{_system}, {_subset}", {})[_metric] = _percent / 100
-PUBLISHED["MMDuet, WEB"]["replies"] = 5.7
-PUBLISHED["MMDuet2, WEB"]["replies"] = 3.3
+                PUBLISHED.setdefault(f"{_system} ({_subset})", {})[_metric] = _percent / 100
+PUBLISHED["MMDuet (WEB)"]["replies"] = 5.7
+PUBLISHED["MMDuet2 (WEB)"]["replies"] = 3.3

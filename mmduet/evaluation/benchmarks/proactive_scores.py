@@ -1,7 +1,7 @@
 """ProactiveVideoQA's figures: of each turn, from the ratings of its replies, and of each question."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -59,7 +59,8 @@ def turn_scores(
     """
     check_omega(omega)
     omegas, found = {PAUC: omega, **AT_OMEGA}, find_rule(rule)
-    return pd.DataFrame([_score(turn, ratings, found, omegas, judged_duplicates) for turn in turns])
+    rows = [_score(turn, ratings, found, omegas, judged_duplicates) for turn in turns]
+    return pd.DataFrame(rows, columns=_columns(omegas))
 
 
 def question_scores(
@@ -92,6 +93,11 @@ def question_scores(
     table["outside"] = [outside / said if said else math.nan for said, outside in counts]
     table["errors"] = groups["errors"].sum()
     return table
+
+
+def _columns(omegas: Iterable[str]) -> list[str]:
+    shares = (f"{name}{part}" for name in (LITERAL, DUPLICATES) for part in ("", ", number", ", of"))
+    return ["question_id", "turn", "replies", *omegas, IMMEDIATE, *shares, "errors"]
 
 
 def _score(

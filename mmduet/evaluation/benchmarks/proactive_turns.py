@@ -137,6 +137,9 @@ def turns_of(
 ) -> list[Turn]:
     """The turns of all questions that count, in the order of the references.
 
+    The span of an immediate turn is the time of the judge's question: of the prediction's user turn with its number, or
+    of the reference's, if the prediction does not have it.
+
     Args:
         predictions: Question id -> prediction.
         references: Question id -> item.

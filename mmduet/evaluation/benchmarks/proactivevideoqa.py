@@ -260,7 +260,7 @@ PROACTIVEVIDEOQA = Benchmark(
     settings=Settings(frame_fps=1.0, threshold=0.5, heads=("informative", "relevance"), remove_assistant_turns=True),
     score=score,
     metrics=METRICS,
-    headline=("PAUC", "duplicates", "duplicates, ratio", "literal duplicates, ratio", "replies", "outside"),
+    headline=("PAUC", "duplicates", "duplicates, ratio", "replies", "outside"),
     published=PUBLISHED,
     source=SOURCE,
     command=evaluate_files,
