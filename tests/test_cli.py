@@ -22,7 +22,7 @@ ASKED = '[{"question_id": 1, "video": "a.mp4", "conversation": [{"role": "user",
 
 
 COMMANDS = ["", "report", "scenes", "predict", "train", "scan", "convert", "doctor", "evaluate"]
-BENCHMARKS = ["scenes", "charades_sta", "qvhighlights", "youcook2", "magqa"]
+BENCHMARKS = ["scenes", "charades_sta", "qvhighlights", "youcook2", "magqa", "proactivevideoqa"]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *(f"evaluate {name}" for name in BENCHMARKS)])

@@ -98,7 +98,7 @@ def _add_staircase(fig: go.Figure, span: ScoredSpan, color: str, highest: float,
         fill="tozeroy",
         fillcolor=faint(color, 0.22),
         hoverinfo="text",
-        hovertext=wrapped_text(span.label, f"{value or 'no figure'}, {span.start:.1f} to {span.end:.1f} s"),
+        hovertext="<br>".join([wrapped_text(span.label, f"score, {span.start:.1f} to {span.end:.1f} s"), value]),
         name=f"score {plain(value)}",
         showlegend=False,
     )

@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mmduet.evaluation.benchmark import Metric
 from mmduet.evaluation.benchmarks.proactive_items import ProactiveItem
 from mmduet.evaluation.benchmarks.proactive_judging import YES
-from mmduet.evaluation.benchmarks.proactive_turns import ProactivePair, Turn, coverage_pair, duplicate_pair, words
+from mmduet.evaluation.benchmarks.proactive_turns import Turn, coverage_id, duplicate_id, words
 from mmduet.evaluation.judges.rating import Rating
 from mmduet.evaluation.metrics.pauc import START, Point, Rule, check_omega, find_rule, pauc
 from mmduet.evaluation.prediction_file import Prediction
@@ -33,7 +34,7 @@ Ratings = Mapping[str, Rating]
 
 def points_of(turn: Turn, ratings: Ratings) -> list[Point]:
     """Time, s, and score (0, 1 or 2) of each rated reply of a turn."""
-    rated = ((reply.time, _value(ratings, coverage_pair(turn, reply))) for reply in turn.judged)
+    rated = ((reply.time, _value(ratings, coverage_id(turn, reply))) for reply in turn.judged)
     return [(time, value - 1) for time, value in rated if value is not None]
 
 
@@ -107,7 +108,8 @@ def _score(
     is_known = not judged or bool(points)
     kept = rule.kept(points, turn.related_end)
     has_pauc = is_known and not turn.is_immediate
-    row = {name: pauc(kept, turn.span, omega=omega) if has_pauc else math.nan for name, omega in omegas.items()}
+    timed, last = (pauc(kept, turn.span, omega=omega) if has_pauc else math.nan for omega in (0, 1))
+    row = {name: timed + omega * (last - timed) for name, omega in omegas.items()}  # PAUC is linear in omega
     at_once = points[0][1] if points else START
     row[IMMEDIATE] = at_once if is_known and turn.is_immediate else math.nan
     literal = [reply.is_literal for reply in turn.replies[1:]]
@@ -125,7 +127,7 @@ def _verdicts(turn: Turn, ratings: Ratings) -> list[bool | None]:
     if turn.is_immediate:
         return []
     asked = (
-        (True, None) if reply.is_literal else (False, _value(ratings, duplicate_pair(turn, number)))
+        (True, None) if reply.is_literal else (False, _value(ratings, duplicate_id(turn, number)))
         for number, reply in enumerate(turn.replies)
         if number
     )
@@ -141,11 +143,12 @@ def _shares(turn: Turn, name: str, verdicts: Sequence[bool]) -> dict[str, float]
     return {name: share, f"{name}, number": sum(verdicts), f"{name}, of": len(verdicts)}
 
 
-def _value(ratings: Ratings, pair: ProactivePair) -> int | None:
-    return rating.value if (rating := ratings.get(pair.custom_id)) else None
+def _value(ratings: Ratings, custom_id: str) -> int | None:
+    return rating.value if (rating := ratings.get(custom_id)) else None
 
 
 def _count(prediction: Prediction | None, item: ProactiveItem, rule: Rule) -> tuple[int, int]:
     """The number of replies, and of those outside every span."""
-    said, spans = words(prediction, rule), [answer.reply_timespan for answer in item.answer]
-    return len(said), sum(not any(start <= reply.time <= end for start, end in spans) for reply in said)
+    times = np.array([reply.time for reply in words(prediction, rule)])
+    inside = [(start <= times) & (times <= end) for start, end in (answer.reply_timespan for answer in item.answer)]
+    return len(times), int((~np.any(inside, axis=0)).sum())

@@ -1,5 +1,6 @@
 """ProactiveVideoQA's turns: a reference answer with the replies in its span, and what a judge is asked about them."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,19 +21,19 @@ class Reply:
     Attributes:
         time: s.
         text: Its words.
-        earlier: The different replies before it in the span, joined; None: it is the first.
+        earlier: The words of the different replies before it in the span.
         is_literal: One of them has the same words.
     """
 
     time: float
     text: str
-    earlier: str | None
+    earlier: tuple[str, ...]
     is_literal: bool
 
     @property
     def joined(self) -> str:
         """The earlier different replies and this one, as the judge reads them."""
-        return self.text if self.earlier is None else f"{self.earlier} {self.text}"
+        return " ".join((*self.earlier, self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,28 +84,29 @@ class ProactivePair:
     texts: Texts
 
 
-def coverage_pair(turn: Turn, reply: Reply) -> ProactivePair:
-    """Ask how much of the reference answer the replies so far cover."""
-    name = f"{turn.question_id}={turn.index}={float(reply.time)}"
-    return ProactivePair(turn.question_id, name, (turn.question, turn.reference, reply.joined))
+def coverage_id(turn: Turn, reply: Reply) -> str:
+    """The name of the pair that asks how much of the reference answer the replies so far cover."""
+    return f"{turn.question_id}={turn.index}={float(reply.time)}"
 
 
-def duplicate_pair(turn: Turn, number: int) -> ProactivePair:
-    """Ask whether reply `number` of a turn says anything new."""
-    reply = turn.replies[number]
-    name = f"{turn.question_id}={turn.index}={number}{DUPLICATE}"
-    return ProactivePair(turn.question_id, name, ("", reply.earlier or "", reply.text))
+def duplicate_id(turn: Turn, number: int) -> str:
+    """The name of the pair that asks whether reply `number` of a turn says anything new."""
+    return f"{turn.question_id}={turn.index}={number}{DUPLICATE}"
 
 
 def coverage_pairs(turns: Iterable[Turn]) -> list[ProactivePair]:
     """The pairs that make PAUC."""
-    return [coverage_pair(turn, reply) for turn in turns for reply in turn.judged]
+    return [
+        ProactivePair(turn.question_id, coverage_id(turn, reply), (turn.question, turn.reference, reply.joined))
+        for turn in turns
+        for reply in turn.judged
+    ]
 
 
 def duplicate_pairs(turns: Iterable[Turn]) -> list[ProactivePair]:
     """The pairs that make the judged duplicates: every reply after the first, unless its words were said before."""
     return [
-        duplicate_pair(turn, number)
+        ProactivePair(turn.question_id, duplicate_id(turn, number), ("", " ".join(reply.earlier), reply.text))
         for turn in turns
         if not turn.is_immediate
         for number, reply in enumerate(turn.replies)
@@ -113,7 +115,7 @@ def duplicate_pairs(turns: Iterable[Turn]) -> list[ProactivePair]:
 
 
 def read_coverage_id(name: str) -> tuple[str, str]:
-    """The name of a coverage pair with its time as `coverage_pair` writes it, and its question; else "" for both."""
+    """The name of a coverage pair with its time as `coverage_id` writes it, and its question; else "" for both."""
     question, *rest = name.rsplit("=", 2)
     try:
         index, time = rest
@@ -158,8 +160,10 @@ def turns_of(
 
 
 def words(prediction: Prediction | None, rule: Rule) -> list[Response]:
-    """The replies of a prediction with the words that count."""
-    said = replies(prediction) if prediction else []
+    """The replies of a prediction with the words that count, by time."""
+    said = sorted(replies(prediction), key=lambda reply: reply.time) if prediction else []
+    if not rule.cleans:
+        return said
     read = ((reply.time, rule.text(reply.text)) for reply in said)
     return [Response(time, text) for time, text in read if text is not None]
 
@@ -170,13 +174,14 @@ def _turns(
     asked = [turn for turn in item.conversation if turn.role == "user"]
     queries = prediction.trace.queries if prediction else []
     said = words(prediction, rule)
+    times = [reply.time for reply in said]
     for index, answer in enumerate(item.answer):
         number = 0 if single_question else _walked([turn.time for turn in asked], answer)
         span, is_immediate = answer.reply_timespan, rule.is_immediate(answer.reply_timespan)
         if is_immediate:
             moment = queries[number].time if number < len(queries) else asked[number].time
             span = (moment, moment)
-        inside = [reply for reply in said if span[0] <= reply.time <= span[1]]
+        inside = said[bisect_left(times, span[0]) : bisect_right(times, span[1])]
         yield Turn(
             name, index, asked[number].content, answer.content, span, answer.related_end, is_immediate, _read(inside)
         )
@@ -189,8 +194,7 @@ def _walked(times: Sequence[float], answer: ProactiveAnswer) -> int:
 
 def _read(inside: Sequence[Response]) -> tuple[Reply, ...]:
     found, different = [], dict[str, None]()
-    for response in sorted(inside, key=lambda response: response.time):
-        earlier = " ".join(different) if different else None
-        found.append(Reply(response.time, response.text, earlier, response.text in different))
+    for response in inside:
+        found.append(Reply(response.time, response.text, tuple(different), response.text in different))
         different[response.text] = None
     return tuple(found)

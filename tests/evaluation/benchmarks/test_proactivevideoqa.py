@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from mmduet.cli import app
-from mmduet.data.scenes import make_scenes
+from mmduet.data.scenes.annotations import annotation_files
+from mmduet.data.scenes.script import write_script
 from mmduet.errors import DuetError
 from mmduet.evaluation import PROACTIVEVIDEOQA, ConceptJudge, GivenAnswers, judges, proactivevideoqa, read_questions
 from mmduet.evaluation.benchmarks.proactive_items import ProactiveItem, read_predictions
@@ -552,9 +553,11 @@ def test_subtitles_are_asked_while_the_video_plays(tmp_path):
 
 
 def test_scenes_has_the_format_and_a_judge(tmp_path):
-    folder = make_scenes(tmp_path, train=0, val=0, test=2)
-    references = read_references(folder / "annotations" / "test_proactivevideoqa.json", PROACTIVEVIDEOQA)
-    assert len(references) == 2
+    files = annotation_files("test", [write_script(0, "test", index) for index in range(8)])
+    path = tmp_path / PROACTIVEVIDEOQA.scenes
+    path.write_text(files[path.name])
+    references = read_references(path, PROACTIVEVIDEOQA)
+    assert len(references) == 8
     perfect, wrong = {}, {}
     for name, reference in references.items():
         for answer in reference.answer:
@@ -570,3 +573,61 @@ def test_scenes_has_the_format_and_a_judge(tmp_path):
             )
         else:
             assert (scores["PAUC, omega 1"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("rubric", "earlier", "reply", "value"),
+    [
+        (COVERAGE, "It is the moon.", "I see the moon.", 3),
+        (COVERAGE, "It is the moon.", "A horse. The moon.", 2),
+        (COVERAGE, "It is the moon.", "A horse.", 1),
+        (COVERAGE, "It is the moon.", "", 1),
+        (DUPLICATES, "The moon. A horse.", "Now the moon.", 1),
+        (DUPLICATES, "The moon.", "A horse by the moon.", 0),
+    ],
+)
+def test_the_judge_of_scenes(rubric, earlier, reply, value):
+    ((_, rating),) = ConceptJudge().about(rubric).ask([("", earlier, reply)])
+    assert rating.value == value
+    assert ConceptJudge().about(rubric).identity != ConceptJudge().identity == "concepts of scenes"
+
+
+def test_the_judge_of_scenes_refuses_other_answers_and_rubrics():
+    with pytest.raises(DuetError, match="knows the answers of scenes alone"):
+        list(ConceptJudge(COVERAGE).ask([("", "A zebra.", "A zebra.")]))
+    with pytest.raises(DuetError, match="knows the rubrics GRADES, COVERAGE and DUPLICATES alone"):
+        ConceptJudge().about(judges.Rubric("{reply}", read_verdict))
+
+
+# the command
+
+
+@pytest.fixture
+def files(tmp_path, written):
+    """Options of the command: one question, two replies in its span."""
+    (tmp_path / "gold.json").write_text(json.dumps([item(("x", 0, 9)).model_dump()]))
+    said = [{"time": 1, "content": "a"}, {"time": 2, "content": "b"}]
+    path = written({"question_id": "q", "model_response_list": said})
+    return ["evaluate", "proactivevideoqa", "--predictions", str(path), "--references", str(tmp_path / "gold.json")]
+
+
+def test_the_command_writes_batches(files, tmp_path):
+    path = tmp_path / "requests.jsonl"
+    for more, count in (([], 2), (["--rule", "mmduet2"], 3)):
+        command = [*files, "--write-batch", str(path), "--judge", "gpt-4.1", *more]
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, result.output
+        assert f"{count} requests" in result.output
+        assert {json.loads(line)["body"]["model"] for line in path.read_text().splitlines()} == {"gpt-4.1"}
+    with pytest.raises(DuetError, match="no judge: give --judge MODEL, whose name"):
+        CliRunner().invoke(app, [*files, "--write-batch", str(path)], catch_exceptions=False)
+
+
+def test_the_command_asks_before_an_endpoint_is_asked(files):
+    with pytest.raises(DuetError, match="no judge: give --judge MODEL, with --url"):
+        CliRunner().invoke(app, files, catch_exceptions=False)
+    result = CliRunner().invoke(app, [*files, "--judge", "m", "--url", "http://localhost:1/v1"], input="n\n")
+    assert result.exit_code == 1
+    assert "2 pairs, 0 of them answered already; 2 to ask" in result.output
+    assert "Ask it?" in result.output
+    assert "PAUC" not in result.output

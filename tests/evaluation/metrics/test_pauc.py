@@ -148,3 +148,9 @@ def test_what_is_out_of_range_is_refused(replies, omega, message):
 def test_an_unknown_rule_is_refused():
     with pytest.raises(DuetError, match=r"rule='official' is not known: use one of \['proactivevideoqa', 'mmduet2'\]"):
         find_rule("official")
+
+
+@given(points, omegas)
+def test_it_is_linear_in_omega(replies, omega):
+    timed, last = (pauc(replies, SPAN, omega=value) for value in (0, 1))
+    assert pauc(replies, SPAN, omega=omega) == pytest.approx((1 - omega) * timed + omega * last, abs=1e-12)
