@@ -207,7 +207,7 @@ def evaluate_files(
     if write_batch is not None:
         console.say(f"{write_batch}: {_write_batch(write_batch, turns, judge, url, is_judged)} requests")
         return None
-    rater = read_batch or _judge(judge, url, device, dtype, answers)
+    rater = _judge(judge, url, device, dtype, read_batch, answers)
     with console.resumable(lambda: judges.kept_answers(cache)):
         ratings = ratings_of(
             turns, rater, duplicates=is_judged, cache=cache, prices=prices, say=console.say,
@@ -218,11 +218,15 @@ def evaluate_files(
     return question_scores(rows, found, items, rule=rule)
 
 
-def _judge(judge: str, url: str | None, device: str, dtype: str, answers: Path | None) -> ChatJudge | None:
+def _judge(
+    judge: str, url: str | None, device: str, dtype: str, batch: Path | None, answers: Path | None
+) -> ChatJudge | Path | None:
+    if sum(map(bool, (judge, batch, answers))) > 1:
+        raise DuetError("two judges: give one of --judge, --read-batch and --answers.")
     if answers is not None:
         return GivenAnswers(answers)
     if not judge:
-        return None
+        return batch
     if url is not None:
         return judges.EndpointJudge(judge, base_url=url)
     return judges.LocalJudge(judge, device=device, dtype=dtype)
