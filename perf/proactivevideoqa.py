@@ -31,6 +31,7 @@ from mmduet.trace import DuetTrace, Response
 
 QUESTIONS, TURNS, REPLIES = 1427, 3510, 8
 SPAN, GAP = 10.0, 2.0  # s
+DUPLICATES = "duplicates, turn mean"
 OMEGAS = {"PAUC, omega 0": 0.0, "PAUC": 0.5, "PAUC, omega 1": 1.0}
 
 
@@ -71,7 +72,7 @@ def ours(predictions: dict, references: dict, ratings: dict[str, Rating], rule: 
 
 def plain(predictions: dict, references: dict, ratings: dict[str, Rating], rule: str) -> dict[str, float]:
     """PAUC and duplicates: one turn, reply and step after the other."""
-    figures: dict[str, list[float]] = {name: [] for name in (*OMEGAS, "duplicates")}
+    figures: dict[str, list[float]] = {name: [] for name in (*OMEGAS, DUPLICATES)}
     for name, item in references.items():
         for index, answer in enumerate(item.answer):
             start, end = answer.reply_timespan
@@ -101,7 +102,7 @@ def plain(predictions: dict, references: dict, ratings: dict[str, Rating], rule:
                     at, height = step, score
                 figures[column].append((area + height * (end - at)) / (2 * (end - start)) if points else 0.25)
             if inside:
-                figures["duplicates"].append(repeats / (inside - 1) if inside > 1 else 0.0)
+                figures[DUPLICATES].append(repeats / (inside - 1) if inside > 1 else 0.0)
     return {name: float(np.mean(values)) for name, values in figures.items()}
 
 

@@ -136,4 +136,6 @@ def _duration(entry: dict[str, Any], references: Mapping[str, ProactiveItem], ti
     item = references.get(str(entry.get("question_id")))
     known = [item.duration or 0.0, *(end for _, end, _ in item.spans)] if item else []
     stated = entry.get("video_duration", max(known, default=0.0))
-    return max([stated, *times]) or 1.0 if type(stated) in (int, float) else stated
+    if type(stated) not in (int, float):
+        return stated
+    return max([stated, *times]) or 1.0  # of a question without reference and replies nothing is known

@@ -23,7 +23,7 @@ METRICS = {
     **{
         name: Metric("0 to 1", "lower", digits=3, weight=weight)
         for kind in (DUPLICATES, LITERAL)
-        for name, weight in ((kind, f"{kind}, turns"), (f"{kind}, ratio", f"{kind}, replies"))
+        for name, weight in ((f"{kind}, turn mean", f"{kind}, turns"), (f"{kind}, ratio", f"{kind}, replies"))
     },
     "replies": Metric("a question", better=None),
     "outside": Metric("0 to 1", "lower", digits=3, weight="replies"),
@@ -83,12 +83,12 @@ def question_scores(
         DuetError: The rule is not known.
     """
     found, groups = find_rule(rule), turns.groupby("question_id", sort=False)
-    table = groups[[PAUC, *AT_OMEGA, IMMEDIATE, DUPLICATES, LITERAL]].mean()
+    table = groups[[PAUC, *AT_OMEGA, IMMEDIATE]].mean()
     table["turns"], table["immediate turns"] = groups[PAUC].count(), groups[IMMEDIATE].count()
     for name in (DUPLICATES, LITERAL):
         number, of = groups[f"{name}, number"].sum(), groups[f"{name}, of"].sum()
-        table[f"{name}, ratio"] = number / of.where(of > 0)
-        table[f"{name}, turns"], table[f"{name}, replies"] = groups[name].count(), of
+        table[f"{name}, turn mean"], table[f"{name}, turns"] = groups[name].mean(), groups[name].count()
+        table[f"{name}, ratio"], table[f"{name}, replies"] = number / of.where(of > 0), of
     counts = [_count(predictions.get(str(name)), references[str(name)], found) for name in table.index]
     table["replies"] = [float(said) for said, _ in counts]
     table["outside"] = [outside / said if said else math.nan for said, outside in counts]
@@ -124,14 +124,11 @@ def _score(
 
 def _verdicts(turn: Turn, ratings: Ratings) -> list[bool | None]:
     """Whether each reply after the first says nothing new; None: the judge's answer is an error."""
-    if turn.is_immediate:
-        return []
-    asked = (
-        (True, None) if reply.is_literal else (False, _value(ratings, duplicate_id(turn, number)))
-        for number, reply in enumerate(turn.replies)
-        if number
-    )
-    return [True if is_literal else None if value is None else value == YES for is_literal, value in asked]
+    found = []
+    for number, reply in enumerate(turn.replies):
+        value = YES if reply.is_literal else _value(ratings, duplicate_id(turn, number))
+        found.append(None if value is None else value == YES)
+    return [] if turn.is_immediate else found[1:]
 
 
 def _shares(turn: Turn, name: str, verdicts: Sequence[bool]) -> dict[str, float]:

@@ -241,7 +241,7 @@ def _write_batch(path: Path, turns: Sequence[Turn], judge: str, url: str | None,
 
 
 def printed(turns: pd.DataFrame, *, omega: float = 0.5) -> str:
-    """The means of turns in one line, in percent, as the published evaluations print them."""
+    """Counts, and the means of turns in percent, as the published evaluations print them."""
     means = turns.mean(numeric_only=True)
     at = {"PAUC, omega 0": 0, "PAUC": omega, "PAUC, omega 1": 1}
     shown = ", ".join(f"{100 * means[name]:.2f} (omega {value:g})" for name, value in at.items())
@@ -264,7 +264,7 @@ PROACTIVEVIDEOQA = Benchmark(
     settings=Settings(frame_fps=1.0, threshold=0.5, heads=("informative", "relevance"), remove_assistant_turns=True),
     score=score,
     metrics=METRICS,
-    headline=("PAUC", "duplicates", "duplicates, ratio", "replies", "outside"),
+    headline=("PAUC", "duplicates, turn mean", "duplicates, ratio", "replies", "outside"),
     published=PUBLISHED,
     source=SOURCE,
     command=evaluate_files,

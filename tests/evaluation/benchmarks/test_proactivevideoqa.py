@@ -24,6 +24,7 @@ from mmduet.evaluation.references import read_references
 from mmduet.trace import Query
 from tests.evaluation.conftest import prediction
 
+MEAN = "duplicates, turn mean"
 BOTH = pytest.mark.parametrize("rule", list(RULES))
 
 
@@ -125,9 +126,9 @@ def test_the_figures_of_mmduet2s_rule(published, single):
     scores = proactivevideoqa.score(predictions, references, say=str, **options)
     assert (len(scores), scores["turns"].sum()) == (expected["examples"], expected["turns_in_pauc"])
     estimates = PROACTIVEVIDEOQA.estimate(scores)
-    for name, key in (("PAUC", "pauc"), ("duplicates", "repetition"), ("immediate", "immediate")):
+    for name, key in (("PAUC", "pauc"), (MEAN, "repetition"), ("immediate", "immediate")):
         assert estimates[name].value == pytest.approx(expected[key], abs=1e-9)
-    pauc, repetition, at_once = (estimates[name].value for name in ("PAUC", "duplicates", "immediate"))
+    pauc, repetition, at_once = (estimates[name].value for name in ("PAUC", MEAN, "immediate"))
     assert (
         f"PAUC: {100 * pauc:.2f}; repetition: {100 * repetition:.2f}; immediate score: {at_once:.2f}"
         == expected["printed"]
@@ -203,8 +204,8 @@ def plain(predictions, references, rule):
                 pauc = 0.25 if not points else area / (2 * (end - start)) if end > start else 0
                 repetition = None if not inside else repeats / max(1, len(inside) - 1)
             rows.append((name, pauc, repetition, immediate))
-    return pd.DataFrame(rows, columns=["name", "PAUC", "duplicates", "immediate"]).astype(
-        {"PAUC": float, "duplicates": float, "immediate": float}
+    return pd.DataFrame(rows, columns=["name", "PAUC", MEAN, "immediate"]).astype(
+        {"PAUC": float, MEAN: float, "immediate": float}
     )
 
 
@@ -238,7 +239,7 @@ def test_the_scores_are_the_definition(rule, examples):
     assert list(scores.index) == list(dict.fromkeys(wanted["name"]))
     if len(scores):
         estimates = PROACTIVEVIDEOQA.estimate(scores)
-        for name in ("PAUC", "duplicates", "immediate"):
+        for name in ("PAUC", MEAN, "immediate"):
             assert estimates[name].value == pytest.approx(wanted[name].mean(), abs=1e-12, nan_ok=True)
         assert scores["errors"].sum() == 0
 
@@ -259,7 +260,9 @@ def test_every_figure_is_in_its_range(rule, examples):
     for name, metric in PROACTIVEVIDEOQA.metrics.items():
         low, high = {"0 to 1": (0, 1), "0 to 2": (0, 2), "a question": (0, math.inf)}[metric.unit]
         assert scores[name].dropna().between(low, high).all(), name
-    assert (scores["duplicates"].dropna() >= scores["literal duplicates"].dropna()).all(), "literal ones are judged too"
+    assert (scores[MEAN].dropna() >= scores["literal duplicates, turn mean"].dropna()).all(), (
+        "literal ones are judged too"
+    )
 
 
 # by hand
@@ -302,7 +305,7 @@ def test_turn_mean_and_ratio_of_duplicates_differ():
     replies = [(1, "a"), (1.5, "a"), (5, "b"), (6, "c"), (7, "d"), (8, "e")]
     scores = scored({"q": prediction(responses=replies)}, {"q": item(("x", 0, 2), ("y", 4, 9))}, rule="mmduet2")
     row = scores.loc["q"]
-    assert row[["literal duplicates", "literal duplicates, ratio"]].tolist() == [0.5, 0.25]
+    assert row[["literal duplicates, turn mean", "literal duplicates, ratio"]].tolist() == [0.5, 0.25]
     assert row[["literal duplicates, turns", "literal duplicates, replies"]].tolist() == [2, 4]
 
 
@@ -381,7 +384,7 @@ def test_a_duplicate_without_verdict_is_in_no_share():
         scores = proactivevideoqa.score(
             predictions, references, judge=Says("unclear", "perhaps 2"), rule="mmduet2", say=str
         )
-    assert scores.loc["q", ["duplicates", "duplicates, replies", "errors"]].tolist() == [1, 1, 1]
+    assert scores.loc["q", [MEAN, "duplicates, replies", "errors"]].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
