@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from mmduet.cli import app
 from mmduet.doctor import DECORD_STALE_TAG
 from mmduet.errors import FileError
+from mmduet.evaluation.benchmarks import BENCHMARKS as BUILT_IN
 from mmduet.evaluation.predict import Outcome
 
 runner = CliRunner()
@@ -22,7 +23,7 @@ ASKED = '[{"question_id": 1, "video": "a.mp4", "conversation": [{"role": "user",
 
 
 COMMANDS = ["", "report", "scenes", "predict", "train", "scan", "convert", "doctor", "evaluate"]
-BENCHMARKS = ["scenes", "charades_sta", "qvhighlights", "youcook2", "magqa", "proactivevideoqa"]
+BENCHMARKS = ["scenes", *BUILT_IN]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *(f"evaluate {name}" for name in BENCHMARKS)])

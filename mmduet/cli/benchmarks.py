@@ -116,7 +116,9 @@ def _evaluate(
     if benchmark.command is not None:
         scores = benchmark.command(predictions, references, console, **options)
     else:
-        found, items = read_matched(predictions, references, benchmark.item, console.say, read=benchmark.read)
+        found, items = read_matched(
+            predictions, references, benchmark.item, console.say, entries=benchmark.entries, read=benchmark.read
+        )
         given = ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
         console.say(f"{given or benchmark.title}:")
         scores = benchmark.score(found, items, **options)

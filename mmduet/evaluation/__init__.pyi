@@ -1,17 +1,24 @@
 from . import evaluate as evaluate, judges as judges
+from .answering import answer as answer
 from .benchmark import Benchmark as Benchmark, Metric as Metric, Question as Question, Settings as Settings
 from .benchmarks import (
     BENCHMARKS as BENCHMARKS,
     CHARADES_STA as CHARADES_STA,
     MAGQA as MAGQA,
+    OVOBENCH as OVOBENCH,
+    OVOBENCH_ONLINE as OVOBENCH_ONLINE,
     PROACTIVEVIDEOQA as PROACTIVEVIDEOQA,
     QVHIGHLIGHTS as QVHIGHLIGHTS,
+    STREAMINGBENCH as STREAMINGBENCH,
     YOUCOOK2 as YOUCOOK2,
     charades_sta as charades_sta,
     find_benchmark as find_benchmark,
     magqa as magqa,
+    ovobench as ovobench,
+    ovobench_online as ovobench_online,
     proactivevideoqa as proactivevideoqa,
     qvhighlights as qvhighlights,
+    streamingbench as streamingbench,
     youcook2 as youcook2,
 )
 from .benchmarks.proactive_figure import pauc_figure as pauc_figure

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Protocol, get_args, get_origin, get_
 import pandas as pd
 from pydantic import BaseModel
 
-from mmduet.evaluation.metrics.bootstrap import Estimate, estimate_means
+from mmduet.evaluation.items import Places, read_items
+from mmduet.evaluation.metrics.bootstrap import Combined, Estimate, estimate_means
 from mmduet.evaluation.prediction_file import Prediction, PredictionFile, read_predictions
 from mmduet.evaluation.table import PAPER
 from mmduet.policy import Policy, make_policy
@@ -151,7 +152,11 @@ class Benchmark:
         export: ``export(predictions, output, references, console, *, OPTIONS)`` does the work of `mmduet export NAME`:
             it writes predictions for the benchmark's own server.
         scenes: The test file in this format that the `scenes` data set has.
+        entries: ``entries(places)`` makes of the values of a test file the entries that `item` checks, one a question.
+            None: each value is an entry.
         read: ``read(path, references)`` reads the predictions, where other forms than the prediction file count.
+        combined: ``combined(means)`` gives metrics that are made of the means of the columns of `score`, such as a mean
+            of tasks. It computes with arrays, float64 [D]: the mean of all questions, then those of the resamples.
     """
 
     name: str
@@ -169,7 +174,17 @@ class Benchmark:
     command: Callable[..., pd.DataFrame | None] | None = None
     export: Callable[..., None] | None = None
     scenes: str = ""
+    entries: Callable[[Places], Places] | None = None
     read: Callable[[Path, References], PredictionFile] | None = None
+    combined: Combined | None = None
+
+    def read_references(self, path: str | Path) -> dict[str, Any]:
+        """Question id -> item of a test file."""
+        return read_items(path, self.item, self.entries)
+
+    def read_questions(self, path: str | Path) -> list[Question]:
+        """The questions of a test file, whether or not it has labels."""
+        return [self.question(item) for item in read_items(path, self.asked or self.item, self.entries).values()]
 
     def read_predictions(self, path: str | Path, references: References) -> PredictionFile:
         """The predictions of a file, in any form that the benchmark reads."""
@@ -190,10 +205,11 @@ class Benchmark:
         return scores[[name for name in self.metrics if name in scores]]
 
     def estimate(self, scores: pd.DataFrame) -> dict[str, Estimate]:
-        """Metric -> its mean over questions, weighted as the metric says, with a 95 % bootstrap interval."""
+        """Metric -> its mean over questions, weighted as the metric says, with a 95 % interval; in `metrics`' order."""
         measured = self.measured(scores)
         weights = {str(name): scores[weight] for name in measured if (weight := self.metrics[str(name)].weight)}
-        return estimate_means(measured, weights=weights)
+        found = estimate_means(measured, weights=weights, combined=self.combined)
+        return {name: found[name] for name in self.metrics if name in found}
 
 
 def options_of(function: Callable[..., Any]) -> dict[str, Option]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.items import read_items
+from mmduet.evaluation.items import Places, read_items
 from mmduet.evaluation.prediction_file import Prediction, PredictionFile, read_predictions
 
 
@@ -84,13 +84,14 @@ def read_matched(
     schema: type[BaseModel],
     say: Callable[[str], None],
     *,
+    entries: Callable[[Places], Places] | None = None,
     read: Callable[[Path, Mapping[str, Any]], PredictionFile] | None = None,
 ) -> tuple[dict[str, Prediction], dict[str, Any]]:
     """Read predictions and references, both by question id, and say which questions have both.
 
-    `read` is that of a `Benchmark`.
+    `entries` and `read` are those of a `Benchmark`.
     """
-    items = read_items(references, schema)
+    items = read_items(references, schema, entries)
     found = read(predictions, items) if read else read_predictions(predictions)
     say(str(coverage(found, items)))
     return found.by_id, items

@@ -5,6 +5,7 @@ at which something is due.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -18,6 +19,7 @@ CLIP = 2.0  # s, the length of QVHighlights' clips
 LABELS = ("relevant_clip_ids", "saliency_scores", "relevant_windows")  # fields of QVHighlights
 
 Spans = list[tuple[float, float, str]]
+Places = list[tuple[str, Any]]  # (position in words, value) of each value of a file
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
@@ -155,12 +157,15 @@ class HighlightItem(HighlightQuery):
         return [(start, end, self.query) for start, end in self.relevant_windows]
 
 
-def read_items(path: str | Path, schema: type[Schema]) -> dict[str, Schema]:
+def read_items(
+    path: str | Path, schema: type[Schema], entries: Callable[[Places], Places] | None = None
+) -> dict[str, Schema]:
     """Read a test file: a JSON list, or JSON Lines if its name ends in ``.jsonl``.
 
     Args:
         path: The file.
         schema: The schema of each entry. It has ``question_id``.
+        entries: Makes of the file's values its entries; None: each value is one.
 
     Returns:
         Question id -> item, in the order of the file.
@@ -169,7 +174,9 @@ def read_items(path: str | Path, schema: type[Schema]) -> dict[str, Schema]:
         AnnotationError: The file is missing, empty or not of this schema, or a question comes twice. The message names
             the file, the entry and the field.
     """
-    items = [validated(path, schema, entry, place=f"{place} /") for place, entry in _entries(path)]
+    values = _entries(path)
+    found = values if entries is None else entries(values)
+    items = [validated(path, schema, entry, place=f"{place} /") for place, entry in found]
     if not items:
         raise AnnotationError(f"{path} holds no questions: give a benchmark's test file.")
     names = [str(item.question_id) for item in items]
@@ -178,8 +185,7 @@ def read_items(path: str | Path, schema: type[Schema]) -> dict[str, Schema]:
     return dict(zip(names, items, strict=True))
 
 
-def _entries(path: str | Path) -> list[tuple[str, Any]]:
-    """(position in words, entry) of each entry."""
+def _entries(path: str | Path) -> Places:
     path = Path(path)
     if path.suffix == ".jsonl":
         return [(f"line {line}, entry {i}", entry) for i, (line, entry) in enumerate(read_jsonl(path))]

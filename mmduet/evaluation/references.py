@@ -14,7 +14,6 @@ from mmduet.evaluation.items import (
     HighlightQuery,
     Item,
     Turn,
-    read_items,
 )
 
 __all__ = [
@@ -38,7 +37,7 @@ def read_references(path: str | Path, benchmark: str | Benchmark) -> dict[str, A
             and the mistake.
         DuetError: The benchmark is not known.
     """
-    return read_items(path, find_benchmark(benchmark).item)
+    return find_benchmark(benchmark).read_references(path)
 
 
 def read_questions(path: str | Path, benchmark: str | Benchmark) -> list[Question]:
@@ -48,5 +47,4 @@ def read_questions(path: str | Path, benchmark: str | Benchmark) -> list[Questio
         AnnotationError: As `read_references`; also for an item that asks nothing.
         DuetError: The benchmark is not known.
     """
-    benchmark = find_benchmark(benchmark)
-    return [benchmark.question(item) for item in read_items(path, benchmark.asked or benchmark.item).values()]
+    return find_benchmark(benchmark).read_questions(path)

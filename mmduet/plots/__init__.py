@@ -9,6 +9,7 @@ from mmduet.plots.labels import label_figure
 from mmduet.plots.learning import auc_figure, training_figure
 from mmduet.plots.pages import paged_figure
 from mmduet.plots.performance import latency_figure, stages_figure
+from mmduet.plots.replies import Stream, differences_figure, replies_figure
 from mmduet.plots.scores import responses_table, score_changes, score_figure
 from mmduet.plots.staircase import ScoredSpan, staircase_figure
 from mmduet.plots.strip import film_strip
@@ -19,13 +20,16 @@ __all__ = [
     "ReplayedExample",
     "ScoredSpan",
     "Span",
+    "Stream",
     "auc_figure",
     "curves_figure",
+    "differences_figure",
     "distribution_figure",
     "film_strip",
     "label_figure",
     "latency_figure",
     "paged_figure",
+    "replies_figure",
     "responses_table",
     "score_changes",
     "score_figure",

@@ -43,7 +43,7 @@ def test_no_other_module_names_the_built_in_benchmarks():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("coin", rf"benchmark='coin' is not known: use one of {re.escape(str(sorted(BENCHMARKS)))}"),
+        ("coin", re.escape(f"benchmark='coin' is not known: use one of {sorted(BENCHMARKS)}")),
         ("nowhere:THING", "benchmark='nowhere:THING' cannot be imported"),
         ("math:pi", "benchmark='math:pi' has type float: give an object of type Benchmark"),
     ],

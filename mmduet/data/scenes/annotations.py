@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mmduet.data.kinds import GROUNDING, MAGQA, NARRATION
 from mmduet.data.scenes.concepts import CONCEPTS
 from mmduet.data.scenes.script import RATE, Script, Shot
+from mmduet.data.scenes.streaming import ovobench, streamingbench
 
 REACTION = 1.5  # s between a scene's start and its caption
 QVH_CLIP = 2.0  # s
@@ -39,6 +40,8 @@ def annotation_files(split: str, scripts: list[Script]) -> dict[str, str]:
         "magqa_test": [_magqa_test(script) for script in scripts],
         "proactivevideoqa": [_proactivevideoqa(script) for script in scripts],
         "charades_sta": [item for script in scripts for item in _charades(script)],
+        "ovobench": [entry for script in scripts for entry in ovobench(script)],
+        "streamingbench": [streamingbench(script) for script in scripts],
     }
     rated = [json.dumps(item) + "\n" for script in scripts for item in _qvhighlights(script)]
     texts = {f"{split}_{name}.json": json.dumps(content, indent=1) for name, content in contents.items()}

@@ -16,6 +16,13 @@ from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.benchmark import Benchmark, Console, Metric, Settings
+from mmduet.evaluation.benchmarks.charades_log import (
+    Threshold,
+    Window,
+    export_files,
+    logged_questions,
+    read_charades,
+)
 from mmduet.evaluation.coverage import read_matched
 from mmduet.evaluation.items import AskedItem, GroundedItem
 from mmduet.evaluation.metrics.bootstrap import estimate_means, means
@@ -39,9 +46,6 @@ PUBLISHED = {
     "LLaVA-OV-VT": {"R@0.5": 36.5, "R@0.7": 12.3},
     "MMDuet": {"R@0.5": 42.4, "R@0.7": 18.0},
 }
-
-Window = Annotated[int, "Frames on each side to smooth over; the paper's is 6."]
-Threshold = Annotated[float, "Threshold of the smoothed and scaled scores, 0 to 1."]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +245,14 @@ def evaluate_files(
     threshold: Threshold = 0.5,
     sweep: Annotated[bool, "Also every window and threshold, and a choice of them on other videos."] = False,
 ) -> pd.DataFrame:
-    """Work of `mmduet evaluate charades_sta`."""
-    found, items = read_matched(predictions, references, GroundedItem, console.say)
+    """Work of `mmduet evaluate charades_sta`.
+
+    The predictions may be a sample log of lmms-eval, whose times are then read as lmms-eval reads them. A log is also
+    a test file.
+    """
+    found, items = read_matched(
+        predictions, references, GroundedItem, console.say, entries=logged_questions, read=read_charades
+    )
     if sweep:
         _say_sweep(found, items, console)
     console.say(f"window {window}, threshold {threshold}:")
@@ -274,6 +284,9 @@ CHARADES_STA = Benchmark(
     metrics=dict.fromkeys(METRICS, Metric("%")),
     published=PUBLISHED,
     command=evaluate_files,
+    entries=logged_questions,
+    read=read_charades,
+    export=export_files,
     scenes="test_charades_sta.json",
 )
 UNITS = CHARADES_STA.units

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from mmduet.errors import DuetError
 
 T = TypeVar("T")
+Means = Mapping[str, NDArray[np.float64]]  # column -> its mean, first of all rows, then of each resample: float64 [D]
+Combined = Callable[[Means], Means]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ def estimate_means(
     weights: "Mapping[str, pd.Series[float]] | None" = None,
     draws: int = 1000,
     seed: int = 0,
+    combined: Combined | None = None,
 ) -> dict[str, Estimate]:
     """Estimate the mean of each column over its cells that are not NaN.
 
@@ -60,9 +63,10 @@ def estimate_means(
         weights: Column -> weight of each row, 0 or more; a column that is not in it has equal weights.
         draws: Resamples of the rows, with replacement.
         seed: Seed of the resamples.
+        combined: Gives figures that are made of the means. A resample on which one is NaN is ignored for it.
 
     Returns:
-        Column -> estimate; NaN for a column without any number.
+        Column, or name of a combined figure -> estimate; NaN for a column without any number.
 
     Raises:
         DuetError: The table has no rows.
@@ -75,17 +79,24 @@ def estimate_means(
     sums = np.nan_to_num(values) * present
     drawn = resample_weights(len(values), draws=draws, seed=seed)
     measured = present.any(0)
-    estimates = np.full((3, values.shape[1]), np.nan)  # value, low, high
+    figures = np.full((1 + draws, values.shape[1]), np.nan)  # of all rows, then of each resample
     with np.errstate(invalid="ignore"):
-        means = (drawn @ sums[:, measured]) / (drawn @ present[:, measured])
-    estimates[0, measured] = sums[:, measured].sum(0) / present[:, measured].sum(0)
-    estimates[1:, measured] = percentile_interval(means)
-    return {str(name): Estimate(*column) for name, column in zip(scores.columns, estimates.T.tolist(), strict=True)}
+        figures[1:, measured] = (drawn @ sums[:, measured]) / (drawn @ present[:, measured])
+    figures[0, measured] = sums[:, measured].sum(0) / present[:, measured].sum(0)
+    columns: dict[str, NDArray[np.float64]] = dict(zip(map(str, scores.columns), figures.T, strict=True))
+    if combined is not None:
+        columns |= combined(columns)
+    return {name: _estimate(column) for name, column in columns.items()}
 
 
-def means(scores: pd.DataFrame) -> dict[str, float]:
-    """The mean of each column over its cells that are not NaN."""
-    return {str(name): float(value) for name, value in scores.mean().items()}
+def _estimate(figures: NDArray[np.float64]) -> Estimate:
+    return Estimate(float(figures[0]), *percentile_interval(figures[1:, None])[:, 0].tolist())
+
+
+def means(scores: pd.DataFrame, *, combined: Combined | None = None) -> dict[str, float]:
+    """The mean of each column over its cells that are not NaN, and the figures that are made of these means."""
+    found = {str(name): np.array([value], dtype=float) for name, value in scores.mean().items()}
+    return {name: float(figure) for name, (figure,) in {**found, **(combined(found) if combined else {})}.items()}
 
 
 def resample_weights(count: int, *, draws: int = 1000, seed: int = 0) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmduet.evaluation.metrics.bootstrap import bootstrap, estimate_means
+from mmduet.evaluation.metrics.bootstrap import bootstrap, estimate_means, means
 
 
 def test_means_and_their_intervals():
@@ -47,3 +47,16 @@ def test_weighted_means_and_their_intervals():
     assert estimates["b"].value == 3, "a column without weights counts each row once"
     assert estimate_means(rows, weights={"a": 7 * weights})["a"].value == estimates["a"].value
     assert np.isnan(estimate_means(rows, weights={"a": 0 * weights})["a"].value)
+
+
+def test_figures_can_be_made_of_means_in_every_resample():
+    scores = pd.DataFrame({"a": [0.0, 1.0, np.nan], "b": [np.nan, np.nan, 4.0]})
+
+    def combined(columns):
+        return {"sum": columns["a"] + columns["b"]}
+
+    found = estimate_means(scores, combined=combined)
+    assert list(found) == ["a", "b", "sum"]
+    assert found["sum"].value == 4.5
+    assert (found["sum"].low, found["sum"].high) == (found["a"].low + 4, found["a"].high + 4)
+    assert means(scores, combined=combined) == {"a": 0.5, "b": 4.0, "sum": 4.5}
