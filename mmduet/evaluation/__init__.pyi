@@ -7,6 +7,7 @@ from .benchmarks import (
     MAGQA as MAGQA,
     OVOBENCH as OVOBENCH,
     OVOBENCH_ONLINE as OVOBENCH_ONLINE,
+    PROACTIVEVIDEOQA as PROACTIVEVIDEOQA,
     QVHIGHLIGHTS as QVHIGHLIGHTS,
     STREAMINGBENCH as STREAMINGBENCH,
     YOUCOOK2 as YOUCOOK2,
@@ -15,10 +16,13 @@ from .benchmarks import (
     magqa as magqa,
     ovobench as ovobench,
     ovobench_online as ovobench_online,
+    proactivevideoqa as proactivevideoqa,
     qvhighlights as qvhighlights,
     streamingbench as streamingbench,
     youcook2 as youcook2,
 )
+from .benchmarks.proactive_figure import pauc_figure as pauc_figure
+from .benchmarks.proactive_judging import GivenAnswers as GivenAnswers
 from .benchmarks.scenes import ConceptJudge as ConceptJudge, check_concepts as check_concepts
 from .frames import frames_of as frames_of
 from .items import AskedItem as AskedItem, Item as Item

@@ -105,11 +105,14 @@ class Metric:
         unit: Its unit or range, such as ``%`` or ``0 to 1``.
         better: Which direction is better; None: neither.
         digits: Digits after the point in tables.
+        weight: The column of the scores that says how much a question counts in the mean, such as its number of
+            reference answers; empty: each counts the same.
     """
 
     unit: str
     better: Literal["higher", "lower"] | None = "higher"
     digits: int = 1
+    weight: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +213,6 @@ class Benchmark:
         """The predictions of a file, in any form that the benchmark reads."""
         return self.read(Path(path), references) if self.read else read_predictions(path)
 
-    def estimate(self, scores: pd.DataFrame) -> dict[str, Estimate]:
-        """Metric -> its mean with a 95 % interval, in the order of `metrics`."""
-        found = estimate_means(self.measured(scores), combined=self.combined)
-        return {name: found[name] for name in self.metrics if name in found}
-
     @property
     def options(self) -> dict[str, Option]:
         """The options of `mmduet evaluate NAME`, by name."""
@@ -228,6 +226,13 @@ class Benchmark:
     def measured(self, scores: pd.DataFrame) -> pd.DataFrame:
         """The columns of scores that are metrics."""
         return scores[[name for name in self.metrics if name in scores]]
+
+    def estimate(self, scores: pd.DataFrame) -> dict[str, Estimate]:
+        """Metric -> its mean over questions, weighted as the metric says, with a 95 % interval; in `metrics`' order."""
+        measured = self.measured(scores)
+        weights = {str(name): scores[weight] for name in measured if (weight := self.metrics[str(name)].weight)}
+        found = estimate_means(measured, weights=weights, combined=self.combined)
+        return {name: found[name] for name in self.metrics if name in found}
 
 
 def options_of(function: Callable[..., Any]) -> dict[str, Option]:

@@ -96,11 +96,24 @@ def read_predictions(path: str | Path) -> PredictionFile:
             question has two lines; or lines of a whole-video baseline are mixed with others.
     """
     path = Path(path)
+    return collect_predictions(path, read_jsonl(path) if path.exists() else ())
+
+
+def collect_predictions(path: Path, lines: Iterable[tuple[int, Any]]) -> PredictionFile:
+    """Check the lines of a prediction file. A benchmark whose own form differs makes them from its lines.
+
+    Args:
+        path: The file.
+        lines: Number and content of each line.
+
+    Raises:
+        DuetError: As `read_predictions`.
+    """
     if not path.exists():
         raise DuetError(f"{path} does not exist: make it with `mmduet predict`, or correct the path.")
     found = PredictionFile(path)
     kinds: dict[bool, int] = {}  # whether a line is of a baseline -> the first such line
-    for number, entry in read_jsonl(path):
+    for number, entry in lines:
         where = f"{path}, line {number}"
         question_id = str(validated(where, _Head, entry, place="field").question_id)
         if question_id in found.by_id or question_id in found.errors:

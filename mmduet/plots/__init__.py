@@ -11,12 +11,14 @@ from mmduet.plots.pages import paged_figure
 from mmduet.plots.performance import latency_figure, stages_figure
 from mmduet.plots.replies import Stream, differences_figure, replies_figure
 from mmduet.plots.scores import responses_table, score_changes, score_figure
+from mmduet.plots.staircase import ScoredSpan, staircase_figure
 from mmduet.plots.strip import film_strip
 from mmduet.plots.thresholds import ReplayedExample, threshold_changes, threshold_figure
 from mmduet.plots.timeline import Span
 
 __all__ = [
     "ReplayedExample",
+    "ScoredSpan",
     "Span",
     "Stream",
     "auc_figure",
@@ -32,6 +34,7 @@ __all__ = [
     "score_changes",
     "score_figure",
     "stages_figure",
+    "staircase_figure",
     "sweep_figure",
     "threshold_changes",
     "threshold_figure",

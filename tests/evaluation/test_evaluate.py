@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mmduet.errors import DuetError
-from mmduet.evaluation import BENCHMARKS, CHARADES_STA, MAGQA, ConceptJudge, evaluate
+from mmduet.evaluation import BENCHMARKS, CHARADES_STA, ConceptJudge, evaluate
 from mmduet.evaluation.evaluate import scenes
 from tests.clips import write_clip
 
@@ -22,7 +22,7 @@ def data(tmp_path_factory):
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS.values(), ids=BENCHMARKS)
 def test_every_benchmark_runs_on_scenes(benchmark, data, tiny, tmp_path):
-    scoring = {"judge": ConceptJudge()} if benchmark is MAGQA else {}
+    scoring = {"judge": ConceptJudge()} if "judge" in benchmark.options else {}
     given = {"limit": 2, "output": tmp_path, "settings": SMALL, "scoring": scoring}
     result = evaluate.run(benchmark, tiny, *scenes(benchmark, data, clips=2), **given)
     assert result.path.parent == tmp_path

@@ -27,6 +27,7 @@ def test_text_of_models_and_annotations_is_never_markup(text):
         plots.training_figure([], title=text),
         plots.auc_figure([0, 1], [0.1, 0.9], "relevance", title=text),
         plots.distribution_figure([1.0, 2.0], text, text),
+        plots.staircase_figure([plots.ScoredSpan(0.0, 20.0, text, 0.5, [(0.0, 20.0, 1.0)])], title=text),
         plots.threshold_figure(
             pd.DataFrame({text: [0.1, 0.2]}, index=[0.3, 0.5]),
             [plots.ReplayedExample("an example", trace, [(0.0, 2.0, text)])],

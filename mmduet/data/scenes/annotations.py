@@ -16,6 +16,7 @@ from mmduet.data.scenes.streaming import ovobench, streamingbench
 
 REACTION = 1.5  # s between a scene's start and its caption
 QVH_CLIP = 2.0  # s
+LATE = 1.0  # s after what an answer is about, in which ProactiveVideoQA still counts a reply
 INSTRUCTION = "Please concisely narrate the video in real time."
 QUESTIONS = (
     "What comes into view?",
@@ -37,6 +38,7 @@ def annotation_files(split: str, scripts: list[Script]) -> dict[str, str]:
         "scenes": [_reference(script) for script in scripts],
         "youcook2": [_youcook2(script) for script in scripts],
         "magqa_test": [_magqa_test(script) for script in scripts],
+        "proactivevideoqa": [_proactivevideoqa(script) for script in scripts],
         "charades_sta": [item for script in scripts for item in _charades(script)],
         "ovobench": [entry for script in scripts for entry in ovobench(script)],
         "streamingbench": [streamingbench(script) for script in scripts],
@@ -159,6 +161,21 @@ def _magqa_test(script: Script) -> dict[str, Any]:
     ]
     question = str(rng.choice(QUESTIONS))
     return {"question_id": script.name, "video": script.name, "conversation": _query_turns(question), "answer": answer}
+
+
+def _proactivevideoqa(script: Script) -> dict[str, Any]:
+    """The question and answers of MAGQA's test file. A reply may come up to a second after its scene."""
+    item = _magqa_test(script)
+    answer = [
+        {
+            "role": "assistant",
+            "content": answer["content"],
+            "related_timespan": answer["time"],
+            "reply_timespan": [answer["time"][0], min(answer["time"][1] + LATE, script.duration)],
+        }
+        for answer in item["answer"]
+    ]
+    return {**item, "answer": answer, "duration": script.duration}
 
 
 def _charades(script: Script) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from mmduet.evaluation.benchmarks.charades_sta import CHARADES_STA
 from mmduet.evaluation.benchmarks.magqa import MAGQA
 from mmduet.evaluation.benchmarks.ovobench import OVOBENCH
 from mmduet.evaluation.benchmarks.ovobench_online import OVOBENCH_ONLINE
+from mmduet.evaluation.benchmarks.proactivevideoqa import PROACTIVEVIDEOQA
 from mmduet.evaluation.benchmarks.qvhighlights import QVHIGHLIGHTS
 from mmduet.evaluation.benchmarks.streamingbench import STREAMINGBENCH
 from mmduet.evaluation.benchmarks.youcook2 import YOUCOOK2
@@ -12,12 +13,14 @@ from mmduet.system.objects import find_object
 
 BENCHMARKS = {
     benchmark.name: benchmark
-    for benchmark in (YOUCOOK2, MAGQA, CHARADES_STA, QVHIGHLIGHTS, OVOBENCH, OVOBENCH_ONLINE, STREAMINGBENCH)
-}
+    for benchmark in (
+        YOUCOOK2, MAGQA, CHARADES_STA, QVHIGHLIGHTS, PROACTIVEVIDEOQA, OVOBENCH, OVOBENCH_ONLINE, STREAMINGBENCH,
+    )
+}  # fmt: skip
 
 __all__ = [
-    "BENCHMARKS", "CHARADES_STA", "MAGQA", "OVOBENCH", "OVOBENCH_ONLINE", "QVHIGHLIGHTS", "STREAMINGBENCH",
-    "YOUCOOK2", "find_benchmark",
+    "BENCHMARKS", "CHARADES_STA", "MAGQA", "OVOBENCH", "OVOBENCH_ONLINE", "PROACTIVEVIDEOQA", "QVHIGHLIGHTS",
+    "STREAMINGBENCH", "YOUCOOK2", "find_benchmark",
 ]  # fmt: skip
 
 

@@ -236,7 +236,7 @@ def evaluate_files(
         endpoint = judges.EndpointJudge(judge, base_url=url or judges.OPENAI_URL)
         console.say(f"{write_batch}: {judges.write_batch(write_batch, asked, endpoint)} requests")
         return None
-    with console.resumable(lambda: _kept_answers(cache)):
+    with console.resumable(lambda: judges.kept_answers(cache)):
         if read_batch is not None:
             ratings = judges.read_batch(read_batch, asked)
         else:
@@ -252,13 +252,6 @@ def evaluate_files(
     scores = score(found, items, ratings, over=over)  # type: ignore[arg-type]  # checked there
     console.say(f"{len(scores)} questions, {scores['errors'].sum():.0f} of {len(asked)} pairs without a rating")
     return scores
-
-
-def _kept_answers(cache: Path | None) -> str:
-    """What is kept when a judge is stopped."""
-    if cache is None:
-        return "no answer was kept: with --cache FILE the same command can be resumed."
-    return f"the judge's answers so far are in {cache}, and the same command asks for the others."
 
 
 MAGQA = Benchmark(

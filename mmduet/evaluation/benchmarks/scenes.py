@@ -1,7 +1,7 @@
 """`scenes`: AUC of both heads, and whether the model names each scene once and in time."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from mmduet.data.kinds.narration import NARRATION_INSTRUCTIONS
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.scenes.concepts import CONCEPTS, concepts_in
 from mmduet.errors import DuetError
+from mmduet.evaluation.benchmarks.proactive_items import ProactiveItem
+from mmduet.evaluation.benchmarks.proactive_judging import COVERAGE, DUPLICATES
 from mmduet.evaluation.items import AnsweredItem
-from mmduet.evaluation.judges.rating import Rating, Ratings, Texts
+from mmduet.evaluation.judges.rating import GRADES, Ratings, Rubric, Texts
 from mmduet.evaluation.metrics.bootstrap import Estimate, bootstrap
 from mmduet.files import read_json
 from mmduet.model.duet import DuetForConditionalGeneration
@@ -65,13 +67,30 @@ class WatchedClip:
         return any(self.is_right(r) for r in self.responses if scene["start"] <= r.time < scene["end"])
 
 
+@dataclass(frozen=True)
 class ConceptJudge:
-    """A judge of MAGQA replies that needs no model, for `scenes` only.
+    """A judge that needs no model, for `scenes` only. It compares the concepts that two texts name.
 
-    A reply that names what the reference answer names, and nothing else, gets 5; any other reply gets 1.
+    Attributes:
+        rubric: `GRADES`: 5 if a reply names what the reference answer names, and nothing else; otherwise 1. `COVERAGE`:
+            3 in that case, 2 if the replies so far name it among other things; otherwise 1. `DUPLICATES`: yes if a
+            reply names nothing that the earlier ones did not name.
     """
 
-    identity = "concepts of scenes"
+    rubric: Rubric = GRADES
+
+    def __post_init__(self) -> None:
+        if self.rubric not in _ANSWER:
+            raise DuetError("the judge of scenes knows the rubrics GRADES, COVERAGE and DUPLICATES alone: use another.")
+
+    @property
+    def identity(self) -> str:
+        """The rubric, if it is not `GRADES`."""
+        return "concepts of scenes" + ("" if self.rubric == GRADES else f" {self.rubric.version}")
+
+    def about(self, rubric: Rubric) -> "ConceptJudge":
+        """The judge according to another rubric."""
+        return replace(self, rubric=rubric)
 
     def ask(self, asked: Sequence[Texts]) -> Ratings:
         """Rate each reply.
@@ -81,12 +100,28 @@ class ConceptJudge:
         """
         for texts in asked:
             _, reference, reply = texts
-            _check_answer(reference)
-            rating = 5 if concepts_in(reply) == concepts_in(reference) else 1
-            yield texts, Rating(rating, str(rating))
+            yield texts, self.rubric.read(_ANSWER[self.rubric](reference, reply))
 
 
-def check_concepts(references: Mapping[str, AnsweredItem]) -> None:
+def _grade(reference: str, reply: str) -> str:
+    _check_answer(reference)
+    return "5" if concepts_in(reply) == concepts_in(reference) else "1"
+
+
+def _cover(reference: str, replies: str) -> str:
+    _check_answer(reference)
+    wanted, named = concepts_in(reference), concepts_in(replies)
+    return "1" if not wanted <= named else "3" if wanted == named else "2"
+
+
+def _repeat(earlier: str, reply: str) -> str:
+    return "yes" if concepts_in(reply) <= concepts_in(earlier) else "no"
+
+
+_ANSWER = {GRADES: _grade, COVERAGE: _cover, DUPLICATES: _repeat}  # reference or earlier replies, reply -> answer
+
+
+def check_concepts(references: Mapping[str, AnsweredItem | ProactiveItem]) -> None:
     """Refuse references that ConceptJudge cannot judge.
 
     Raises:

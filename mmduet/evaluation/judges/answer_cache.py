@@ -72,6 +72,13 @@ class AnswerCache:
             self._answers[entry.judge, (entry.question, entry.gold, entry.reply)] = entry.answer
 
 
+def kept_answers(path: Path | None) -> str:
+    """What is kept when a judge is stopped, in words."""
+    if path is None:
+        return "no answer was kept: with --cache FILE the same command can be resumed."
+    return f"the judge's answers so far are in {path}, and the same command asks for the others."
+
+
 class _Kept(BaseModel):
     """A line of the cache."""
 

@@ -1,7 +1,7 @@
 """Files of OpenAI's Batch API: requests to a judge, and its answers."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +9,31 @@ from pydantic import BaseModel, StrictStr
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.judges.endpoint_judge import EndpointJudge
-from mmduet.evaluation.judges.rating import Pair, Rating, read_completion, written
+from mmduet.evaluation.judges.rating import GRADES, Asked, Rating, Rubric, read_completion, written
 from mmduet.files import check_target, read_jsonl, validated, write_file
 
 BATCH_URL = "/v1/chat/completions"
+ReadId = Callable[[str], tuple[str, str]]  # a line's custom_id -> as the pairs write it; the question
 
 
-def write_batch(path: str | Path, pairs: Iterable[Pair], judge: EndpointJudge) -> int:
-    """Write a request for each pair, and return their number. The Batch API accepts 50,000 in a file."""
+def write_batch(
+    path: str | Path,
+    pairs: Iterable[Asked],
+    judge: EndpointJudge,
+    *more: tuple[Iterable[Asked], EndpointJudge],
+) -> int:
+    """Write a request for each pair, and return their number. The Batch API accepts 50,000 in a file.
+
+    Args:
+        path: The file.
+        pairs: The pairs.
+        judge: The judge.
+        more: More pairs, each with the judge that is asked about them.
+    """
     check_batch(path)
     lines = [
         {"custom_id": pair.custom_id, "method": "POST", "url": BATCH_URL, "body": judge.body(pair.texts)}
+        for pairs, judge in ((pairs, judge), *more)
         for pair in pairs
     ]
     write_file(path, "".join(f"{json.dumps(line)}\n" for line in lines))
@@ -39,11 +53,24 @@ def check_batch(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
     check_target(path, ours=lambda found: all("custom_id" in line for _, line in read_jsonl(found)), inputs=inputs)
 
 
-def read_batch(path: str | Path, pairs: Sequence[Pair]) -> dict[str, Rating]:
+def read_magqa_id(name: str) -> tuple[str, str]:
+    """The name of a pair, as it is, and its question."""
+    return name, name.rsplit("*", 2)[0]
+
+
+def read_batch(
+    path: str | Path, pairs: Sequence[Asked], *, read_id: ReadId = read_magqa_id, rubric: Rubric = GRADES
+) -> dict[str, Rating]:
     """Read the ratings of a batch's output file or error file.
 
     Lines of questions that are not in `pairs` are ignored. If a pair has several lines, the last one with a grade
     counts.
+
+    Args:
+        path: The file.
+        pairs: The pairs.
+        read_id: A line's custom_id -> the name as the pairs write it, and the question.
+        rubric: How answers are read.
 
     Returns:
         ``custom_id`` -> rating.
@@ -57,11 +84,14 @@ def read_batch(path: str | Path, pairs: Sequence[Pair]) -> dict[str, Rating]:
     names, questions = {pair.custom_id for pair in pairs}, {pair.question_id for pair in pairs}
     ratings: dict[str, Rating] = {}
     for number, entry in read_jsonl(path):
-        name, rating = _read_batch_line(f"{path}, line {number}", entry)
+        written_name, rating = _read_batch_line(f"{path}, line {number}", entry, rubric)
+        name, question = read_id(written_name)
         if name in names:
             ratings[name] = rating if rating.value is not None else ratings.get(name, rating)
-        elif name.rsplit("*", 2)[0] in questions:
-            raise DuetError(f"{path}, line {number}: {name!r} is no pair of these predictions: made for others?")
+        elif question in questions:
+            raise DuetError(
+                f"{path}, line {number}: {written_name!r} is no pair of these predictions: made for others?"
+            )
     return ratings
 
 
@@ -71,8 +101,8 @@ class _BatchLine(BaseModel):
     error: Any = None
 
 
-def _read_batch_line(where: str, entry: Any) -> tuple[str, Rating]:
+def _read_batch_line(where: str, entry: Any, rubric: Rubric) -> tuple[str, Rating]:
     line = validated(where, _BatchLine, entry, place="field")
     if line.error:
         return line.custom_id, Rating(None, None, written(line.error))
-    return line.custom_id, read_completion(line.response and line.response.get("body"))
+    return line.custom_id, read_completion(line.response and line.response.get("body"), rubric.read)

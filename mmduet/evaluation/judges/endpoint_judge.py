@@ -5,19 +5,19 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.judges.endpoint import EventLoop, bounded_client, check_url, masked_url, secrets_of, without
 from mmduet.evaluation.judges.rating import (
-    PROMPT_VERSION,
+    GRADES,
     Rating,
     Ratings,
+    Rubric,
     Texts,
     check_at_least_one,
     parse_json,
-    prompt,
     read_completion,
 )
 
@@ -37,6 +37,7 @@ class EndpointJudge:
         max_retries: Retries of one request, with growing pauses, after 408, 409, 429, 5xx, a time-out or a lost
             connection.
         max_tokens: Maximum tokens of an answer.
+        rubric: What it is asked.
     """
 
     model: str
@@ -46,6 +47,7 @@ class EndpointJudge:
     timeout: float = 60.0
     max_retries: int = 5
     max_tokens: int = 16
+    rubric: Rubric = field(default=GRADES, repr=False)
 
     def __post_init__(self) -> None:
         check_at_least_one(self, "concurrency", "max_tokens")
@@ -64,11 +66,15 @@ class EndpointJudge:
     @property
     def identity(self) -> str:
         """The endpoint, the model, the length of an answer, and the prompt."""
-        return f"endpoint {self.shown_url} {self.model} {self.max_tokens} {PROMPT_VERSION}"
+        return f"endpoint {self.shown_url} {self.model} {self.max_tokens} {self.rubric.version}"
+
+    def about(self, rubric: Rubric) -> "EndpointJudge":
+        """The same judge, asked according to a rubric."""
+        return replace(self, rubric=rubric)
 
     def body(self, texts: Texts) -> dict[str, Any]:
         """The request."""
-        messages = [{"role": "user", "content": prompt(texts)}]
+        messages = [{"role": "user", "content": self.rubric.prompt(texts)}]
         return {"model": self.model, "messages": messages, "temperature": 0, "max_tokens": self.max_tokens}
 
     def ask(self, asked: Sequence[Texts]) -> Ratings:
@@ -98,7 +104,7 @@ class EndpointJudge:
         try:
             async with gate:
                 response = await client.chat.completions.with_raw_response.create(**self.body(texts))
-            return read_completion(parse_json(without(secrets, response.text)))
+            return read_completion(parse_json(without(secrets, response.text)), self.rubric.read)
         except (AuthenticationError, NotFoundError) as error:
             raise DuetError(
                 f"{self.shown_url} refuses every request for model={self.model!r}: {without(secrets, str(error))}; "

@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.judges.answer_cache import AnswerCache
-from mmduet.evaluation.judges.rating import Judge, Pair, Rating, Texts, prompt, read_rating
+from mmduet.evaluation.judges.rating import Asked, Judge, Rating, Texts, rubric_of
 
 
-def rate(pairs: Sequence[Pair], judge: Judge, *, cache: str | Path | None = None) -> dict[str, Rating]:
+def rate(pairs: Sequence[Asked], judge: Judge, *, cache: str | Path | None = None) -> dict[str, Rating]:
     """Ask a judge about every pair, and about the same texts once. Warns if there are errors.
 
     Args:
@@ -33,7 +33,7 @@ def rate(pairs: Sequence[Pair], judge: Judge, *, cache: str | Path | None = None
         ``custom_id`` -> rating.
     """
     kept = AnswerCache(cache)
-    known = {texts: read_rating(text) for texts, text in kept.of(judge).items()}
+    known = {texts: rubric_of(judge).read(text) for texts, text in kept.of(judge).items()}
     missing = _missing(pairs, known)
     # closed in any case: after an error an endpoint must not be asked further
     with closing(kept), closing(judge.ask(missing)) as answers:
@@ -55,7 +55,7 @@ def rate(pairs: Sequence[Pair], judge: Judge, *, cache: str | Path | None = None
     return ratings
 
 
-def errors(pairs: Iterable[Pair], ratings: Mapping[str, Rating]) -> pd.DataFrame:
+def errors(pairs: Iterable[Asked], ratings: Mapping[str, Rating]) -> pd.DataFrame:
     """A table of the pairs without a rating: index ``custom_id``, with the reason and the judge's answer."""
     none = Rating(None, None, "not rated")
     rows = {
@@ -67,7 +67,7 @@ def errors(pairs: Iterable[Pair], ratings: Mapping[str, Rating]) -> pd.DataFrame
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("custom_id")
 
 
-def _missing(pairs: Iterable[Pair], known: Mapping[Texts, Any]) -> list[Texts]:
+def _missing(pairs: Iterable[Asked], known: Mapping[Texts, Any]) -> list[Texts]:
     return list(dict.fromkeys(pair.texts for pair in pairs if pair.texts not in known))
 
 
@@ -100,7 +100,7 @@ class Workload:
 
 
 def estimate(
-    pairs: Sequence[Pair],
+    pairs: Sequence[Asked],
     judge: Judge,
     *,
     cache: str | Path | None = None,
@@ -121,7 +121,7 @@ def estimate(
         raise DuetError(f"prices={prices}: a price is 0 or more.")
     known = AnswerCache(cache).of(judge)
     missing = _missing(pairs, known)
-    input_tokens = math.ceil(sum(len(prompt(texts)) for texts in missing) / 4)
+    input_tokens = math.ceil(sum(len(rubric_of(judge).prompt(texts)) for texts in missing) / 4)
     output_tokens = 2 * len(missing)
     cost = None if prices is None else (input_tokens * prices[0] + output_tokens * prices[1]) / 1e6
     cached = sum(pair.texts in known for pair in pairs)

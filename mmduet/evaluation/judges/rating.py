@@ -1,9 +1,9 @@
-"""The question to a judge about a reply, and its rating: 1 to 5, or an error."""
+"""The question to a judge about a reply, and its rating: a number, or an error."""
 
 import hashlib
 import json
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,13 +23,30 @@ Correct answer: {gold}
 Reply: {reply}
 
 Write the grade: one integer from 1 to 5, and nothing else."""
-# another prompt is another judge: cached answers to the old prompt are not used
-PROMPT_VERSION = hashlib.sha256(PROMPT.encode()).hexdigest()[:8]
 _THOUGHT = re.compile(r"^.*</think>|<think>.*$", re.DOTALL)
 _NUMBER = re.compile(r"[-−]?\d+(?:[.,]\d+)?")
 
 # question, reference answer, reply
 Texts = tuple[str, str, str]
+
+
+class Asked(Protocol):
+    """What is asked about. `Pair` is MAGQA's."""
+
+    @property
+    def custom_id(self) -> str:
+        """Its name in batch files."""
+        ...
+
+    @property
+    def question_id(self) -> str:
+        """The question that it belongs to."""
+        ...
+
+    @property
+    def texts(self) -> Texts:
+        """What the judge reads."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +75,7 @@ class Rating:
     """A judge's rating.
 
     Attributes:
-        value: 1 to 5; None: an error.
+        value: A number, from 1 to 5 for `GRADES`; None: an error.
         text: The judge's answer; None: it gave none.
         reason: The reason of an error.
     """
@@ -71,8 +88,31 @@ class Rating:
 Ratings = Generator[tuple[Texts, Rating], None, None]
 
 
+@dataclass(frozen=True, slots=True)
+class Rubric:
+    """What a judge is asked, and how its answer is read.
+
+    Attributes:
+        template: The question to the judge, with ``{question}``, ``{gold}`` and ``{reply}``.
+        read: Answer -> rating.
+    """
+
+    template: str
+    read: Callable[[str], Rating]
+
+    @property
+    def version(self) -> str:
+        """A part of a judge's identity: cached answers to another prompt are not used."""
+        return hashlib.sha256(self.template.encode()).hexdigest()[:8]
+
+    def prompt(self, texts: Texts) -> str:
+        """The question to a judge, one turn of the user: some chat templates have no system role."""
+        question, gold, reply = texts
+        return self.template.format(question=question, gold=gold, reply=reply)
+
+
 class Judge(Protocol):
-    """Rates replies."""
+    """Rates replies. One that follows another rubric than `GRADES` has it as `rubric`."""
 
     @property
     def identity(self) -> str:
@@ -84,14 +124,21 @@ class Judge(Protocol):
         ...
 
 
+class ChatJudge(Judge, Protocol):
+    """A judge that can be asked according to any rubric."""
+
+    def about(self, rubric: Rubric) -> Judge:
+        """The same judge, asked according to a rubric."""
+        ...
+
+
 def prompt(texts: Texts) -> str:
-    """The question to a judge, one turn of the user: some chat templates have no system role."""
-    question, gold, reply = texts
-    return PROMPT.format(question=question, gold=gold, reply=reply)
+    """The question to a judge according to `GRADES`."""
+    return GRADES.prompt(texts)
 
 
-def read_rating(text: str) -> Rating:
-    """Read the one number from 1 to 5 of an answer; text in <think> is ignored.
+def read_rating(text: str, *, highest: int = 5) -> Rating:
+    """Read the one number from 1 to `highest` of an answer; text in <think> is ignored.
 
     An answer without a number, with another number, or with several different ones is an error.
     """
@@ -101,19 +148,28 @@ def read_rating(text: str) -> Rating:
     if len(numbers) > 1:
         return Rating(None, text, f"different numbers: {', '.join(sorted(numbers))}")
     (number,) = numbers
-    if number not in ("1", "2", "3", "4", "5"):
-        return Rating(None, text, f"{number} is no integer from 1 to 5")
+    if number not in map(str, range(1, highest + 1)):
+        return Rating(None, text, f"{number} is no integer from 1 to {highest}")
     return Rating(int(number), text)
 
 
-def read_completion(body: Any) -> Rating:
+GRADES = Rubric(PROMPT, read_rating)
+
+
+def rubric_of(judge: Judge) -> Rubric:
+    """What a judge is asked; `GRADES`, if it does not say."""
+    rubric: Rubric = getattr(judge, "rubric", GRADES)
+    return rubric
+
+
+def read_completion(body: Any, read: Callable[[str], Rating] = read_rating) -> Rating:
     """Read the rating of a chat completion; a completion without content is an empty answer."""
     try:
         content = body["choices"][0]["message"]["content"]
     except (KeyError, IndexError, TypeError):
         content = 0
     if content is None or isinstance(content, str):
-        return read_rating(content or "")
+        return read(content or "")
     return Rating(None, None, f"no chat completion: {written(body)}")
 
 

@@ -49,12 +49,18 @@ def bootstrap(
 
 
 def estimate_means(
-    scores: pd.DataFrame, *, draws: int = 1000, seed: int = 0, combined: Combined | None = None
+    scores: pd.DataFrame,
+    *,
+    weights: "Mapping[str, pd.Series[float]] | None" = None,
+    draws: int = 1000,
+    seed: int = 0,
+    combined: Combined | None = None,
 ) -> dict[str, Estimate]:
     """Estimate the mean of each column over its cells that are not NaN.
 
     Args:
         scores: One row a sample, one column a metric.
+        weights: Column -> weight of each row, 0 or more; a column that is not in it has equal weights.
         draws: Resamples of the rows, with replacement.
         seed: Seed of the resamples.
         combined: Gives figures that are made of the means. A resample on which one is NaN is ignored for it.
@@ -67,13 +73,16 @@ def estimate_means(
     """
     _check_any(len(scores))
     values = scores.to_numpy(dtype=float)
-    present, filled = ~np.isnan(values), np.nan_to_num(values)
-    weights = resample_weights(len(values), draws=draws, seed=seed)
+    given = weights or {}
+    counts = np.stack([given.get(name, pd.Series(1.0, scores.index)).to_numpy(float) for name in scores], axis=1)
+    present = np.where(np.isnan(values), 0.0, counts)
+    sums = np.nan_to_num(values) * present
+    drawn = resample_weights(len(values), draws=draws, seed=seed)
     measured = present.any(0)
     figures = np.full((1 + draws, values.shape[1]), np.nan)  # of all rows, then of each resample
     with np.errstate(invalid="ignore"):
-        figures[1:, measured] = (weights @ filled[:, measured]) / (weights @ present[:, measured])
-    figures[0, measured] = np.nanmean(values[:, measured], axis=0)
+        figures[1:, measured] = (drawn @ sums[:, measured]) / (drawn @ present[:, measured])
+    figures[0, measured] = sums[:, measured].sum(0) / present[:, measured].sum(0)
     columns: dict[str, NDArray[np.float64]] = dict(zip(map(str, scores.columns), figures.T, strict=True))
     if combined is not None:
         columns |= combined(columns)

@@ -21,6 +21,7 @@ from mmduet.evaluation.judges import (
     LocalJudge,
     Pair,
     Rating,
+    Rubric,
     errors,
     estimate,
     prompt,
@@ -581,6 +582,24 @@ def test_a_local_judge(says_four, tmp_path):
     unloaded = LocalJudge(str(says_four), batch_size=3)
     assert rate(asked, unloaded, cache=tmp_path / "cache.jsonl") == ratings
     assert "_loaded" not in vars(unloaded)
+
+
+def test_a_local_judge_follows_a_rubric_with_the_same_model(says_four, tmp_path):
+    judge = LocalJudge(str(says_four))
+    rubric = Rubric("{question} {gold} {reply}", lambda text: Rating(10 * int(text), text))
+    other = judge.about(rubric)
+    assert other.identity != judge.identity
+    for rater, value in ((judge, 4), (other, 40), (judge, 4)):
+        assert [rating.value for rating in rate([pair()], rater, cache=tmp_path / "cache.jsonl").values()] == [value]
+    assert other._loaded is judge._loaded
+
+
+def test_the_request_of_an_endpoint_follows_its_rubric():
+    rubric = Rubric("{reply}, {gold}, {question}?", read_rating)
+    judge = EndpointJudge("m")
+    (message,) = judge.about(rubric).body(("q", "{gold}", "r"))["messages"]
+    assert message == {"role": "user", "content": "r, {gold}, q?"}
+    assert judge.body(("q", "g", "r"))["messages"][0]["content"] == prompt(("q", "g", "r"))
 
 
 @pytest.mark.filterwarnings("ignore:.*ratings are errors")

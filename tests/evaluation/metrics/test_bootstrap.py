@@ -38,6 +38,17 @@ def test_a_column_without_a_value_is_nan():
     assert estimates["b"].value == 1.0
 
 
+def test_weighted_means_and_their_intervals():
+    """A row that stands for three counts as three rows do."""
+    rows, weights = pd.DataFrame({"a": [1.0, 5.0, np.nan, 9.0], "b": [1.0, 2.0, 3.0, 6.0]}), pd.Series([1.0, 3, 2, 0])
+    estimates = estimate_means(rows, weights={"a": weights})
+    assert estimates["a"].value == (1 + 3 * 5) / 4
+    assert (estimates["a"].low, estimates["a"].high) == (1, 5), "a row without weight is in no resample's mean"
+    assert estimates["b"].value == 3, "a column without weights counts each row once"
+    assert estimate_means(rows, weights={"a": 7 * weights})["a"].value == estimates["a"].value
+    assert np.isnan(estimate_means(rows, weights={"a": 0 * weights})["a"].value)
+
+
 def test_figures_can_be_made_of_means_in_every_resample():
     scores = pd.DataFrame({"a": [0.0, 1.0, np.nan], "b": [np.nan, np.nan, 4.0]})
 
