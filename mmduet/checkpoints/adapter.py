@@ -10,12 +10,13 @@ import torch
 from peft import LoraConfig, PeftModel, set_peft_model_state_dict
 from pydantic import BaseModel, Field, StrictBool
 
+from mmduet.checkpoints.families import BACKBONES, Family
 from mmduet.checkpoints.hub import find_folder
-from mmduet.checkpoints.published import our_name
 from mmduet.checkpoints.weights import FLOATS, check_finite, read_headers, read_tensors
 from mmduet.errors import CheckpointError
 from mmduet.files.config_files import checked, read_settings
-from mmduet.model.duet import HEAD_NAMES, DuetForConditionalGeneration
+from mmduet.model.backbone import Decides
+from mmduet.model.duet import HEAD_NAMES, DuetConfig, DuetForConditionalGeneration
 
 PREFIX = "base_model.model."
 BESIDE = "non_lora_trainables"  # LLaVA's trainers write the modules that are trained in full to it
@@ -65,12 +66,18 @@ class Adapter:
     full: dict[str, torch.Tensor]
     targets: dict[str, str]
 
+    @property
+    def decides(self) -> Decides:
+        """How the model decides that it was trained on."""
+        return "heads" if f"{HEAD_NAMES[0]}.weight" in self.full else "words"
 
-def read_adapter(name: str | Path) -> Adapter:
+
+def read_adapter(name: str | Path, family: Family = BACKBONES[DuetConfig.model_type]) -> Adapter:
     """Read an adapter.
 
     Args:
         name: Its folder or hub id.
+        family: The family of its base model.
 
     Raises:
         CheckpointError: The folder holds no adapter, its files are damaged or pickled, it has no heads, or its kind is
@@ -78,7 +85,7 @@ def read_adapter(name: str | Path) -> Adapter:
     """
     folder = find_folder(name)
     tensors, settings = _read_adapter_tensors(folder), _read_settings(folder)
-    names = {name: _our_name(name) for name in tensors}
+    names = {name: family.our_name(_bare(name)) for name in tensors}
     ours = {names[name]: value for name, value in tensors.items()}
     if len(ours) < len(tensors):
         raise CheckpointError(f"adapter {folder} has two tensors for one parameter: download it again.")
@@ -90,7 +97,7 @@ def read_adapter(name: str | Path) -> Adapter:
         if ours in lora
     }
     lacking = [head for head in HEAD_NAMES if f"{head}.weight" not in full]
-    if lacking:
+    if lacking and (len(lacking) < len(HEAD_NAMES) or "words" not in family.models):
         raise CheckpointError(
             f"adapter {folder} has no {' and no '.join(lacking)}, so its scores would be random: give one that was "
             "saved with both heads, which PEFT does where modules_to_save names them."
@@ -156,9 +163,9 @@ def _read_adapter_tensors(folder: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _our_name(name: str) -> str:
-    """The name that a published adapter's tensor has in this project's model."""
-    return our_name(name.removeprefix(PREFIX).replace(".modules_to_save", "").replace(".default", ""))
+def _bare(name: str) -> str:
+    """A tensor's name without what PEFT adds."""
+    return name.removeprefix(PREFIX).replace(".modules_to_save", "").replace(".default", "")
 
 
 # LoRA

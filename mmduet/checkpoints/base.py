@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
+from mmduet.checkpoints.families import BACKBONES, Family
 from mmduet.checkpoints.published import (
     is_published,
-    our_name,
     published_config,
     published_processor,
     tower_headers,
@@ -26,12 +26,11 @@ from mmduet.checkpoints.published import (
 from mmduet.checkpoints.weights import FLOATS, Header, read_headers, read_tensors
 from mmduet.errors import CheckpointError
 from mmduet.files.config_files import read_config, understanding
-from mmduet.model.backbone import BACKBONES
-from mmduet.model.duet import HEAD_NAMES, DuetConfig, DuetForConditionalGeneration
+from mmduet.model.backbone import Decides
+from mmduet.model.duet import HEAD_NAMES, DuetConfig
 from mmduet.model.processing import DuetProcessor
 
 LARGEST_BUFFERS = 2**28  # bytes of what a model computes for itself, such as rotary tables
-LARGEST_SIDE = 80  # patches: tables grow with its fourth power
 
 
 @dataclass(slots=True)
@@ -47,79 +46,82 @@ class LoadReport:
     missing: list[str] = field(default_factory=list)
 
 
-def read_base(folder: Path) -> tuple[DuetConfig, DuetProcessor]:
+def family_of(folder: Path) -> Family:
+    """Return the family of a checkpoint.
+
+    Raises:
+        CheckpointError: The config.json is damaged, or the checkpoint is no video model.
+    """
+    raw = read_config(folder)
+    found = DuetConfig.model_type if is_published(raw) else str(raw.get("model_type"))
+    if found not in BACKBONES:
+        raise CheckpointError(
+            f"{folder} is no video model (its config.json says model_type {raw.get('model_type')!r}): give a "
+            "checkpoint of this project, a LLaVA-OneVision one in LLaVA-NeXT's or llava-hf's layout, or a Qwen2.5-VL."
+        )
+    return BACKBONES[found]
+
+
+def read_base(folder: Path, decides: Decides | None = None) -> tuple[Any, DuetProcessor]:
     """Read a checkpoint's config, in any layout, and its processor.
+
+    Args:
+        folder: The checkpoint.
+        decides: How the model is to decide. None: by heads if the checkpoint has them, or its family always has.
 
     Raises:
         CheckpointError: A file is damaged or missing, or the checkpoint is no video model.
     """
-    raw, path = read_config(folder), folder / "config.json"
-    if is_published(raw):
+    config: Any
+    family, path = family_of(folder), folder / "config.json"
+    if is_published(read_config(folder)):
         config = published_config(folder)
-        _check_grid(path, config)
+        family.check_config(path, config)
         return config, published_processor(folder, config)
-    family = BACKBONES.get(str(raw.get("model_type")))
-    if family is None:
-        raise CheckpointError(
-            f"{folder} is no video model (its config.json says model_type {raw.get('model_type')!r}): give a "
-            "checkpoint of this project, or a LLaVA-OneVision one in LLaVA-NeXT's or llava-hf's layout."
-        )
     with understanding(path):
-        config = family.config.from_dict(raw)
-    _check_grid(path, config)
-    processor = family.processor.from_pretrained(folder)
-    _check_agreement(folder, config, processor)
+        config = family.config.from_dict(read_config(folder))
+    family.check_config(path, config)
+    processor = family.processor.from_pretrained(folder, decides or how_it_decides(folder))
+    family.check(folder, config, processor)
     return config, processor
 
 
-def _check_grid(path: Path, config: DuetConfig) -> None:
-    with understanding(path):
-        side, stride = config.grid_side, config.pool_stride
-    if not 1 <= side <= LARGEST_SIDE or not 1 <= stride <= side:
-        raise CheckpointError(
-            f"{path}: a frame of {side}x{side} patches, pooled by {stride}, is not read; a side has 1 to "
-            f"{LARGEST_SIDE} patches, a stride is at most a side."
-        )
+def how_it_decides(folder: Path) -> Decides:
+    """Return how a checkpoint's model decides: by heads where it has both, or where its family always has."""
+    models = family_of(folder).models
+    if len(models) == 1:
+        return next(iter(models))
+    held = read_headers(folder, "model")
+    return "heads" if all(f"{name}.weight" in held for name in HEAD_NAMES) else "words"
 
 
-def _check_agreement(folder: Path, config: DuetConfig, processor: DuetProcessor) -> None:
-    """Check that config and processor agree on a frame."""
-    frame = processor.frame
-    for what, found, wanted in (
-        ("pixels a side", frame.size, config.vision_config.image_size),
-        ("tokens a frame", frame.tokens, config.tokens_per_frame),
-        ("the image token", processor.image_id, config.image_token_id),
-    ):
-        if found != wanted:
-            raise CheckpointError(
-                f"{folder}: {what}: {found} by the processor's files, {wanted} by config.json: they are of different "
-                "checkpoints."
-            )
-
-
-def load_base(folder: Path, **loading: Any) -> tuple[DuetForConditionalGeneration, DuetProcessor, LoadReport]:
+def load_base(folder: Path, decides: Decides | None = None, **loading: Any) -> tuple[Any, DuetProcessor, LoadReport]:
     """Load a checkpoint in any layout. A published base has no heads: they are initialised with fixed seeds.
 
     Args:
         folder: The checkpoint.
+        decides: As for `read_base`.
         **loading: dtype, device_map and attn_implementation of transformers' from_pretrained.
 
     Raises:
         CheckpointError: A tensor fits nowhere, or no file has a parameter other than a head.
     """
-    config, processor = read_base(folder)
-    headers, report = _our_headers(folder, config)
-    _fit_vocabulary(folder, config, headers)
-    _check_complete(folder, config, headers, report)
+    decides = decides or how_it_decides(folder)
+    config, processor = read_base(folder, decides)
+    family = family_of(folder)
+    if decides not in family.models:
+        raise CheckpointError(f"{folder}: this family of models decides by {', '.join(family.models)}, not {decides}.")
+    kind: Any = family.models[decides]
+    headers, report = _our_headers(folder, family, config)
+    _fit_vocabulary(folder, config, headers, kind)
+    _check_complete(folder, config, headers, report, kind)
     state = read_tensors(headers)
     for seed, name in enumerate(report.missing):
         drawn = torch.randn(2, config.text_config.hidden_size, generator=torch.Generator().manual_seed(seed))
         state[name] = drawn * config.text_config.initializer_range
     one_file = len({header.file for header in headers.values()}) == 1
     with no_bar() if one_file else nullcontext():
-        model = DuetForConditionalGeneration.from_pretrained(
-            None, config=config, state_dict=state, trust_remote_code=False, **loading
-        )
+        model = kind.from_pretrained(None, config=config, state_dict=state, trust_remote_code=False, **loading)
     return model, processor, report
 
 
@@ -135,11 +137,11 @@ def no_bar() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _our_headers(folder: Path, config: DuetConfig) -> tuple[dict[str, Header], LoadReport]:
+def _our_headers(folder: Path, family: Family, config: Any) -> tuple[dict[str, Header], LoadReport]:
     """The files' tensors by this project's names, and those that are not used."""
     report, headers = LoadReport(), read_headers(folder, "model")
     if not is_published(read_config(folder)):
-        return headers, report
+        return {family.our_name(name): header for name, header in headers.items()}, report
     if not any("vision_tower" in name for name in headers):
         headers |= tower_headers(folder)
     ours: dict[str, Header] = {}
@@ -147,16 +149,16 @@ def _our_headers(folder: Path, config: DuetConfig) -> tuple[dict[str, Header], L
         reason = why_unused(name, config.vision_config.num_hidden_layers)
         if reason:
             report.unused[name] = reason
-        elif our_name(name) in ours:
-            raise CheckpointError(f"{folder} has two tensors for {our_name(name)}: download it again.")
+        elif (own := family.our_name(name)) in ours:
+            raise CheckpointError(f"{folder} has two tensors for {own}: download it again.")
         else:
-            ours[our_name(name)] = header
+            ours[own] = header
     return ours, report
 
 
-def _fit_vocabulary(folder: Path, config: DuetConfig, headers: Mapping[str, Header]) -> None:
+def _fit_vocabulary(folder: Path, config: Any, headers: Mapping[str, Header], kind: Any) -> None:
     """Take the vocabulary's size from the embeddings: some trainers add rows and do not change the config."""
-    header, text = headers.get(DuetForConditionalGeneration.embedding_names[0]), config.text_config
+    header, text = headers.get(kind.embedding_names[0]), config.text_config
     if header and header.shape and header.shape[0] != text.vocab_size:
         warnings.warn(
             f"{folder}: config.json has vocab_size {text.vocab_size}, the embeddings have {header.shape[0]} rows: all "
@@ -166,8 +168,8 @@ def _fit_vocabulary(folder: Path, config: DuetConfig, headers: Mapping[str, Head
         text.vocab_size = header.shape[0]
 
 
-def _check_complete(folder: Path, config: DuetConfig, headers: Mapping[str, Header], report: LoadReport) -> None:
-    shapes, tied = _parameters(folder, config, len(headers))
+def _check_complete(folder: Path, config: Any, headers: Mapping[str, Header], report: LoadReport, kind: Any) -> None:
+    shapes, tied = _parameters(folder, config, len(headers), kind)
     for name, header in headers.items():
         if name not in shapes:
             raise CheckpointError(
@@ -181,24 +183,25 @@ def _check_complete(folder: Path, config: DuetConfig, headers: Mapping[str, Head
                 f"{folder}: {name} is {header.dtype}; quantised weights are not read: give them in 16 or 32 bits."
             )
     missing = sorted(shapes.keys() - headers.keys() - tied)
-    may_lack = HEAD_NAMES if is_published(read_config(folder)) else ()
+    may_lack = HEAD_NAMES if is_published(read_config(folder)) or len(family_of(folder).models) > 1 else ()
     lacking = [name for name in missing if not name.startswith(may_lack)]
     if lacking:
         raise CheckpointError(f"{folder}: {lacking[0]} is in none of its files; the download is incomplete.")
     report.missing = missing
 
 
-def _parameters(folder: Path, config: DuetConfig, most: int) -> tuple[dict[str, tuple[int, ...]], set[str]]:
+def _parameters(folder: Path, config: Any, most: int, kind: Any) -> tuple[dict[str, tuple[int, ...]], set[str]]:
     """Shapes of all parameters, and names of the tied ones, of a model that takes no memory.
 
     most: the number of tensors in the files; a config with more layers is refused before they are built.
     """
     path = folder / "config.json"
-    layers = max(getattr(part, "num_hidden_layers", 0) for part in (config.text_config, config.vision_config))
+    parts = (config.text_config, config.vision_config)
+    layers = max(getattr(part, name, 0) for part in parts for name in ("num_hidden_layers", "depth"))
     if layers > most:
         raise CheckpointError(f"{path} says {layers} layers, and the files have {most} tensors: download it again.")
     with understanding(path), torch.device("meta"):
-        model = DuetForConditionalGeneration(copy.deepcopy(config))
+        model = kind(copy.deepcopy(config))
     computed = sum(buffer.nbytes for buffer in model.buffers())
     if computed > LARGEST_BUFFERS:
         raise CheckpointError(

@@ -8,13 +8,14 @@ from typing import Any, cast
 import torch
 
 from mmduet.checkpoints.adapter import put_adapter, read_adapter
-from mmduet.checkpoints.base import load_base, read_base
+from mmduet.checkpoints.base import family_of, load_base, read_base
+from mmduet.checkpoints.families import BACKBONES, Family
 from mmduet.checkpoints.hub import find_folder
 from mmduet.checkpoints.presets import PRESETS, Preset, find_preset
 from mmduet.checkpoints.weights import check_finite
 from mmduet.errors import CheckpointError, DuetError
-from mmduet.model.backbone import Backbone
-from mmduet.model.duet import DuetForConditionalGeneration
+from mmduet.model.backbone import Backbone, Decides
+from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor
 from mmduet.system.devices import choose_device, choose_dtype, enough_memory
 from mmduet.system.memory import free_garbage
@@ -30,6 +31,8 @@ def load_duet(
     device: str | torch.device = "auto",
     device_map: str | dict[str, Any] | None = None,
     attn_implementation: str | None = None,
+    decides: Decides | None = None,
+    max_pixels: int | None = None,
 ) -> tuple[DuetForConditionalGeneration, DuetProcessor]:
     """Load a model, in evaluation mode, and its processor. No code of a checkpoint is run.
 
@@ -37,13 +40,15 @@ def load_duet(
 
     Args:
         name: A preset (`PRESETS`), a preset of your own as ``module:OBJECT``, or a checkpoint folder or hub id in this
-            project's layout, LLaVA-NeXT's or llava-hf's.
+            project's layout, LLaVA-NeXT's or llava-hf's, or a Qwen2.5-VL's.
         adapter: A PEFT adapter's folder or hub id, instead of the preset's own.
         merge: Whether LoRA is merged into the weights, which is faster; the scores are the same.
         dtype: Of the weights. ``auto``: bfloat16 on a GPU, float32 on a CPU.
         device: ``auto``: a GPU if there is one, else the CPU.
         device_map: transformers' device map, instead of a device; ``auto`` spreads a large model over all devices.
         attn_implementation: ``eager``, ``sdpa`` or ``flash_attention_2``. None: transformers' choice.
+        decides: ``heads`` or ``words``, for a Qwen2.5-VL. None: by heads if the adapter or the checkpoint has them.
+        max_pixels: Maximum pixels of a frame, for a Qwen2.5-VL, whose frames keep their shape. None: as its files say.
 
     Raises:
         CheckpointError: The name, folder or adapter is missing, damaged or incomplete, or they do not fit.
@@ -53,22 +58,32 @@ def load_duet(
     preset, place = find_preset(name), choose_device(device)
     loading: dict[str, Any] = {"dtype": choose_dtype(dtype, place), "attn_implementation": attn_implementation}
     base, adapter = _base(name, preset), adapter or (preset.adapter if preset else None)
-    found = read_adapter(adapter) if adapter is not None else None  # before a large base is read
+    found = read_adapter(adapter, _family(base)) if adapter is not None else None  # before a large base is read
+    decides = decides or (found.decides if found else None)
     if isinstance(base, Path):
-        model, processor = _read(base, device_map=device_map, needs_adapter=found is None, **loading)
+        model, processor = _read(base, decides, device_map=device_map, needs_adapter=found is None, **loading)
     else:
         model, processor = _built(name, base, device_map=device_map, **loading)
     if found is not None:
         model = put_adapter(model, found, merge=merge)
+    if max_pixels is not None:
+        processor.set_max_pixels(max_pixels)
     model = model if device_map else model.to(place)  # type: ignore[arg-type]
     _check_loaded(model, processor, str(name))
     return model.eval(), processor
 
 
+def _family(base: Path | tuple[Any, DuetProcessor]) -> Family:
+    """The family of a base. Models of a user's own have the names of MMDuet's own tensors."""
+    if isinstance(base, Path):
+        return family_of(base)
+    return BACKBONES.get(base[0].config.model_type, BACKBONES[DuetConfig.model_type])
+
+
 def _read(
-    folder: Path, *, device_map: Any, needs_adapter: bool, **loading: Any
+    folder: Path, decides: Decides | None, *, device_map: Any, needs_adapter: bool, **loading: Any
 ) -> tuple[DuetForConditionalGeneration, DuetProcessor]:
-    model, processor, report = load_base(folder, device_map=device_map, **loading)
+    model, processor, report = load_base(folder, decides, device_map=device_map, **loading)
     _warn_of_unused(folder, report.unused)
     for parameter in model.parameters():
         if parameter.device.type == "cpu":
@@ -154,4 +169,4 @@ def load_adapter(
         CheckpointError: The folder holds no adapter, it is damaged or has no heads, or its tensors have other shapes
             or names: the message has the first that does not fit, and both shapes.
     """
-    return put_adapter(model, read_adapter(adapter), merge=merge)
+    return put_adapter(model, read_adapter(adapter, BACKBONES[model.config.model_type]), merge=merge)

@@ -1,5 +1,6 @@
 """`mmduet predict`: ask a benchmark's questions."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +14,17 @@ if TYPE_CHECKING:
 BENCHMARK = Annotated[
     str, typer.Argument(help="A benchmark that `mmduet evaluate --help` lists, or your own as module:OBJECT.")
 ]
-HEADS = Annotated[str | None, typer.Option(help="informative, relevance, or both with a comma.")]
+HEADS = Annotated[
+    str | None,
+    typer.Option(help="informative, relevance, or both with a comma; not of a model in words."),
+]
 PROTOCOL = Annotated[str | None, typer.Option(help="training, or upstream: as the paper's numbers.")]
 MODE = Annotated[
-    str | None, typer.Option(help="Policy: threshold, sum (of scores since the last response), or module:OBJECT.")
+    str | None,
+    typer.Option(
+        help="Policy: threshold, sum (of scores since the last response), greedy (of a model that decides in "
+        "words), or module:OBJECT."
+    ),
 ]
 MODEL = Annotated[str, typer.Option(help="Preset, checkpoint folder, hub id, or your own preset as module:OBJECT.")]
 KEEP_RESPONSES = Annotated[
@@ -53,11 +61,17 @@ def predict(
     keep_responses: KEEP_RESPONSES = None,
     max_new_tokens: MAX_NEW_TOKENS = None,
     repetition_penalty: PENALTY = None,
+    frames_per_turn: Annotated[
+        int | None, typer.Option(min=1, help="Frames between two answers of a model that decides in words: 2.")
+    ] = None,
+    max_pixels: Annotated[int | None, typer.Option(min=1, help="Maximum pixels of a frame, for a Qwen2.5-VL.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first questions, this many.")] = None,
 ) -> None:
     """Ask a benchmark's questions of its videos, and write one line for each answer.
 
-    Options that are not given are as published. The same command resumes a run that was killed, and asks failed
+    Options that are not given are as published: for the benchmark, or for MMDuet2 where the model decides in words.
+    A test file that lists user turns with their frames as images (MMDuet2's) is read, too; videos is then the images'
+    folder, and frame-fps the images a second. The same command resumes a run that was killed, and asks failed
     questions again. Each failed question has a line with its error, and the status is then 1. A question that is asked
     after the last frame fails, too. For several processes: accelerate launch -m mmduet predict …
     """
@@ -68,26 +82,30 @@ def predict(
     from mmduet.system.workers import end_with_launcher
 
     end_with_launcher()
-    settings = with_overrides(
-        benchmark, max_frames=max_frames, mode=mode, threshold=threshold, protocol=protocol,
+    settings = partial(
+        with_overrides, benchmark, max_frames=max_frames, mode=mode, threshold=threshold, protocol=protocol,
         frame_fps=frame_fps, heads=tuple(heads.split(",")) if heads else None, max_new_tokens=max_new_tokens,
-        repetition_penalty=repetition_penalty,
+        repetition_penalty=repetition_penalty, frames_per_turn=frames_per_turn,
         remove_assistant_turns=None if keep_responses is None else not keep_responses,
     )  # fmt: skip
+    settings()  # refuses an unknown benchmark before the model is loaded
     check_output(output, inputs=[references, videos, model, *([adapter] if adapter else [])])
     questions = read_questions(references, benchmark)[:limit]
     own = this_process().device if device == "auto" else device  # each process has its own
     with resumable(lambda: f"the answers so far are in {output}, and the same command asks the other questions."):
-        duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=own)
+        duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=own, max_pixels=max_pixels)
         precision = str(duet.dtype).removeprefix("torch.")
-        identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": precision}
-        outcome = predict(duet, processor, questions, videos, output, settings=settings, identity=identity)
+        identity: dict[str, object] = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": precision}
+        identity |= {} if max_pixels is None else {"max_pixels": max_pixels}
+        fitting = settings(getattr(duet, "decides", "heads"))  # a backbone of a user's own may not say
+        outcome = predict(duet, processor, questions, videos, output, settings=fitting, identity=identity)
     if this_process().is_main_process:
-        _report(outcome)
+        report_outcome(outcome)
     raise typer.Exit(1 if outcome.failed else 0)
 
 
-def _report(outcome: "Outcome") -> None:
+def report_outcome(outcome: "Outcome") -> None:
+    """Print how many questions were answered, and why the others were not."""
     typer.echo(f"{outcome.path}: {outcome.written} questions, {outcome.new} of them new")
     if outcome.failed:
         typer.secho(f"{len(outcome.failed)} of {outcome.written} questions failed:", fg="red", err=True)

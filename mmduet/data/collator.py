@@ -26,7 +26,14 @@ class Collator:
 
     def __call__(self, samples: Sequence[TrainingSample]) -> dict[str, Any]:
         """Make a batch of training samples."""
-        encoded = [self.processor.encode(sample.conversation.turns) for sample in samples]
+        counts: Sequence[list[int] | None] = [None] * len(samples)
+        if self.features is None:
+            pixels = [self._pixels(sample) for sample in samples]
+            counts, frames = [self.processor.frame_counts(video) for video in pixels], self.processor.joined(pixels)
+        else:
+            frames = {"vision_features": torch.cat([self._features(self.features, sample) for sample in samples])}
+        encode = self.processor.encode
+        encoded = [encode(s.conversation.turns, frame_tokens=n) for s, n in zip(samples, counts, strict=True)]
         lengths = torch.tensor([len(item.input_ids) for item in encoded])
 
         def pad(name: str, value: int) -> torch.Tensor:
@@ -35,27 +42,21 @@ class Collator:
         return {
             "input_ids": pad("input_ids", self.processor.end_id),
             "attention_mask": (torch.arange(int(lengths.max())) < lengths[:, None]).long(),
-            **self._frames(samples),
+            **frames,
             "labels": pad("labels", IGNORE),
             "informative_labels": pad("informative_labels", IGNORE),
             "relevance_labels": pad("relevance_labels", IGNORE),
             "samples": list(samples),
         }
 
-    def _frames(self, samples: Sequence[TrainingSample]) -> dict[str, torch.Tensor]:
-        if self.features is None:
-            return {"pixel_values": torch.cat([self._pixels(sample) for sample in samples])}
-        features = [
-            self.features.read(sample.video, sample.fps, sample.conversation.first_frame, sample.conversation.frames)
-            for sample in samples
-        ]
-        return {"vision_features": torch.cat(features)}
+    def _features(self, cache: FeatureCache, sample: TrainingSample) -> torch.Tensor:
+        return cache.read(sample.video, sample.fps, sample.conversation.first_frame, sample.conversation.frames)
 
     def _pixels(self, sample: TrainingSample) -> torch.Tensor:
         size, first = self.processor.frame.size, sample.conversation.first_frame
         end = first + sample.conversation.frames
         if end == first:
-            return torch.empty(0, 3, size, size)
+            return self.processor.pixel_values(torch.empty(0, 3, 1, 1, dtype=torch.uint8))
         frames = read_frames(sample.video, fps=sample.fps, size=size, max_frames=end, rounding="ceil").frames
         if len(frames) < end:
             raise DuetError(

@@ -47,6 +47,11 @@ class FeatureCache:
             processor: Its processor.
             limit_gb: Maximum size of the folder in GB. None: as much as the disk has.
         """
+        if not hasattr(model, "pool"):
+            raise DuetError(
+                f"features: {type(model).__name__} has no features to cache, since its frames differ in size: leave "
+                "features out, which encodes the frames in every step."
+            )
         self.folder, self.model, self.processor, self.limit_gb = Path(folder), model, processor, limit_gb
         make_folder(self.folder)
         clean(self.folder)

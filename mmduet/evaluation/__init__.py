@@ -3,6 +3,7 @@
 * ``evaluate.run`` asks a benchmark's questions and scores the answers; notebooks use it.
 * ``benchmark`` defines what a `Benchmark` is, and ``benchmarks`` holds the built-in ones.
 * ``predict`` asks the questions, and ``prediction_file`` reads and writes the file of answers.
+* ``baselines`` asks a ``chat_model`` them instead, about whole videos.
 * ``items`` and ``references`` read test files, and ``coverage`` matches them with predictions.
 * ``metrics`` and ``judges`` score; ``table`` puts figures beside the published ones.
 

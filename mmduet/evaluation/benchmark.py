@@ -7,7 +7,7 @@ module of your own, named as ``module:OBJECT`` wherever a benchmark is named; no
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
@@ -17,8 +17,8 @@ from pydantic import BaseModel
 from mmduet.evaluation.metrics.bootstrap import Estimate, estimate_means
 from mmduet.evaluation.prediction_file import Prediction, PredictionFile, read_predictions
 from mmduet.evaluation.table import PAPER
-from mmduet.policy import Policy, make_policy
-from mmduet.trace import Query
+from mmduet.policy import REPLY, Policy, make_policy
+from mmduet.trace import Query, UserTurn
 
 Predictions = Mapping[str, Prediction]  # question id -> prediction
 References = Mapping[str, Any]  # question id -> item
@@ -32,11 +32,15 @@ class Question:
         question_id: The key of its prediction.
         video: A file in the video folder.
         queries: The user's turns.
+        turns: All user turns, where they are fixed beforehand, for a model that decides in words.
+        images: The frames of these turns, files in the video folder, instead of a video.
     """
 
     question_id: str | int
     video: str
     queries: tuple[Query, ...]
+    turns: tuple[UserTurn, ...] = ()
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,25 @@ class Settings:
     remove_assistant_turns: bool = False
     repetition_penalty: float | None = None
     max_new_tokens: int = 200
+    frames_per_turn: int | None = None
+
+    def stated(self) -> dict[str, Any]:
+        """The settings as a prediction file states them: `frames_per_turn` only of a model that decides in words."""
+        return {name: value for name, value in asdict(self).items() if name != "frames_per_turn" or value is not None}
+
+    def in_words(self) -> "Settings":
+        """MMDuet2's published settings for a model that decides in words; the frames of a video are the same."""
+        return Settings(
+            frame_fps=1.0, max_frames=self.max_frames, mode="greedy", heads=(REPLY,), max_new_tokens=512,
+            frames_per_turn=2,
+        )  # fmt: skip
+
+    def overridden(self, decides: str, given: Mapping[str, Any]) -> "Settings":
+        """These settings for a model, by how it decides, with what is given; a threshold alone means mode threshold."""
+        own = self.in_words() if decides == "words" else self
+        if own.mode == "greedy" and "threshold" in given and "mode" not in given:
+            given = {"mode": "threshold", **given}
+        return replace(own, **given)
 
 
 def policy_of(settings: Settings) -> Policy:

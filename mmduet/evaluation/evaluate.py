@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +137,8 @@ def run(
         DuetError: A name, a setting or a file is wrong; the message says which and how to correct it.
     """
     benchmark = find_benchmark(benchmark)
-    asked = replace(benchmark.settings, **_given(settings, inspect.signature(Settings).parameters, "settings"))
+    given = _given(settings, inspect.signature(Settings).parameters, "settings")
+    asked = benchmark.settings.overridden("heads", given)
     policy_of(asked)  # refuses wrong settings before a model is loaded
     options = _given(scoring, _keywords(benchmark), "scoring")
     items = read_references(references, benchmark)
@@ -146,6 +147,7 @@ def run(
     else:
         questions = read_questions(references, benchmark)[: limit or None]
         loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
+        asked = benchmark.settings.overridden(loaded[0].decides, given)
         path = _predict(loaded, benchmark, questions, videos, output, asked)
     found = benchmark.read_predictions(path, items)
     met = coverage(found, items)
@@ -174,10 +176,8 @@ def scenes(benchmark: str | Benchmark, folder: str | Path = "datasets", *, clips
 
 def _load(model: str | Path, adapter: str | Path | None, device: str, dtype: str) -> "Loaded":
     from mmduet.checkpoints import load_duet
-    from mmduet.system.devices import choose_device, choose_dtype
 
-    place = choose_device(device)
-    return load_duet(model, adapter=adapter or None, dtype=choose_dtype(dtype, place), device=place)
+    return load_duet(model, adapter=adapter or None, dtype=dtype, device=device)
 
 
 def _predict(

@@ -9,10 +9,11 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -25,6 +26,7 @@ from tqdm import tqdm
 from mmduet.errors import DuetError, VideoError
 from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of
 from mmduet.evaluation.benchmarks import find_benchmark
+from mmduet.evaluation.frame_input import read_images
 from mmduet.evaluation.prediction_file import begin, collect, part_path, put_in_order
 from mmduet.files import LineFile, inside
 from mmduet.model.backbone import Backbone
@@ -34,6 +36,7 @@ from mmduet.trace import DuetTrace
 from mmduet.video import iter_frames, read_metadata
 
 T = TypeVar("T")
+NUMBERS = 256  # of a weight that tell whether it was trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,44 @@ def predict(
         DuetError: The file was started with other settings, or a setting is out of range.
         FileError: The output is no prediction file, another process writes it, or a line cannot be written.
     """
-    output, process = Path(output), this_process()
     session = _session(model, processor, settings)
-    stated = describe(model, settings, identity)
+    if session.model.decides != "words" and any(question.turns for question in questions):
+        raise DuetError(
+            "the test file lists user turns with their frames, which only a model that decides in words takes: give "
+            "the benchmark's own test file and videos."
+        )
+    return ask_all(
+        lambda question, path: _watch(session, question, path, settings),
+        questions,
+        videos,
+        output,
+        stated=describe(model, settings, identity),
+    )
+
+
+def ask_all(
+    answer: Callable[[Question, Path], dict[str, Any]],
+    questions: Sequence[Question],
+    videos: str | Path,
+    output: str | Path,
+    *,
+    stated: dict[str, Any],
+) -> Outcome:
+    """Answer every question, and append one line for each to a prediction file, as `predict` does.
+
+    Args:
+        answer: Gives a question's line from the question and its video. A DuetError, OSError or UnicodeError of it
+            becomes the line's error.
+        questions: The questions.
+        videos: The folder of the questions' videos.
+        output: The prediction file to write or to resume.
+        stated: Everything that makes the file, in the form that JSON gives back. It has a key ``settings``.
+
+    Raises:
+        DuetError: The file was started with other settings.
+        FileError: The output is no prediction file, another process writes it, or a line cannot be written.
+    """
+    output, process = Path(output), this_process()
     names = [str(question.question_id) for question in questions]
     with ExitStack() as stack:
         file = on_main_process(lambda: stack.enter_context(begin(output, stated, names)))
@@ -97,12 +135,19 @@ def predict(
         process.wait_for_everyone()  # every process has read the file
         shares = todo[process.process_index :: process.num_processes]
         for question in tqdm(shares, desc="predict", unit="question"):
-            own.add(_ask(session, question, Path(videos), settings))
+            own.add(_line(answer, question, Path(videos)))
         process.wait_for_everyone()
         on_main_process(lambda: put_in_order(cast(LineFile, file), output, names))
         lines = collect(output)
     failed = {name: line["error"] for name, line in lines.items() if "error" in line}
     return Outcome(output, len(lines), len(shares), failed)
+
+
+def _line(answer: Callable[[Question, Path], dict[str, Any]], question: Question, videos: Path) -> dict[str, Any]:
+    try:
+        return answer(question, videos if question.turns else _video_file(videos, question.video))
+    except (DuetError, OSError, UnicodeError) as error:
+        return {"question_id": question.question_id, "error": str(error)}
 
 
 def _session(model: Backbone, processor: DuetProcessor, settings: Settings) -> DuetSession:
@@ -117,23 +162,16 @@ def _session(model: Backbone, processor: DuetProcessor, settings: Settings) -> D
         remove_assistant_turns=settings.remove_assistant_turns,
         repetition_penalty=settings.repetition_penalty,
         max_new_tokens=settings.max_new_tokens,
+        frames_per_turn=settings.frames_per_turn,
     )
-
-
-def _ask(session: DuetSession, question: Question, videos: Path, settings: Settings) -> dict[str, Any]:
-    """A line of the file."""
-    try:
-        return _watch(session, question, _video_file(videos, question.video), settings)
-    except (DuetError, OSError, UnicodeError) as error:
-        return {"question_id": question.question_id, "error": str(error)}
 
 
 def _watch(session: DuetSession, question: Question, path: Path, settings: Settings) -> dict[str, Any]:
     for query in question.queries:
         query.text.encode()  # refuses a lone surrogate
-    duration = read_metadata(path).duration
-    if not 0 < duration < math.inf:
-        raise VideoError(f"{path} lasts {duration} s: give a video with a duration.")
+    if question.turns:
+        return _watch_images(session, question, path)
+    duration = read_duration(path)
     session.frame_fps = settings.frame_fps or settings.max_frames / duration
     frames = iter_frames(
         path,
@@ -148,6 +186,26 @@ def _watch(session: DuetSession, question: Question, path: Path, settings: Setti
     trace = session.run(frames, question.queries)
     _check_trace(trace, question, duration)
     return trace.to_prediction(question.question_id, duration)
+
+
+def _watch_images(session: DuetSession, question: Question, folder: Path) -> dict[str, Any]:
+    duration = len(question.images) / session.frame_fps
+    frames = read_images(question.images, folder, session.processor.frame.size)
+    trace = session.run(frames, turns=question.turns)
+    _check_trace(trace, question, duration)
+    return trace.to_prediction(question.question_id, max(duration, 1 / session.frame_fps))
+
+
+def read_duration(path: Path) -> float:
+    """The duration of a video, s.
+
+    Raises:
+        VideoError: The file cannot be read, or has no duration.
+    """
+    duration = read_metadata(path).duration
+    if not 0 < duration < math.inf:
+        raise VideoError(f"{path} lasts {duration} s: give a video with a duration.")
+    return duration
 
 
 def _video_file(videos: Path, name: str) -> Path:
@@ -174,7 +232,7 @@ def _check_trace(trace: DuetTrace, question: Question, duration: float) -> None:
             f"the question at {time:g} s was never asked: the last frame watched is at {trace.times[-1]:g} s of a "
             f"video of {duration:g} s; correct its time, or raise max_frames."
         )
-    bad = np.flatnonzero(~np.isfinite(trace.informative) | ~np.isfinite(trace.relevance))
+    bad = np.flatnonzero(~np.isfinite([trace.curve(head) for head in trace.heads]).all(0))
     if len(bad):
         raise DuetError(
             f"the scores are NaN or infinite at {len(bad)} of {len(trace)} frames, the first at "
@@ -212,7 +270,7 @@ def on_main_process(action: Callable[[], T]) -> T | None:
 
 def describe(model: Backbone, settings: Settings, identity: dict[str, Any] | None = None) -> dict[str, Any]:
     """Everything that makes a prediction file, in the form that JSON gives back."""
-    stated = {"settings": asdict(settings), "weights": weights_digest(model), **(identity or {})}
+    stated = {"settings": settings.stated(), "weights": weights_digest(model), **(identity or {})}
     return cast(dict[str, Any], json.loads(json.dumps(stated)))
 
 
@@ -223,19 +281,30 @@ def output_path(folder: str | Path, benchmark: str, description: dict[str, Any])
 
 
 def weights_digest(model: Backbone) -> str:
-    """SHA-256 (its first 16 digits) of the weights that are trained in full, which every training changes."""
+    """SHA-256 (its first 16 digits) of the weights that are trained in full, which every training changes.
+
+    Where there are none, it is of the first numbers of each weight that LoRA is merged into.
+    """
     digest = hashlib.sha256()
     for name, value in sorted(model.named_parameters()):
         if any(f"{part}." in name for part in model.trained_in_full):
             digest.update(name.encode() + value.detach().float().cpu().numpy().tobytes())
+        elif not model.trained_in_full and re.match(model.lora_targets, name.removesuffix(".weight")):
+            digest.update(name.encode() + value.detach().flatten()[:NUMBERS].float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
-def with_overrides(benchmark: str | Benchmark, **overrides: Any) -> Settings:
+def with_overrides(benchmark: str | Benchmark, decides: str = "heads", **overrides: Any) -> Settings:
     """The settings of a benchmark, with those of `overrides` that are not None.
+
+    Args:
+        benchmark: A benchmark, its name, or ``module:OBJECT``.
+        decides: How the model decides: ``heads``, as published for the benchmark, or ``words``, as published for
+            MMDuet2.
+        **overrides: Fields of `Settings`.
 
     Raises:
         DuetError: The benchmark is not known.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    return replace(find_benchmark(benchmark).settings, **given)
+    return find_benchmark(benchmark).settings.overridden(decides, given)

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmduet.evaluation.benchmark import Benchmark, Question
 from mmduet.evaluation.benchmarks import find_benchmark
+from mmduet.evaluation.frame_input import is_frame_input, read_frame_input
 from mmduet.evaluation.items import (
     Answer,
     AnsweredItem,
@@ -42,11 +43,13 @@ def read_references(path: str | Path, benchmark: str | Benchmark) -> dict[str, A
 
 
 def read_questions(path: str | Path, benchmark: str | Benchmark) -> list[Question]:
-    """Read the questions of a test file, whether or not it has labels.
+    """Read the questions of a test file, whether or not it has labels, or of a frame-input file.
 
     Raises:
         AnnotationError: As `read_references`; also for an item that asks nothing.
         DuetError: The benchmark is not known.
     """
     benchmark = find_benchmark(benchmark)
+    if is_frame_input(path):
+        return read_frame_input(path)
     return [benchmark.question(item) for item in read_items(path, benchmark.asked or benchmark.item).values()]

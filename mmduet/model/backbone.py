@@ -7,13 +7,12 @@ belong to its processor.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import nn
 
-from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
-from mmduet.model.processing import DuetProcessor
+Decides = Literal["heads", "words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +53,13 @@ class EmbeddedTokens:
 
 
 class Backbone(Protocol):
-    """A torch module that reads frames among its tokens and scores each frame.
+    """A torch module that reads frames among its tokens, and says after each whether it speaks.
 
     Attributes:
         lora_targets: Regular expression of the module names that LoRA is added to.
         trained_in_full: Modules that are trained in full and saved with an adapter.
         embedding_names: Names of the input and output embeddings' tensors.
+        decides: ``heads``: two heads score each frame. ``words``: the model answers, and words of silence mean silence.
         position_axes: P, the rows of a token's position ids. 0: positions are counted up by one, and the language
             model counts them itself.
         config: A transformers config; its text_config is the language model's.
@@ -69,6 +69,7 @@ class Backbone(Protocol):
     lora_targets: ClassVar[str]
     trained_in_full: ClassVar[tuple[str, ...]]
     embedding_names: ClassVar[tuple[str, str]]
+    decides: ClassVar[Decides]
     position_axes: ClassVar[int]
     config: Any
     language_model: Any
@@ -119,20 +120,8 @@ class Backbone(Protocol):
         ...
 
     def score_frames(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return both heads' probabilities, float32 [n, 2], from hidden states [n, H] at frames' last tokens."""
+        """Return both heads' probabilities, float32 [n, 2], from hidden states [n, H] at frames' last tokens.
+
+        A model that decides in words is not asked.
+        """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """The classes that a checkpoint's ``model_type`` stands for."""
-
-    config: type[DuetConfig]
-    model: type[DuetForConditionalGeneration]
-    processor: type[DuetProcessor]
-
-
-# model_type of a config.json -> what reads its checkpoint
-BACKBONES: dict[str, Family] = {
-    DuetConfig.model_type: Family(DuetConfig, DuetForConditionalGeneration, DuetProcessor),
-}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,7 @@ from transformers.configuration_utils import SubConfigSpec
 from transformers.utils import ModelOutput
 
 from mmduet.errors import CheckpointError, DuetError
-from mmduet.model.losses import IGNORE, token_loss, video_loss
+from mmduet.model.losses import lm_loss, video_loss
 from mmduet.model.vision import FramePool, build_vision_tower, pooled_side
 
 # Frames in one pass of the vision tower: another number changes how sums round. With 8 frames a layer of `mini` fills
@@ -133,6 +133,7 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         "language_model.model.embed_tokens.weight",
         "language_model.lm_head.weight",
     )
+    decides: ClassVar[Literal["heads", "words"]] = "heads"
     position_axes: ClassVar[int] = 0
     config_class = DuetConfig
     config: DuetConfig
@@ -306,17 +307,18 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         hidden = self.hidden_states(self.embed(input_ids, frames), attention_mask=attention_mask, **cache)
         ends = self.frame_ends(input_ids, frames)
         informative, relevance = self.head_logits(hidden[ends])
-        logits, lm_loss = self._lm_loss(hidden, labels, lm_normalizer)
+        logits, words_loss = lm_loss(self.vocabulary_logits, hidden, labels, lm_normalizer)
         heads = [(informative, informative_labels), (relevance, relevance_labels)]
         frame_loss = video_loss(heads, ends, video_normalizer)
-        losses = [loss for loss in (lm_loss, frame_loss) if loss is not None]
+        losses = [loss for loss in (words_loss, frame_loss) if loss is not None]
         return DuetOutput(
-            sum(losses[1:], losses[0]) if losses else None, lm_loss, frame_loss, logits, informative, relevance, ends,
-            hidden, past_key_values,
+            sum(losses[1:], losses[0]) if losses else None, words_loss, frame_loss, logits, informative, relevance,
+            ends, hidden, past_key_values,
         )  # fmt: skip
 
     def _frames(self, pixel_values: torch.Tensor | None, features: torch.Tensor | None) -> Sequence[torch.Tensor]:
-        if type(self).encode_frames is not DuetForConditionalGeneration.encode_frames:
+        given = pixel_values is not None or features is not None
+        if given and type(self).encode_frames is not DuetForConditionalGeneration.encode_frames:
             raise DuetError(
                 f"{type(self).__name__} replaces encode_frames, but whole conversations are embedded by "
                 "vision_features and project_features: replace these two instead, or write a forward of your own."
@@ -324,13 +326,3 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if pixel_values is not None:
             features = self.frame_features(pixel_values)
         return () if features is None else self.project_features(features.to(self.dtype)).unbind()
-
-    def _lm_loss(
-        self, hidden: torch.Tensor, labels: torch.Tensor | None, normalizer: torch.Tensor | None
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        if labels is None:
-            return None, None
-        targets = labels[:, 1:]
-        labelled = targets != IGNORE
-        logits = self.vocabulary_logits(hidden[:, :-1][labelled])
-        return logits, token_loss(logits, targets[labelled], labelled, normalizer)

@@ -1,6 +1,6 @@
 """Losses of labelled tokens and labelled frames."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,28 @@ def token_loss(
             the loss is the mean over all targets.
     """
     return _cross_entropy(logits, targets, labelled.nonzero()[:, 0], normalizer)
+
+
+def lm_loss(
+    to_logits: Callable[[torch.Tensor], torch.Tensor],
+    hidden: torch.Tensor,
+    labels: torch.Tensor | None,
+    normalizer: torch.Tensor | None,
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Logits [n, V] at the labelled positions only, and their `token_loss`; None where no labels are given.
+
+    Args:
+        to_logits: Makes vocabulary logits of hidden states.
+        hidden: Hidden states, [B, L, H].
+        labels: [B, L], token ids or -100, unshifted.
+        normalizer: As for `token_loss`.
+    """
+    if labels is None:
+        return None, None
+    targets = labels[:, 1:]
+    labelled = targets != IGNORE
+    logits = to_logits(hidden[:, :-1][labelled])
+    return logits, token_loss(logits, targets[labelled], labelled, normalizer)
 
 
 def video_loss(

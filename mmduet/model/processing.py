@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate, islice, repeat
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, ClassVar, Literal, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +15,7 @@ from mmduet.errors import CheckpointError, DuetError
 from mmduet.files.config_files import check_content, checked, read_settings, understanding
 from mmduet.model.losses import IGNORE
 from mmduet.model.prompt import CHATML, SYSTEM_PROMPT, ChatFormat, StreamTurn, TextTurn, Turn
-from mmduet.video import fit_frames
+from mmduet.video import Within, fit_frames
 
 SETTINGS_FILE = "duet_processor.json"
 TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))  # any of these makes one
@@ -30,13 +30,13 @@ class FrameSettings:
     """How a frame becomes pixel values and tokens.
 
     Attributes:
-        size: Pixels along a side.
+        size: Pixels along a side of the square that frames are fitted into, or `Within` where they keep their shape.
         tokens: Language-model tokens of a frame. Where frames differ in tokens: the usual number.
         mean: Mean of the normalisation, after rescaling by 1/255.
         std: Standard deviation of the normalisation.
     """
 
-    size: int
+    size: int | Within
     tokens: int
     mean: Channels = 0.5
     std: Channels = 0.5
@@ -75,7 +75,15 @@ class EncodedConversation:
 
 
 class DuetProcessor:
-    """Everything between raw input and tensors."""
+    """Everything between raw input and tensors.
+
+    Attributes:
+        silence: The answer that means silence, of a model that decides in words.
+        must_reply: How an answer begins that may not be silence.
+    """
+
+    silence: ClassVar[str] = ""
+    must_reply: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -96,6 +104,7 @@ class DuetProcessor:
         self.tokenizer, self.frame, self.system_prompt, self.chat = tokenizer, frame, system_prompt, chat
         self.image_id = cast(int, tokenizer.convert_tokens_to_ids(chat.image))
         self.end_id = cast(int, tokenizer.convert_tokens_to_ids(chat.end))
+        self.around_frame = self.ids(chat.frame_start), self.ids(chat.frame_end)
 
     # frames
 
@@ -112,11 +121,32 @@ class DuetProcessor:
         mean, std = (_by_channel(value, frames.device) for value in (self.frame.mean, self.frame.std))
         return (frames.float() / 255 - mean) / std
 
+    def set_frames_per_turn(self, frames: int) -> None:
+        """Set the frames of a user's turn in training conversations. Raises DuetError: a model with heads has none."""
+        raise DuetError(f"frames_per_turn={frames}: a model with heads is not asked by turns: leave it out.")
+
+    def set_max_pixels(self, pixels: int) -> None:
+        """Set the most pixels of a frame. Raises DuetError: MMDuet's own frames have one size."""
+        raise DuetError(f"max_pixels={pixels}: every frame of this model has {self.frame.size} pixels a side.")
+
+    def frame_counts(self, pixel_values: torch.Tensor) -> list[int]:
+        """Return the image tokens of each frame of `pixel_values`."""
+        return [self.frame.tokens] * len(pixel_values)
+
+    def joined(self, pixel_values: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Make the frame arguments of the model's forward of several videos' pixel values."""
+        return {"pixel_values": torch.cat(list(pixel_values))}
+
     # text
 
     def ids(self, text: str) -> list[int]:
         """Tokenise a piece of prompt; nothing is added."""
         return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+
+    def frame_ids(self, tokens: int) -> list[int]:
+        """Return the ids of a frame of this many image tokens, with the tokens around it."""
+        before, after = self.around_frame
+        return [*before, *[self.image_id] * tokens, *after]
 
     def vocabulary(self) -> dict[str, int]:
         """Return token -> id of the tokens that are embedded: all but the image token."""
@@ -128,7 +158,7 @@ class DuetProcessor:
         Args:
             turn: The turn.
             close: Whether the turn is closed.
-            frame_tokens: Tokens of each frame of a stream turn. None: `FrameSettings.tokens` each.
+            frame_tokens: Image tokens of each frame of a stream turn. None: `FrameSettings.tokens` each.
         """
         if frame_tokens is None:
             frame_tokens = [self.frame.tokens] * (turn.frames if isinstance(turn, StreamTurn) else 0)
@@ -151,7 +181,7 @@ class DuetProcessor:
 
         Args:
             turns: The conversation.
-            frame_tokens: Tokens of each of its frames, in order. None: `FrameSettings.tokens` each.
+            frame_tokens: Image tokens of each of its frames, in order. None: `FrameSettings.tokens` each.
         """
         turns = [self.system_turn(), *turns]
         counts = iter(frame_tokens) if frame_tokens is not None else repeat(self.frame.tokens)
@@ -181,8 +211,10 @@ class DuetProcessor:
     def _frame_labels(self, ids: list[int], labels: Sequence[int], frame_tokens: Sequence[int]) -> list[int]:
         first = ids.index(self.image_id) if labels else 0
         column = [IGNORE] * len(ids)
-        for end, label in zip(accumulate(frame_tokens), labels, strict=True):
-            column[first + end - 1] = label
+        before, after = map(len, self.around_frame)
+        ends = accumulate(before + tokens + after for tokens in frame_tokens)
+        for end, label in zip(ends, labels, strict=True):
+            column[first - before + end - 1] = label
         return column
 
     def response_text(self, ids: Sequence[int]) -> str:
@@ -203,8 +235,12 @@ class DuetProcessor:
         (Path(folder) / SETTINGS_FILE).write_text(json.dumps(settings, indent=1))
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "DuetProcessor":
+    def from_pretrained(cls, folder: str | Path, decides: Literal["heads", "words"] = "heads") -> "DuetProcessor":
         """Read the files that `save_pretrained` wrote.
+
+        Args:
+            folder: The checkpoint.
+            decides: How the model decides; MMDuet's own has heads.
 
         Raises:
             CheckpointError: A file is missing or damaged.

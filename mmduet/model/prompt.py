@@ -31,9 +31,7 @@ class TextTurn:
     learn: bool = True
 
     def __post_init__(self) -> None:
-        for token in (IM_START, IM_END, IMAGE):
-            if token in self.text:
-                raise DuetError(f"{self.role} text {self.text!r} holds {token!r}, a token of the prompt: remove it.")
+        CHATML.check_text(self.role, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +56,15 @@ Turn = TextTurn | StreamTurn
 class ChatFormat:
     r"""How turns become text.
 
-    A turn reads ``{start}ROLE\n...{end}``, and `join` stands between two turns. A stream turn holds its frames' image
-    tokens with nothing between them. The defaults are ChatML with MMDuet's stream turns.
+    A turn reads ``{start}ROLE\n...{end}``, and `join` stands between two turns. A stream turn holds its frames with
+    nothing between them. The defaults are ChatML with MMDuet's stream turns.
 
     Attributes:
         start: The token that opens a turn.
         end: The token that closes a turn.
         image: The token that stands for one embedding of a frame.
+        frame_start: The token before a frame's image tokens; may be empty.
+        frame_end: The token after them; may be empty.
         join: The text between two turns.
         stream_role: The role of a stream turn.
     """
@@ -72,8 +72,21 @@ class ChatFormat:
     start: str = IM_START
     end: str = IM_END
     image: str = IMAGE
+    frame_start: str = ""
+    frame_end: str = ""
     join: str = "\n"
     stream_role: str = "stream"
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens that no text may hold, since they would end a turn or stand for a frame."""
+        return [token for token in (self.start, self.end, self.image, self.frame_start, self.frame_end) if token]
+
+    def check_text(self, role: str, text: str) -> None:
+        """Raise DuetError where a text holds one of the prompt's own tokens."""
+        for token in self.tokens:
+            if token in text:
+                raise DuetError(f"{role} text {text!r} holds {token!r}, a token of the prompt: remove it.")
 
     def open_turn(self, role: str) -> str:
         """Return the text that opens a turn."""
@@ -88,7 +101,8 @@ class ChatFormat:
             close: Whether the turn is closed.
         """
         if isinstance(turn, StreamTurn):
-            body = self.open_turn(self.stream_role) + self.image * sum(frame_tokens)
+            frames = (self.frame_start + self.image * tokens + self.frame_end for tokens in frame_tokens)
+            body = self.open_turn(self.stream_role) + "".join(frames)
         else:
             body = self.open_turn(turn.role) + turn.text
         return body + self.end if close else body

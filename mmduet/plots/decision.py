@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from mmduet.policy import HEADS, Policy, ThresholdPolicy
+from mmduet.policy import HEADS, REPLY, Policy, ThresholdPolicy
 from mmduet.trace import DuetTrace
 
 
-def policy_heads(policy: Policy) -> tuple[str, ...]:
-    """The heads whose scores the policy says that it uses."""
-    return tuple(head for head in getattr(policy, "heads", ()) if head in HEADS)
+def policy_heads(policy: Policy, trace: DuetTrace) -> tuple[str, ...]:
+    """The trace's scores that the policy says that it uses. The one score `reply` stands for any choice of heads."""
+    named = getattr(policy, "heads", ())
+    return trace.heads if named and trace.heads == (REPLY,) else tuple(head for head in named if head in HEADS)
 
 
 def accumulates(policy: Policy) -> bool:
@@ -18,14 +19,14 @@ def accumulates(policy: Policy) -> bool:
 
 def decision_head(policy: ThresholdPolicy, trace: DuetTrace) -> str | None:
     """The head whose scores are the decision curve; None where the curve is another one."""
-    heads = policy_heads(policy)
+    heads = policy_heads(policy, trace)
     if len(heads) != 1 or accumulates(policy):
         return None
-    same = np.array_equal(policy.decision_curve(trace), getattr(trace, heads[0]), equal_nan=True)
+    same = np.array_equal(policy.decision_curve(trace), trace.curve(heads[0]), equal_nan=True)
     return heads[0] if same else None
 
 
-def decision_name(policy: Policy) -> str:
+def decision_name(policy: Policy, trace: DuetTrace) -> str:
     """The name of a decision curve that is not one head's."""
-    heads = policy_heads(policy)
+    heads = policy_heads(policy, trace)
     return "running sum" if accumulates(policy) else " + ".join(heads) if len(heads) > 1 else "decision score"

@@ -26,7 +26,6 @@ from mmduet.plots.timeline import (
     turn_times,
 )
 from mmduet.policy import (
-    HEADS,
     Policy,
     fresh_policy,
     has_threshold,
@@ -102,11 +101,11 @@ def responses_table(trace: DuetTrace, spans: Iterable[Span] = ()) -> pd.DataFram
 
 def _add_heads(fig: go.Figure, trace: DuetTrace, policy: Policy) -> None:
     """Both heads' scores, and the decision curve where it is another score."""
-    curves = {head: (getattr(trace, head), HEAD_COLORS[head]) for head in HEADS}
-    used = policy_heads(policy)
+    curves = {head: (trace.curve(head), HEAD_COLORS[head]) for head in trace.heads}
+    used = policy_heads(policy, trace)
     if has_threshold(policy) and not accumulates(policy) and not decision_head(policy, trace):
-        curves[decision_name(policy)] = (policy.decision_curve(trace), DECISION_COLOR)
-        used = (*used, decision_name(policy))
+        curves[decision_name(policy, trace)] = (policy.decision_curve(trace), DECISION_COLOR)
+        used = (*used, decision_name(policy, trace))
     for name, (values, color) in curves.items():
         fig.add_scatter(
             x=trace.times,
@@ -117,7 +116,7 @@ def _add_heads(fig: go.Figure, trace: DuetTrace, policy: Policy) -> None:
             hovertemplate=f"{name} %{{y:.3f}}<br>at %{{x:.1f}} s<extra></extra>",
             name=name,
         )
-    top = max(1, len(policy_heads(policy))) if len(curves) > len(HEADS) else 1
+    top = max(1, len(policy_heads(policy, trace))) if len(curves) > len(trace.heads) else 1
     fig.layout["yaxis" + SCORES[1:]].update(title="score", range=[-0.03 * top, 1.04 * top])
 
 
@@ -135,7 +134,7 @@ def _add_replay(fig: go.Figure, trace: DuetTrace, policy: Policy, clock: Clock, 
     if has_threshold(policy):
         _add_threshold(fig, clock, SUM if accumulates(policy) else SCORES)
         if accumulates(policy):
-            _add_running_sum(fig, trace, decision_name(policy))
+            _add_running_sum(fig, trace, decision_name(policy, trace))
 
 
 def _add_threshold(fig: go.Figure, clock: Clock, panel: str) -> None:
@@ -180,5 +179,5 @@ def score_changes(fig: go.Figure, trace: DuetTrace, policy: Policy) -> dict[str,
         changes["name"].append(f"threshold {policy.threshold:g}")
         if accumulates(policy):
             changes["y"].append(policy.decision_curve(trace).round(3).tolist())
-            changes["name"].append(decision_name(policy))
+            changes["name"].append(decision_name(policy, trace))
     return changes

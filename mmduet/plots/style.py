@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
 
-HEAD_COLORS = {"informative": "#1283C8", "relevance": "#D55E00"}
+HEAD_COLORS = {"informative": "#1283C8", "relevance": "#D55E00", "reply": "#1283C8"}  # a trace has both heads or reply
 RESPONSE_COLOR = "#00805F"
 QUERY_COLOR = "#CC79A7"
 SPAN_COLOR = "#ECCB83"
 DECISION_COLOR = "#9467BD"  # the decision curve, where it is not a head's
-SERIES_COLORS = (*HEAD_COLORS.values(), RESPONSE_COLOR, QUERY_COLOR, "#56B4E9", "#E69F00")  # of other curves, in turn
+SERIES_COLORS = ("#1283C8", "#D55E00", RESPONSE_COLOR, QUERY_COLOR, "#56B4E9", "#E69F00")  # of other curves, in turn
 INK = "#787d85"  # text and neutral lines: contrast 4.2 on white, 4.5 on #111
 GRID = "rgba(128,128,128,0.22)"
 UNLABELLED = -100

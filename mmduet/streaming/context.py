@@ -59,7 +59,7 @@ class Context:
                 self.enter_query(turn)
             elif isinstance(turn, KeptResponse):
                 self.enter_response(turn, len(self.state.context))
-            else:
+            elif isinstance(turn, EmbeddedTokens):
                 self.open_stream()
                 self.state.pending.append(turn.at(self.state.position))
                 self.enter_frame(turn)
@@ -76,21 +76,39 @@ class Context:
 
     def enter_frame(self, frame: EmbeddedTokens) -> None:
         """Append a frame to the context; its embeddings are in the cache, or pending."""
-        self.state.context.extend([self.processor.image_id] * len(frame))
-        self.state.offset += frame.span - len(frame)
+        self._count(frame)
         self.state.stream_open, self.state.last = True, "frame"
         self._remember(frame)
 
     def enter_response(self, response: KeptResponse, start: int) -> None:
         """Put a response's ids into the context from index `start` on; generated ids that agree stay there."""
-        state = self.state
-        wanted = self.protocol.kept(state, list(response.token_ids), response.text)
-        present = zip(state.context[start:], wanted, strict=False)
-        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], present))
-        state.crop(start + common)
-        self.enter(wanted[common:])
-        state.stream_open, state.last = False, "response"
+        self.enter_instead(self.protocol.kept(self.state, list(response.token_ids), response.text), start)
+        self.state.stream_open, self.state.last = False, "response"
         self._remember(response)
+
+    def enter_instead(self, wanted: Sequence[int], start: int) -> None:
+        """Replace the context from index `start` on, where no frames are. What agrees stays in the cache."""
+        present = zip(self.state.context[start:], wanted, strict=False)
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], present))
+        self.state.crop(start + common)
+        self.enter(wanted[common:])
+
+    def framed(self, frame: EmbeddedTokens) -> EmbeddedTokens:
+        """Return a frame with the tokens around it; its positions are relative to the first of them."""
+        before, after = self.processor.around_frame
+        if not before and not after:
+            return frame
+        parts = (self._text(before, 0), frame.at(len(before)), self._text(after, len(before) + frame.span))
+        return EmbeddedTokens.join([part for part in parts if len(part)])
+
+    def append(self, frame: EmbeddedTokens) -> None:
+        """Append a `framed` frame to the context; its embeddings are pending."""
+        self.state.pending.append(frame.at(self.state.position))
+        self._count(frame)
+
+    def _count(self, frame: EmbeddedTokens) -> None:
+        self.state.context.extend(self.processor.frame_ids(len(frame) - sum(map(len, self.processor.around_frame))))
+        self.state.offset += frame.span - len(frame)
 
     def _remember(self, turn: Turn) -> None:
         if self.frames is not None:
@@ -100,16 +118,15 @@ class Context:
         """Append ids to the context; their embeddings are pending."""
         self.state.cache.cut(len(self.state.context))  # frames scored too early no longer follow
         if ids:
-            index = torch.tensor(ids, device=self.model.device)
-            embeds = self.model.get_input_embeddings()(index)
-            self.state.pending.append(EmbeddedTokens(embeds, self._text_positions(len(ids))))
+            self.state.pending.append(self._text(ids, self.state.position))
             self.state.context.extend(ids)
 
-    def _text_positions(self, tokens: int) -> torch.Tensor | None:
-        axes, first = self.model.position_axes, self.state.position
-        if not axes:
-            return None
-        return torch.arange(first, first + tokens, device=self.model.device).expand(axes, tokens)
+    def _text(self, ids: Sequence[int], first: int) -> EmbeddedTokens:
+        """Ids as the language model reads them, at positions from `first` on."""
+        axes, device = self.model.position_axes, self.model.device
+        embeds = self.model.get_input_embeddings()(torch.tensor(ids, dtype=torch.long, device=device))
+        positions = torch.arange(first, first + len(ids), device=device).expand(axes, len(ids)) if axes else None
+        return EmbeddedTokens(embeds, positions)
 
     def forward(self, frames: Iterable[EmbeddedTokens] = ()) -> torch.Tensor:
         """Feed the pending tokens, then frames, which are not part of the context yet.

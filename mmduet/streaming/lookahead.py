@@ -1,7 +1,7 @@
 """LookAhead: how many frames a forward pass scores (multi-frame scoring, a kind of chunked prefill).
 
 Frames scored after a kept response must be scored again, so the number adapts to the response rate. It changes the
-time taken, never the result.
+time taken, never the result. Of a model that decides in words, a "frame" here is a piece of frames.
 """
 
 import math

@@ -4,9 +4,10 @@ It knows no files, plots or widgets. Its policy decides when to speak.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from itertools import accumulate
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -15,22 +16,35 @@ from mmduet.errors import DuetError
 from mmduet.kernels import kernels_for
 from mmduet.model.backbone import Backbone, EmbeddedTokens
 from mmduet.model.processing import DuetProcessor
-from mmduet.model.prompt import TextTurn
-from mmduet.policy import FrameScores, Policy, ScoreThreshold, checked_policy, fresh_policy
-from mmduet.streaming.context import Context, Interrupted
-from mmduet.streaming.generation import draft, next_token
+from mmduet.policy import Greedy, Policy, ScoreThreshold, checked_policy, fresh_policy
+from mmduet.streaming.context import Context
+from mmduet.streaming.context import Interrupted as Interrupted
+from mmduet.streaming.decision import Decision
+from mmduet.streaming.decision import Event as Event
+from mmduet.streaming.heads import ByHeads
 from mmduet.streaming.lookahead import LookAhead
 from mmduet.streaming.protocol import PROTOCOLS, ContextProtocol
-from mmduet.streaming.state import KeptResponse, StreamState
+from mmduet.streaming.state import StreamState
+from mmduet.streaming.words import InWords
 from mmduet.system.devices import enough_memory
 from mmduet.system.stages import stage
-from mmduet.trace import DuetTrace, Query, Response
+from mmduet.trace import DuetTrace, Query, UserTurn
 from mmduet.video import FrameBatch
 
-Event = FrameScores | Query | Response
 Frames = torch.Tensor | Iterable[torch.Tensor | FrameBatch]
 
 LESS = "keep fewer frames (context_frames), load the model with dtype='bfloat16', or delete other models"
+
+
+class _Published(NamedTuple):
+    """The settings of the published systems, by how they decide."""
+
+    policy: Callable[[], Policy]
+    max_new_tokens: int
+    frames_per_turn: int
+
+
+PUBLISHED = {"heads": _Published(partial(ScoreThreshold, 0.5), 200, 1), "words": _Published(Greedy, 512, 2)}
 
 
 class DuetSession:
@@ -49,33 +63,42 @@ class DuetSession:
         protocol: str = "training",
         remove_assistant_turns: bool = False,
         repetition_penalty: float | None = None,
-        max_new_tokens: int = 200,
+        max_new_tokens: int | None = None,
         look_ahead: int | None = None,
         context_frames: int | None = None,
+        frames_per_turn: int | None = None,
     ):
         """Set up a session.
 
         Args:
             model: The model; it is set to evaluation mode.
             processor: The model's processor.
-            policy: When to speak. None: `ScoreThreshold(0.5)`.
+            policy: When to speak. None: `ScoreThreshold(0.5)`, or `Greedy()` of a model that decides in words.
             frame_fps: The rate that the frames were sampled at, 1/s. Frame k is at k / frame_fps.
-            protocol: ``training``: the context is the training prompt. ``upstream``: the published code's context.
+            protocol: ``training``: the context is the training prompt. ``upstream``: the published code's context,
+                which is the same for a model that decides in words.
             remove_assistant_turns: Whether responses are removed from the context. Later frames then continue the same
-                stream turn.
+                stream turn; of a model that decides in words, silence takes their place.
             repetition_penalty: Hugging Face's, > 0, over all tokens generated in this video. None: no penalty.
-            max_new_tokens: Maximum number of tokens of a response.
-            look_ahead: Maximum frames scored per forward pass. None adapts it to the recent response rate. The result
-                is identical for every value.
+            max_new_tokens: Maximum number of tokens of a response. None: as published, 200, or 512 of a model that
+                decides in words.
+            look_ahead: Maximum frames (of a model that decides in words: turns) scored per forward pass. None adapts it
+                to the recent response rate. The result is identical for every value.
             context_frames: Maximum frames in the context, >= 2. When the context is full, the older half of the frames
                 is dropped together with its queries and responses. The latest query is kept. None: no frame is dropped.
+            frames_per_turn: Frames after each of which a model that decides in words answers. None: 2, as published.
+                A model with heads is asked after each frame.
 
         Raises:
             DuetError: A value is out of its range, or the protocol is not known.
         """
+        published = PUBLISHED[model.decides]
+        max_new_tokens = published.max_new_tokens if max_new_tokens is None else max_new_tokens
+        self.frames_per_turn = published.frames_per_turn if frames_per_turn is None else frames_per_turn
         _check(frame_fps, protocol, repetition_penalty, max_new_tokens, look_ahead, context_frames)
+        _check_turns(model.decides, self.frames_per_turn, context_frames)
         self.model, self.processor = model.eval(), processor
-        self.policy, self.frame_fps = ScoreThreshold(0.5) if policy is None else checked_policy(policy), frame_fps
+        self.policy, self.frame_fps = published.policy() if policy is None else checked_policy(policy), frame_fps
         self.protocol: ContextProtocol = PROTOCOLS[protocol](processor)
         self.context_frames = context_frames
         self.remove_assistant_turns = remove_assistant_turns
@@ -83,7 +106,7 @@ class DuetSession:
         self.kernels = kernels_for(model, processor)
         self.look_ahead = LookAhead(
             look_ahead,
-            tokens=processor.frame.tokens,
+            tokens=processor.frame.tokens * self.frames_per_turn,
             at_once=self.kernels.tokens_at_once,
             call_cost=self.kernels.call_cost,
         )
@@ -91,12 +114,15 @@ class DuetSession:
 
     # whole videos
 
-    def run(self, frames: Frames, queries: Iterable[Query] = (), *, progress: bool = False) -> DuetTrace:
+    def run(
+        self, frames: Frames, queries: Iterable[Query] = (), *, turns: Sequence[UserTurn] = (), progress: bool = False
+    ) -> DuetTrace:
         """Watch a video from the start.
 
         Args:
             frames: uint8 [N, 3, H, W], or batches of them, as `iter_frames` gives.
             queries: Queries, each asked when its time comes.
+            turns: The first user turns of a model that decides in words, where they are fixed beforehand.
             progress: Whether a progress bar is shown.
 
         Returns:
@@ -105,20 +131,26 @@ class DuetSession:
         events = []
         total = len(frames) if isinstance(frames, torch.Tensor) else None
         with tqdm(total=total, unit="frame", desc="watch", disable=not progress) as bar:
-            for event in self.stream(frames, queries):
+            for event in self.stream(frames, queries, turns=turns):
                 events.append(event)
-                bar.update(isinstance(event, FrameScores))
+                bar.update(self.state.frames - bar.n)
         return DuetTrace.from_events(events, context_length=len(self.state.context))
 
-    def stream(self, frames: Frames, queries: Iterable[Query] = ()) -> Iterator[Event]:
-        """Watch a video from the start, and yield each event as it happens.
+    def stream(
+        self, frames: Frames, queries: Iterable[Query] = (), *, turns: Sequence[UserTurn] = ()
+    ) -> Iterator[Event]:
+        """Watch a video from the start, and yield each event as it happens; the arguments are those of `run`.
 
         A query after the last frame's time is never asked.
+
+        Raises:
+            DuetError: `turns` are given to a model with heads, or have other frames than the video.
         """
-        self.reset()
+        self.reset(turns=turns)
         for query in queries:
             self._queue(query)
         yield from self.feed(frames)
+        yield from self._finish()
 
     def fresh(self) -> "DuetSession":
         """Return a new session with the same model, processor and settings."""
@@ -130,11 +162,21 @@ class DuetSession:
 
     # piece by piece
 
-    def reset(self) -> None:
-        """Forget the video, and start a new one."""
+    def reset(self, *, turns: Sequence[UserTurn] = ()) -> None:
+        """Forget the video, and start a new one. Its first turns may be fixed, as for `run`."""
         self.context = Context(self.model, self.processor, self.kernels, self.protocol, frames=self.context_frames)
         self.policy.reset()
         self.look_ahead.reset()
+        self.decision: Decision
+        if self.model.decides == "words":
+            for turn in turns:
+                _check_turns("words", max(turn.frames, 1), self.context_frames)
+                self.processor.chat.check_text("user", turn.text)
+            self.decision = InWords(self, frames_per_turn=self.frames_per_turn, turns=turns)
+        elif turns:
+            raise DuetError("turns=…: a model with heads scores each frame: give queries with their times instead.")
+        else:
+            self.decision = ByHeads(self, self.protocol)
 
     @property
     def state(self) -> StreamState:
@@ -158,7 +200,7 @@ class DuetSession:
     def _queue(self, query: Query) -> None:
         if not query.time >= 0:
             raise DuetError(f"query {query.text!r} at {query.time} s: a time is 0 or later.")
-        TextTurn("user", query.text)  # refuses the prompt's own tokens
+        self.processor.chat.check_text("user", query.text)
         self.state.queries.append(query)
         self.state.queries.sort(key=lambda queued: queued.time)
 
@@ -174,129 +216,24 @@ class DuetSession:
         Raises:
             DuetError: The device's memory is full. The video then starts again with `reset`.
         """
-        step = max(self.look_ahead.limit, self.kernels.frames_at_once)
+        step = max(self.look_ahead.limit * self.frames_per_turn, self.kernels.frames_at_once)
         with enough_memory(LESS):
             for batch in [frames] if isinstance(frames, torch.Tensor) else frames:
+                first = self.decision.next_frame
                 if isinstance(batch, FrameBatch):
-                    self.state.frames = max(self.state.frames, round(float(batch.times[0]) * self.frame_fps))
+                    first = max(first, round(float(batch.times[0]) * self.frame_fps))
                     batch = batch.frames
-                for first in range(0, len(batch), step):
-                    yield from self._watch(self._encode(batch[first : first + step]))
+                for at in range(0, len(batch), step):
+                    yield from self.decision.watch(self._encode(batch[at : at + step]), first + at)
 
     def _encode(self, frames: torch.Tensor) -> list[EmbeddedTokens]:
         with stage("vision"):
             return self.kernels.encode(frames)
 
-    # scoring
-
-    def _watch(self, frames: list[EmbeddedTokens]) -> Iterator[Event]:
-        while frames:
-            if self._query_is_due():
-                self.context.enter_query(query := self.state.queries.pop(0))
-                yield query
-            self.context.make_room()
-            scored = 0
-            for event in self._score(frames[: self._window()]):
-                scored += isinstance(event, FrameScores)
-                yield event
-            frames = frames[scored:]
-
-    def _query_is_due(self) -> bool:
-        return bool(self.state.queries) and self.state.queries[0].time <= self.time
-
-    def _window(self) -> int:
-        """The number of frames to score next: up to the next query, and no more than the context has room for."""
-        frames: float = self.look_ahead.frames()
-        if self.state.queries:
-            frames = min(frames, self.state.queries[0].time * self.frame_fps - self.state.frames)
-        if self.context.room is not None:
-            frames = min(frames, self.context.room)
-        return max(1, math.ceil(frames))
-
-    def _score(self, frames: list[EmbeddedTokens]) -> Iterator[Event]:
-        """Score frames in one forward pass, and yield their events while the scores are valid.
-
-        They are valid up to a query, or the first kept response.
-        """
-        self.context.open_stream()
-        ends = torch.tensor([*accumulate(map(len, frames))])
-        hidden = self.context.forward(frames)[-int(ends[-1]) :]
-        for index, (informative, relevance) in enumerate(self.model.score_frames(hidden[ends - 1]).tolist()):
-            if index and self._query_is_due():
-                return
-            scores = FrameScores(self.time, informative, relevance)
-            self.context.enter_frame(frames[index])
-            self.state.frames += 1
-            yield scores
-            speak, kept = self.policy.need(scores), not self.remove_assistant_turns
-            self.look_ahead.saw(response=speak and kept)
-            if speak:
-                yield self._respond(scores.time, kept=kept)
-                if kept:
-                    return
-
-    # generation
-
-    def _respond(self, time: float, *, kept: bool) -> Response:
-        state, start = self.state, len(self.state.context)
-        later = [] if kept else state.cache.tail(start)
-        with stage("generation"):
-            generated = self._generate(self.protocol.response(state))
-        token_ids = generated[:-1] if generated[-1] == self.processor.end_id else generated
-        text = self.processor.response_text(token_ids)
-        if kept:
-            self.context.enter_response(KeptResponse(tuple(generated), text), start)
-        else:
-            state.crop(start)
-            state.cache.extend(later)  # the later frames of this forward pass, as if nothing had been generated
-        state.last = "response"
-        return Response(time, text, tuple(token_ids))
-
-    def _generate(self, header: Sequence[int]) -> list[int]:
-        """Enter the response's header, then decode greedily to the end token or `max_new_tokens`.
-
-        Returns the generated ids, with the end token. The last of them is not in the context yet.
-        """
-        state, generated, entering = self.state, list[int](), list(header)
-        start = len(state.context) + len(header)
-        while True:
-            guess = draft(state.previous_response, generated)[: self.max_new_tokens - len(generated) - 1]
-            self.context.enter([*entering, *guess])
-            hidden = self.context.forward()[-len(guess) - 1 :]
-            for logits, guessed in zip(self.model.vocabulary_logits(hidden).float(), [*guess, None], strict=True):
-                self._add(generated, next_token(logits, state.generated, self.repetition_penalty))
-                if generated[-1] != guessed or self._is_complete(generated):
-                    break
-            state.crop(start + len(generated) - 1)  # the rest of the guess was wrong
-            if self.repetition_penalty is None:
-                self._continue(generated)
-            if self._is_complete(generated):
-                state.previous_response = generated
-                return generated
-            entering = generated[-1:]
-
-    def _continue(self, generated: list[int]) -> None:
-        """Decode as far as the device does so by itself, and no draft is possible.
-
-        The cache may then hold more than the context, as in multi-frame scoring.
-        """
-        if self._is_complete(generated) or draft(self.state.previous_response, generated):
-            return
-        for token in self.kernels.continuation(generated[-1], self.state.cache):
-            if self.state.interrupted:
-                raise Interrupted
-            self.state.context.append(generated[-1])
-            self._add(generated, token)
-            if self._is_complete(generated) or draft(self.state.previous_response, generated):
-                return
-
-    def _add(self, generated: list[int], token: int) -> None:
-        generated.append(token)
-        if token != self.processor.end_id:
-            self.state.generated.add(token)
-
-    def _is_complete(self, generated: Sequence[int]) -> bool:
-        return generated[-1] == self.processor.end_id or len(generated) == self.max_new_tokens
+    @torch.inference_mode()
+    def _finish(self) -> Iterator[Event]:
+        with enough_memory(LESS):
+            yield from self.decision.finish()
 
 
 def _check(
@@ -319,3 +256,15 @@ def _check(
         raise DuetError(f"look_ahead={look_ahead}: give a number of frames from 1 on, or None to adapt it.")
     if context_frames is not None and context_frames < 2:
         raise DuetError(f"context_frames={context_frames}: a context holds at least 2 frames; None: all of them.")
+
+
+def _check_turns(decides: str, frames: int, context_frames: int | None) -> None:
+    if decides == "heads" and frames != 1:
+        raise DuetError(f"frames_per_turn={frames}: a model with heads scores each frame: leave it out.")
+    if frames < 1:
+        raise DuetError(f"frames_per_turn={frames}: a turn has at least one frame.")
+    if context_frames is not None and frames > context_frames // 2:
+        raise DuetError(
+            f"context_frames={context_frames}: a turn has {frames} frames, and half of the context must hold it: give "
+            f"at least {2 * frames}."
+        )

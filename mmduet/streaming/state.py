@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mmduet.kernels.kv_cache import StreamCache
+from mmduet.kernels.kv_cache import StreamCache, Tail
 from mmduet.model.backbone import EmbeddedTokens
 from mmduet.trace import Query
 
@@ -22,7 +22,43 @@ class KeptResponse:
     text: str
 
 
-Turn = Query | KeptResponse | EmbeddedTokens  # the last: one frame
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A user's turn of a model that decides in words: frames, and the queries asked while they were seen.
+
+    Attributes:
+        frames: The frames, with the tokens around each.
+        end: The index of the next frame in the video.
+        queries: The queries; their text follows the frames.
+        answered: Whether the model answers.
+        must_reply: Whether the answer may not be silence.
+    """
+
+    frames: tuple[EmbeddedTokens, ...]
+    end: int
+    queries: tuple[Query, ...] = ()
+    answered: bool = True
+    must_reply: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in the context that `StreamState.rewind` goes back to."""
+
+    length: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The part of a context after a `Mark`."""
+
+    ids: list[int]
+    offset: int
+    tail: Tail
+
+
+Turn = Query | KeptResponse | EmbeddedTokens | Piece  # EmbeddedTokens: one frame
 
 
 @dataclass(slots=True)
@@ -66,21 +102,45 @@ class StreamState:
         return len(self.context) + self.offset
 
     def crop(self, length: int) -> None:
-        """Drop the context's tokens from index `length` on. Frames are never among them."""
+        """Drop the context's tokens from index `length` on. Frames are never among them: see `rewind`."""
         if self.pending and length < len(self.context):
             self.pending = [EmbeddedTokens.join(self.pending)[: max(0, length - self.cache.length)]]
         self.cache.cut(length)
         del self.context[length:]
 
+    def mark(self) -> Mark:
+        """Return the present end of the context."""
+        return Mark(len(self.context), self.offset)
+
+    def after(self, mark: Mark) -> Later:
+        """Copy what is after a mark, for `put_back`. Nothing may be pending."""
+        return Later(self.context[mark.length :], self.offset, self.cache.tail(mark.length))
+
+    def put_back(self, later: Later) -> None:
+        """Append what was after a mark to the context that ends there."""
+        self.context += later.ids
+        self.offset = later.offset
+        self.cache.extend(later.tail)
+
+    def rewind(self, mark: Mark) -> None:
+        """Drop everything after a mark, frames included."""
+        self.crop(mark.length)
+        self.offset = mark.offset
+
     def frames_held(self) -> int:
         """Return the number of frames among `turns`."""
-        return sum(isinstance(turn, EmbeddedTokens) for turn in self.turns)
+        return sum(frames_of(turn) for turn in self.turns)
 
     def clear_context(self) -> None:
         """Drop all turns; the video continues."""
         self.cache.cut(0)
         self.context, self.pending, self.turns, self.deferred, self.offset = [], [], [], [], 0
         self.stream_open, self.last = False, ""
+
+
+def frames_of(turn: Turn) -> int:
+    """Return the number of frames of a turn."""
+    return len(turn.frames) if isinstance(turn, Piece) else int(isinstance(turn, EmbeddedTokens))
 
 
 def newest_turns(turns: Sequence[Turn], frames: int) -> list[Turn]:

@@ -39,12 +39,18 @@ class ModelPart(BaseModel):
         base: A preset, folder or hub id.
         dtype: The frozen weights' precision.
         attn_implementation: As in `load_duet`.
+        decides: heads or words, of a Qwen2.5-VL; null for words. It starts with heads of its own, at random.
+        frames_per_turn: Frames after each of which a model that decides in words answers.
+        max_pixels: Maximum pixels of a frame, of a Qwen2.5-VL; null for the checkpoint's.
     """
 
     model_config = ConfigDict(extra="forbid")
     base: Name
     dtype: Literal["float32", "bfloat16"] = "float32"
     attn_implementation: Name | None = None
+    decides: Literal["heads", "words"] | None = None
+    frames_per_turn: Annotated[Count, Field(le=64)] | None = None
+    max_pixels: Count | None = None
 
 
 class DataPart(BaseModel):
@@ -158,8 +164,11 @@ def run_config(config: TrainingConfig, kinds: Mapping[str, AnnotationKind] = KIN
         val_set = _dataset(config, data.validation, data.validation_videos, broken, kinds) if data.validation else None
     model, processor = load_duet(
         config.model.base, dtype=getattr(torch, config.model.dtype), device=state.device,
-        attn_implementation=config.model.attn_implementation,
+        attn_implementation=config.model.attn_implementation, decides=config.model.decides,
+        max_pixels=config.model.max_pixels,
     )  # fmt: skip
+    if config.model.frames_per_turn is not None:
+        processor.set_frames_per_turn(config.model.frames_per_turn)
     kept = config.features
     features = FeatureCache(kept.folder, model, processor, limit_gb=kept.limit_gb) if kept else None
     return train(

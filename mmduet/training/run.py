@@ -150,6 +150,11 @@ class _Run:
             )
         if self.recipe.best_by is not None and self.val_set is None:
             raise DuetError(f"best_by={self.recipe.best_by!r} needs a validation set: give one, or leave best_by out.")
+        if self.recipe.align_iterations and not hasattr(self.model, "projector"):
+            raise DuetError(
+                f"align_iterations={self.recipe.align_iterations}: {type(self.model).__name__} has no projector to "
+                "align: set it to 0."
+            )
         if self.recipe.bf16 and not self.bf16:
             self.report("bf16: this CPU computes bfloat16 slowly, so the run computes in float32")
         for dataset in [self.train_set] if self.val_set is None else [self.train_set, self.val_set]:

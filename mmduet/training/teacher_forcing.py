@@ -45,6 +45,11 @@ class TeacherForced:
         """Names of the annotation kinds, sorted."""
         return sorted({sample.kind for sample in self.samples})
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The heads that the model has; none of a model that decides in words."""
+        return tuple(head for head in HEADS if all(head in sample.heads for sample in self.samples))
+
     def of_kind(self, kind: str) -> "TeacherForced":
         """The conversations of one kind."""
         return TeacherForced([sample for sample in self.samples if sample.kind == kind])
@@ -64,10 +69,10 @@ class TeacherForced:
         """Compute metrics over all conversations, and by kind as KIND_NAME where they are defined.
 
         Returns:
-            informative_auc and relevance_auc (0 to 1, NaN if a class is missing), lm_loss and video_loss (means over
-            conversations), loss (their sum), and token_accuracy (0 to 1).
+            informative_auc and relevance_auc (0 to 1, NaN if a class is missing; none of a model that decides in
+            words), lm_loss and video_loss (means over conversations), loss (their sum), and token_accuracy (0 to 1).
         """
-        overall = {f"{head}_auc": auc(*self.frames(head)) for head in HEADS} | self._words()
+        overall = {f"{head}_auc": auc(*self.frames(head)) for head in self.heads} | self._words()
         for kind in self.kinds:
             overall |= {f"{kind}_{name}": value for name, value in self.of_kind(kind)._of_one_kind().items()}
         return overall
@@ -81,7 +86,7 @@ class TeacherForced:
         return figures | ({"token_accuracy": float(correct.mean())} if len(correct) else {})
 
     def _of_one_kind(self) -> dict[str, float]:
-        heads = {f"{head}_auc": self.frames(head) for head in HEADS}
+        heads = {f"{head}_auc": self.frames(head) for head in self.heads}
         return {name: auc(*frames) for name, frames in heads.items() if len(frames[0])} | self._words()
 
 
@@ -101,6 +106,8 @@ def _force(model: Any, batch: Mapping[str, Any], device: torch.device) -> Forced
     correct = output.logits.argmax(-1) == targets[targets != IGNORE]
     ends, heads = output.frame_ends, {}
     for head in HEADS:
+        if output.get(f"{head}_logits") is None:
+            continue  # a model that decides in words
         labels = inputs[f"{head}_labels"][ends]
         scores = output[f"{head}_logits"].float().softmax(-1)[:, 1]
         labelled = labels != IGNORE

@@ -5,13 +5,13 @@ table      which frames a player shows, and when, from the file's packets
 timeline   times of shown frames, also where a recording restarts
 sampling   which frames a sample at a fixed rate takes
 decoders   decord for files that it reads right, PyAV for all others
-fitting    frames resized into a square
+fitting    frames resized
 prefetch   results computed ahead by a thread
 reader     read_metadata, iter_frames, read_frames
 stream     StreamSource: frames of a video that is still being recorded
 """
 
-from mmduet.video.fitting import fit_frames
+from mmduet.video.fitting import Within, fit_frames
 from mmduet.video.reader import FrameBatch, VideoMetadata, iter_frames, read_frames, read_metadata
 from mmduet.video.sampling import TOLERANCE, check_positive, sample_indices
 
@@ -19,6 +19,7 @@ __all__ = [
     "TOLERANCE",
     "FrameBatch",
     "VideoMetadata",
+    "Within",
     "check_positive",
     "fit_frames",
     "iter_frames",

@@ -1,27 +1,37 @@
-"""Fitting: frames resized into a square."""
+"""Fitting: frames resized into a square, or within a number of pixels a side."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 
 
-def fit_frames(frames: torch.Tensor, size: int, *, pixel_aspect: float = 1.0) -> torch.Tensor:
-    """Resize frames into a square: bilinear, aspect ratio kept, centred, padded with black.
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A size of frames that keep their shape: neither side has more than `side` pixels. Small frames stay small."""
+
+    side: int
+
+
+def fit_frames(frames: torch.Tensor, size: int | Within, *, pixel_aspect: float = 1.0) -> torch.Tensor:
+    """Resize frames: bilinear, aspect ratio kept.
 
     Args:
         frames: uint8 [n, 3, H, W].
-        size: Pixels.
+        size: Pixels of the side of a square, in which frames are centred and padded with black; or `Within`.
         pixel_aspect: A pixel's width divided by its height, as displayed.
 
     Returns:
-        uint8 [n, 3, size, size].
+        uint8 [n, 3, size, size], or [n, 3, h, w].
     """
     height, width = frames.shape[-2], frames.shape[-1] * pixel_aspect
-    scale = size / max(height, width)
+    scale = min(1.0, size.side / max(height, width)) if isinstance(size, Within) else size / max(height, width)
     inner = (max(1, round(height * scale)), max(1, round(width * scale)))
     if inner != frames.shape[-2:]:
         frames = _resize(frames, inner)
+    if isinstance(size, Within):
+        return frames
     top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
     return F.pad(frames, (left, size - inner[1] - left, top, size - inner[0] - top))
 

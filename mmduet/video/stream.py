@@ -19,7 +19,7 @@ import torch
 
 from mmduet.errors import VideoError
 from mmduet.system import threads
-from mmduet.video import TOLERANCE, FrameBatch, check_positive, fit_frames
+from mmduet.video import TOLERANCE, FrameBatch, Within, check_positive, fit_frames
 from mmduet.video.container import picture_stream, pixel_aspect, reason, set_up, upright_turns
 from mmduet.video.decoders import picture
 from mmduet.video.table import frame_rate, is_closed, is_untimed
@@ -39,7 +39,7 @@ class StreamSource:
     Args:
         address: A file, a device (``/dev/video0`` with format ``v4l2``) or the address of a stream.
         fps: Frames per second of the sample.
-        size: Each frame is resized into size x size pixels.
+        size: As for `iter_frames`.
         waiting: Maximum pending frames.
         drop_late: Drop the oldest pending frame when `waiting` frames are pending, as a camera needs. False: the thread
             waits.
@@ -61,14 +61,15 @@ class StreamSource:
         address: str | Path,
         *,
         fps: float,
-        size: int,
+        size: int | Within,
         waiting: int = 64,
         drop_late: bool = False,
         patience: float = 10.0,
         format: str | None = None,
         options: Mapping[str, str] | None = None,
     ):
-        check_positive(fps=fps, size=size, waiting=waiting, patience=patience)
+        side = size.side if isinstance(size, Within) else size
+        check_positive(fps=fps, size=side, waiting=waiting, patience=patience)
         self.address, self.fps, self.size = str(address), fps, size
         self.waiting, self.drop_late, self.patience = waiting, drop_late, patience
         self.format, self.options = format, dict(options or {})

@@ -244,7 +244,7 @@ def test_what_is_guessed_never_changes_what_is_said(seed, video, remove, penalty
             max_new_tokens=6,
         )  # fmt: skip
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mmduet.streaming.session.draft", guess)
+            patch.setattr("mmduet.streaming.generation.draft", guess)
             traces.append(session.run(random_frames(video)))
     assert traces[0].responses
     for trace in traces[1:]:

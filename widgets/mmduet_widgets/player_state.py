@@ -15,7 +15,6 @@ from mmduet.errors import DuetError
 from mmduet.plots.decision import accumulates, decision_head, decision_name, policy_heads
 from mmduet.plots.style import DECISION_COLOR, HEAD_COLORS
 from mmduet.policy import (
-    HEADS,
     FloatArray,
     Policy,
     ThresholdPolicy,
@@ -48,7 +47,7 @@ def trace_data(trace: DuetTrace) -> dict[str, Any]:
         raise DuetError("trace.times: seconds from the clip's start, 0 or more, in ascending order.")
     return {
         "times": times.tolist(),
-        **{head: _score_data(head, getattr(trace, head), len(times)) for head in HEADS},
+        **{head: _score_data(head, trace.curve(head), len(times)) for head in trace.heads},
         "responses": _turn_data("responses", trace.responses),
         "queries": _turn_data("queries", trace.queries),
     }
@@ -95,10 +94,10 @@ def policy_data(policy: Policy, trace: DuetTrace, *, live: bool = False) -> dict
         mode, heads, threshold (None without one), tops (the largest value of each panel), and with a threshold
         decision (how its curve is shown) and dial (the slider's range).
     """
-    scores = [getattr(trace, head) for head in HEADS]
+    scores = [trace.curve(head) for head in trace.heads]
     data: dict[str, Any] = {
         "mode": policy_mode(policy),
-        "heads": list(policy_heads(policy)),
+        "heads": list(policy_heads(policy, trace)),
         "threshold": None,
         "decision": None,
         "tops": {"score": _round_top(_largest(*scores, [live]))},
@@ -112,7 +111,12 @@ def policy_data(policy: Policy, trace: DuetTrace, *, live: bool = False) -> dict
     digits = 4 if top < 0.1 else 3 if top < 1 else 2
     return data | {
         "threshold": json_number(policy.threshold),
-        "decision": {"head": head, "name": decision_name(policy), "color": DECISION_COLOR, "own_panel": own_panel},
+        "decision": {
+            "head": head,
+            "name": decision_name(policy, trace),
+            "color": DECISION_COLOR,
+            "own_panel": own_panel,
+        },
         "dial": {"top": top, "step": float(f"{top / _places(trace):.3g}"), "digits": digits},
     }
 

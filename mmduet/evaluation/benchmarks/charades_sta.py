@@ -24,6 +24,7 @@ from mmduet.evaluation.metrics.smoothing import check_threshold, scale, smooth
 from mmduet.evaluation.metrics.split import halves
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.evaluation.text_times import Segment
+from mmduet.policy import decision_scores
 
 WINDOWS = range(15)
 THRESHOLDS = np.arange(0.30, 0.71, 0.02)
@@ -205,7 +206,7 @@ def _curve(prediction: Prediction) -> NDArray[np.float64]:
             f"prediction {prediction.question_id!r} has no frame scores (debug_data is empty): predict it again, or "
             "remove its line."
         )
-    return prediction.trace.relevance
+    return decision_scores(prediction.trace, ("relevance",))
 
 
 def _relevant_frames(

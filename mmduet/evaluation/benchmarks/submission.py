@@ -22,6 +22,7 @@ from mmduet.evaluation.items import CLIP, HighlightQuery, read_items
 from mmduet.evaluation.metrics.smoothing import check_threshold, scale, smooth
 from mmduet.evaluation.prediction_file import LONGEST, Prediction, read_predictions
 from mmduet.files import check_target, read_jsonl, validated, write_file
+from mmduet.policy import decision_scores
 
 MOST_WINDOWS = 10  # of a query; the official evaluation ignores the others
 NO_WINDOW = [[0.0, 0.0, 0.0]]  # overlaps with nothing; the official evaluation fails on a query without a window
@@ -147,7 +148,7 @@ def _relevance(prediction: Prediction) -> NDArray[np.float64]:
             f"prediction {prediction.question_id!r} has {len(prediction.trace)} frame scores, and clips of {CLIP:g} s "
             "need at least 2: predict it again, or remove its line."
         )
-    return prediction.trace.relevance
+    return decision_scores(prediction.trace, ("relevance",))
 
 
 def _from_curve(curve: NDArray[np.float64], prediction: Prediction, threshold: float) -> Highlights:

@@ -1,0 +1,39 @@
+"""POLICIES: the built-in policies by name."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from mmduet.errors import DuetError
+from mmduet.policy.protocol import Policy, checked_policy
+from mmduet.policy.rules import Greedy, ScoreSum, ScoreThreshold
+from mmduet.system.objects import find_object
+
+POLICIES: dict[str, Callable[..., Policy]] = {"threshold": ScoreThreshold, "sum": ScoreSum, "greedy": Greedy}
+
+
+def make_policy(mode: str, threshold: float, *, heads: Sequence[str] = ("informative",)) -> Policy:
+    """Make a policy by name.
+
+    Args:
+        mode: ``threshold``, ``sum``, ``greedy``, or ``module:OBJECT`` for a class of your own, which is called as
+            ``OBJECT(threshold, heads=heads)``.
+        threshold: As of the policy.
+        heads: As of the policy.
+
+    Raises:
+        DuetError: The mode is unknown, or its object cannot be called so or makes no policy.
+    """
+    kind = find_object(mode, POLICIES, cast(Any, Callable), argument="mode")
+    try:
+        inspect.signature(kind).bind(threshold, heads=heads)
+    except (TypeError, ValueError) as error:
+        raise DuetError(f"mode={mode!r} must take (threshold, heads=…): {error}.") from error
+    return checked_policy(kind(threshold, heads=heads))
+
+
+def policy_mode(policy: Policy) -> str:
+    """The name under which `make_policy` knows a policy's class."""
+    kind = type(policy)
+    known = [mode for mode, built_in in POLICIES.items() if built_in is kind]
+    return known[0] if known else f"{kind.__module__}:{kind.__qualname__}"

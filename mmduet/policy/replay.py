@@ -1,0 +1,60 @@
+"""Replays: what a policy would have decided at other thresholds, without the model."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mmduet.policy.protocol import Policy, ThresholdPolicy
+from mmduet.policy.scores import BoolArray, FloatArray, ScoredFrames
+
+
+def replay_thresholds(
+    policy: ThresholdPolicy, traces: Sequence[ScoredFrames], thresholds: ArrayLike
+) -> list[BoolArray]:
+    """Replay a policy at many thresholds, without the model.
+
+    Returns:
+        For each trace bool [T, N]: whether its frame n speaks at ``thresholds[t]``.
+    """
+    own: Callable[..., list[BoolArray]] | None = getattr(policy, "replay", None)
+    if own is not None:
+        return own(traces, thresholds)
+    policies = [policy.with_threshold(float(threshold)) for threshold in np.asarray(thresholds, dtype=float)]
+    shapes = [(len(policies), len(trace)) for trace in traces]
+    speaks = [np.array([_speaks(each, trace) for each in policies], dtype=bool) for trace in traces]
+    return [each.reshape(shape) for each, shape in zip(speaks, shapes, strict=True)]
+
+
+def _speaks(policy: Policy, trace: ScoredFrames) -> list[bool]:
+    policy.reset()
+    return [bool(policy.need(scores)) for scores in trace.scores()]
+
+
+def threshold_grid(policy: ThresholdPolicy, traces: Sequence[ScoredFrames]) -> list[float]:
+    """Choose thresholds from always to never speaking, the policy's own among them; ascending."""
+    own: Callable[..., list[float]] | None = getattr(policy, "grid", None)
+    return even_grid(policy, traces) if own is None else own(traces)
+
+
+def finite(values: FloatArray) -> FloatArray:
+    """Drop nan and infinite values."""
+    return values[np.isfinite(values)]
+
+
+def even_grid(policy: ThresholdPolicy, traces: Sequence[ScoredFrames], most: float = 1.0) -> list[float]:
+    """Steps of 1, 2 or 5 times a power of ten that cover the decision curves, or 0 to `most` where they are flat."""
+    curves = np.concatenate([np.zeros(0), *(finite(policy.decision_curve(trace)) for trace in traces)])
+    low, high = (curves.min(), curves.max()) if len(curves) else (0.0, 0.0)
+    low, high = (0.0, most) if low == high else (low, high)
+    rough = max((high - low) / 20, 1e-5)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return with_own((float(f"{index * step:.6g}") for index in range(first, last + 1)), policy.threshold)
+
+
+def with_own(grid: Iterable[float], own: float) -> list[float]:
+    """Return the grid with the policy's own threshold instead of one that is written alike."""
+    return sorted({own, *(value for value in grid if f"{value:g}" != f"{own:g}")})
