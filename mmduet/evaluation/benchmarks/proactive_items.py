@@ -1,6 +1,7 @@
 """ProactiveVideoQA's files: the entries of a test file, and predictions in the benchmark's own forms."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,7 +58,7 @@ def ask(item: ProactiveAsked) -> Question:
     end = (item.duration or float("inf")) - LAST
     first, *subtitles = question.queries
     shown = (first, *(query for query in subtitles if query.time <= end))
-    return Question(question.question_id, question.video, shown)
+    return replace(question, queries=shown)
 
 
 def read_predictions(path: str | Path, references: Mapping[str, ProactiveItem]) -> PredictionFile:
