@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mmduet.cli.predict import BENCHMARK, report_outcome
+from mmduet.cli.predict import BENCHMARK, end
 from mmduet.cli.root import DEVICE, DTYPE, app, resumable
 
 MODEL = Annotated[
@@ -85,6 +85,4 @@ def baseline(
         chat = load_chat_model(model, dtype=dtype, device=own)
         identity = {"benchmark": benchmark, "model": model, "dtype": str(chat.model.dtype).removeprefix("torch.")}
         outcome = run(chat, questions, videos, output, settings=settings, identity=identity)
-    if this_process().is_main_process:
-        report_outcome(outcome)
-    raise typer.Exit(1 if outcome.failed else 0)
+    end(outcome)

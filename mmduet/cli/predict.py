@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -41,6 +41,13 @@ PENALTY = Annotated[
     typer.Option(help="Divides the logits of tokens that were generated before in the video. [default: none]"),
 ]
 
+LIMIT = Annotated[int | None, typer.Option(min=1, help="Ask only the first questions, this many.")]
+THRESHOLD = Annotated[float | None, typer.Option(help="Respond above this; inf: never.")]
+FRAMES_PER_TURN = Annotated[
+    int | None, typer.Option(min=1, help="Frames between two answers of a model that decides in words. [default: 2]")
+]
+MAX_PIXELS = Annotated[int | None, typer.Option(min=1, help="Maximum pixels of a frame, for a Qwen2.5-VL.")]
+
 
 @app.command()
 def predict(
@@ -55,25 +62,22 @@ def predict(
     frame_fps: Annotated[float | None, typer.Option(help="Frames a second; 0: max-frames cover the video.")] = None,
     max_frames: Annotated[int | None, typer.Option(help="Maximum frames of a video.", min=1)] = None,
     mode: MODE = None,
-    threshold: Annotated[float | None, typer.Option(help="Respond above this; inf: never.")] = None,
+    threshold: THRESHOLD = None,
     heads: HEADS = None,
     protocol: PROTOCOL = None,
     keep_responses: KEEP_RESPONSES = None,
     max_new_tokens: MAX_NEW_TOKENS = None,
     repetition_penalty: PENALTY = None,
-    frames_per_turn: Annotated[
-        int | None, typer.Option(min=1, help="Frames between two answers of a model that decides in words: 2.")
-    ] = None,
-    max_pixels: Annotated[int | None, typer.Option(min=1, help="Maximum pixels of a frame, for a Qwen2.5-VL.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first questions, this many.")] = None,
+    frames_per_turn: FRAMES_PER_TURN = None,
+    max_pixels: MAX_PIXELS = None,
+    limit: LIMIT = None,
 ) -> None:
     """Ask a benchmark's questions of its videos, and write one line for each answer.
 
-    Options that are not given are as published: for the benchmark, or for MMDuet2 where the model decides in words.
-    A test file that lists user turns with their frames as images (MMDuet2's) is read, too; videos is then the images'
-    folder, and frame-fps the images a second. The same command resumes a run that was killed, and asks failed
-    questions again. Each failed question has a line with its error, and the status is then 1. A question that is asked
-    after the last frame fails, too. For several processes: accelerate launch -m mmduet predict …
+    Options that are not given are as published: for the benchmark, or for MMDuet2 where the model decides in words. The
+    same command resumes a run that was killed, and asks failed questions again: each has a line with its error, and the
+    status is then 1. Test files of MMDuet2, which list turns with images, are read, too; videos is then the images'
+    folder. For several processes: accelerate launch -m mmduet predict …
     """
     from mmduet.checkpoints import load_duet
     from mmduet.evaluation.predict import predict, this_process, with_overrides
@@ -88,24 +92,27 @@ def predict(
         repetition_penalty=repetition_penalty, frames_per_turn=frames_per_turn,
         remove_assistant_turns=None if keep_responses is None else not keep_responses,
     )  # fmt: skip
-    settings()  # refuses an unknown benchmark before the model is loaded
     check_output(output, inputs=[references, videos, model, *([adapter] if adapter else [])])
     questions = read_questions(references, benchmark)[:limit]
-    own = this_process().device if device == "auto" else device  # each process has its own
+    own = this_process().device if device == "auto" else device
     with resumable(lambda: f"the answers so far are in {output}, and the same command asks the other questions."):
         duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=own, max_pixels=max_pixels)
-        precision = str(duet.dtype).removeprefix("torch.")
-        identity: dict[str, object] = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": precision}
-        identity |= {} if max_pixels is None else {"max_pixels": max_pixels}
-        fitting = settings(getattr(duet, "decides", "heads"))  # a backbone of a user's own may not say
-        outcome = predict(duet, processor, questions, videos, output, settings=fitting, identity=identity)
+        identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": str(duet.dtype)[6:]}
+        identity |= {"max_pixels": str(max_pixels)} if max_pixels else {}
+        outcome = predict(duet, processor, questions, videos, output, settings=settings(duet), identity=identity)
+    end(outcome)
+
+
+def end(outcome: "Outcome") -> NoReturn:
+    """Print how many questions were answered, and why the others were not; the status is 1 if some were not."""
+    from mmduet.evaluation.predict import this_process
+
     if this_process().is_main_process:
-        report_outcome(outcome)
+        _report(outcome)
     raise typer.Exit(1 if outcome.failed else 0)
 
 
-def report_outcome(outcome: "Outcome") -> None:
-    """Print how many questions were answered, and why the others were not."""
+def _report(outcome: "Outcome") -> None:
     typer.echo(f"{outcome.path}: {outcome.written} questions, {outcome.new} of them new")
     if outcome.failed:
         typer.secho(f"{len(outcome.failed)} of {outcome.written} questions failed:", fg="red", err=True)

@@ -142,18 +142,15 @@ def run(
     policy_of(asked)  # refuses wrong settings before a model is loaded
     options = _given(scoring, _keywords(benchmark), "scoring")
     items = read_references(references, benchmark)
-    if predictions:
-        path = Path(predictions)
-    else:
+    path = Path(predictions or "")
+    if not predictions:
         questions = read_questions(references, benchmark)[: limit or None]
         loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
         asked = benchmark.settings.overridden(loaded[0].decides, given)
         path = _predict(loaded, benchmark, questions, videos, output, asked)
     found = benchmark.read_predictions(path, items)
-    met = coverage(found, items)
-    scores = benchmark.score(found.by_id, items, **options)
-    estimates = benchmark.estimate(scores)
-    return Result(benchmark, asked, path, Path(videos), found.by_id, items, met, scores, estimates)
+    met, scores = coverage(found, items), benchmark.score(found.by_id, items, **options)
+    return Result(benchmark, asked, path, Path(videos), found.by_id, items, met, scores, benchmark.estimate(scores))
 
 
 def scenes(benchmark: str | Benchmark, folder: str | Path = "datasets", *, clips: int = 60) -> tuple[str, str]:

@@ -294,17 +294,17 @@ def weights_digest(model: Backbone) -> str:
     return digest.hexdigest()[:16]
 
 
-def with_overrides(benchmark: str | Benchmark, decides: str = "heads", **overrides: Any) -> Settings:
-    """The settings of a benchmark, with those of `overrides` that are not None.
+def with_overrides(benchmark: str | Benchmark, model: Backbone | None = None, **overrides: Any) -> Settings:
+    """The settings of a benchmark for a model, with those of `overrides` that are not None.
 
     Args:
         benchmark: A benchmark, its name, or ``module:OBJECT``.
-        decides: How the model decides: ``heads``, as published for the benchmark, or ``words``, as published for
-            MMDuet2.
+        model: The model. One with heads is asked as published for the benchmark, which None means, too; one that decides
+            in words as published for MMDuet2.
         **overrides: Fields of `Settings`.
 
     Raises:
         DuetError: The benchmark is not known.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    return find_benchmark(benchmark).settings.overridden(decides, given)
+    return find_benchmark(benchmark).settings.overridden(getattr(model, "decides", "heads"), given)

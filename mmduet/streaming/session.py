@@ -75,41 +75,32 @@ class DuetSession:
             processor: The model's processor.
             policy: When to speak. None: `ScoreThreshold(0.5)`, or `Greedy()` of a model that decides in words.
             frame_fps: The rate that the frames were sampled at, 1/s. Frame k is at k / frame_fps.
-            protocol: ``training``: the context is the training prompt. ``upstream``: the published code's context,
-                which is the same for a model that decides in words.
+            protocol: ``training``: the context is the training prompt. ``upstream``: the published code's context.
             remove_assistant_turns: Whether responses are removed from the context. Later frames then continue the same
-                stream turn; of a model that decides in words, silence takes their place.
+                stream turn; in words, silence takes their place.
             repetition_penalty: Hugging Face's, > 0, over all tokens generated in this video. None: no penalty.
-            max_new_tokens: Maximum number of tokens of a response. None: as published, 200, or 512 of a model that
-                decides in words.
-            look_ahead: Maximum frames (of a model that decides in words: turns) scored per forward pass. None adapts it
-                to the recent response rate. The result is identical for every value.
+            max_new_tokens: Maximum number of tokens of a response. None: as published, 200 (in words: 512).
+            look_ahead: Maximum frames (in words: turns) scored per forward pass. None adapts it to the recent response
+                rate. The result is identical for every value.
             context_frames: Maximum frames in the context, >= 2. When the context is full, the older half of the frames
                 is dropped together with its queries and responses. The latest query is kept. None: no frame is dropped.
-            frames_per_turn: Frames after each of which a model that decides in words answers. None: 2, as published.
-                A model with heads is asked after each frame.
+            frames_per_turn: Frames of a user's turn, of a model that decides in words. None: 2, as published.
 
         Raises:
             DuetError: A value is out of its range, or the protocol is not known.
         """
         published = PUBLISHED[model.decides]
-        max_new_tokens = published.max_new_tokens if max_new_tokens is None else max_new_tokens
+        self.policy = published.policy() if policy is None else checked_policy(policy)
+        self.max_new_tokens = published.max_new_tokens if max_new_tokens is None else max_new_tokens
         self.frames_per_turn = published.frames_per_turn if frames_per_turn is None else frames_per_turn
-        _check(frame_fps, protocol, repetition_penalty, max_new_tokens, look_ahead, context_frames)
+        _check(frame_fps, protocol, repetition_penalty, self.max_new_tokens, look_ahead, context_frames)
         _check_turns(model.decides, self.frames_per_turn, context_frames)
-        self.model, self.processor = model.eval(), processor
-        self.policy, self.frame_fps = published.policy() if policy is None else checked_policy(policy), frame_fps
+        self.model, self.processor, self.kernels = model.eval(), processor, kernels_for(model, processor)
         self.protocol: ContextProtocol = PROTOCOLS[protocol](processor)
-        self.context_frames = context_frames
-        self.remove_assistant_turns = remove_assistant_turns
-        self.repetition_penalty, self.max_new_tokens = repetition_penalty, max_new_tokens
-        self.kernels = kernels_for(model, processor)
-        self.look_ahead = LookAhead(
-            look_ahead,
-            tokens=processor.frame.tokens * self.frames_per_turn,
-            at_once=self.kernels.tokens_at_once,
-            call_cost=self.kernels.call_cost,
-        )
+        self.frame_fps, self.context_frames = frame_fps, context_frames
+        self.remove_assistant_turns, self.repetition_penalty = remove_assistant_turns, repetition_penalty
+        sizes = {"at_once": self.kernels.tokens_at_once, "call_cost": self.kernels.call_cost}
+        self.look_ahead = LookAhead(look_ahead, tokens=processor.frame.tokens * self.frames_per_turn, **sizes)
         self.reset()
 
     # whole videos

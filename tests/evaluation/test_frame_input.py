@@ -44,7 +44,7 @@ def test_turns_and_images_are_read(folder):
 
 def test_every_turn_is_answered_at_its_time(folder, tmp_path):
     questions = read_questions(folder / "test.json", "charades_sta")
-    settings = with_overrides("charades_sta", "words", frame_fps=0.5, max_new_tokens=4)
+    settings = with_overrides("charades_sta", build_tiny_words()[0], frame_fps=0.5, max_new_tokens=4)
     outcome = predict(*build_tiny_words(), questions, folder, tmp_path / "out.jsonl", settings=settings)
     assert not outcome.failed
     trace = read_predictions(outcome.path).by_id["q"].trace
@@ -55,7 +55,7 @@ def test_every_turn_is_answered_at_its_time(folder, tmp_path):
 
 def test_an_image_that_is_missing_or_elsewhere_is_an_error_line(folder, tmp_path):
     questions = read_questions(folder / "test.json", "charades_sta")
-    settings = with_overrides("charades_sta", "words", max_new_tokens=4)
+    settings = with_overrides("charades_sta", build_tiny_words()[0], max_new_tokens=4)
     (folder / "3.png").unlink()
     outcome = predict(*build_tiny_words(), questions, folder, tmp_path / "out.jsonl", settings=settings)
     assert "3.png" in outcome.failed["q"]
@@ -78,9 +78,9 @@ def test_a_turn_of_another_form_is_named(folder):
 def test_settings_are_as_published_for_how_the_model_decides():
     published = BENCHMARKS["youcook2"].settings
     assert with_overrides("youcook2") == published
-    words = with_overrides("youcook2", "words")
+    words = with_overrides("youcook2", build_tiny_words()[0])
     assert (words.mode, words.threshold, words.heads, words.frames_per_turn) == ("greedy", None, ("reply",), 2)
-    assert with_overrides("youcook2", "words", threshold=0.4).mode == "threshold"
+    assert with_overrides("youcook2", build_tiny_words()[0], threshold=0.4).mode == "threshold"
     assert "frames_per_turn" not in published.stated()
 
 
