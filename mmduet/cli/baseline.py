@@ -68,7 +68,7 @@ def baseline(
     """
     from mmduet.evaluation.baselines import run, settings_for
     from mmduet.evaluation.chat_model import load_chat_model
-    from mmduet.evaluation.predict import this_process
+    from mmduet.evaluation.predict import own_device
     from mmduet.evaluation.prediction_file import check_output
     from mmduet.evaluation.references import read_questions
     from mmduet.system.workers import end_with_launcher
@@ -80,9 +80,8 @@ def baseline(
     )  # fmt: skip
     check_output(output, inputs=[references, videos, model])
     questions = read_questions(references, benchmark)[:limit]
-    own = str(this_process().device) if device == "auto" else device  # each process has its own
     with resumable(lambda: f"the answers so far are in {output}, and the same command asks the other questions."):
-        chat = load_chat_model(model, dtype=dtype, device=own)
+        chat = load_chat_model(model, dtype=dtype, device=own_device(device))
         identity = {"benchmark": benchmark, "model": model, "dtype": str(chat.model.dtype).removeprefix("torch.")}
         outcome = run(chat, questions, videos, output, settings=settings, identity=identity)
     end(outcome)

@@ -41,6 +41,7 @@ PENALTY = Annotated[
     typer.Option(help="Divides the logits of tokens that were generated before in the video. [default: none]"),
 ]
 
+FPS = Annotated[float | None, typer.Option(help="Frames a second; 0: max-frames cover the video.")]
 LIMIT = Annotated[int | None, typer.Option(min=1, help="Ask only the first questions, this many.")]
 THRESHOLD = Annotated[float | None, typer.Option(help="Respond above this; inf: never.")]
 FRAMES_PER_TURN = Annotated[
@@ -59,7 +60,7 @@ def predict(
     adapter: Annotated[str | None, typer.Option(help="PEFT adapter, instead of the preset's own.")] = None,
     dtype: DTYPE = "auto",
     device: DEVICE = "auto",
-    frame_fps: Annotated[float | None, typer.Option(help="Frames a second; 0: max-frames cover the video.")] = None,
+    frame_fps: FPS = None,
     max_frames: Annotated[int | None, typer.Option(help="Maximum frames of a video.", min=1)] = None,
     mode: MODE = None,
     threshold: THRESHOLD = None,
@@ -74,13 +75,12 @@ def predict(
 ) -> None:
     """Ask a benchmark's questions of its videos, and write one line for each answer.
 
-    Options that are not given are as published: for the benchmark, or for MMDuet2 where the model decides in words. The
-    same command resumes a run that was killed, and asks failed questions again: each has a line with its error, and the
-    status is then 1. Test files of MMDuet2, which list turns with images, are read, too; videos is then the images'
-    folder. For several processes: accelerate launch -m mmduet predict …
+    Options that are not given are as published, for the benchmark or (in words) for MMDuet2. The same command resumes a
+    run that was killed, and asks failed questions again; each has a line with its error, and the status is then 1. For
+    MMDuet2's test files, videos is the images' folder. For several processes: accelerate launch -m mmduet predict …
     """
     from mmduet.checkpoints import load_duet
-    from mmduet.evaluation.predict import predict, this_process, with_overrides
+    from mmduet.evaluation.predict import own_device, predict, with_overrides
     from mmduet.evaluation.prediction_file import check_output
     from mmduet.evaluation.references import read_questions
     from mmduet.system.workers import end_with_launcher
@@ -88,15 +88,15 @@ def predict(
     end_with_launcher()
     settings = partial(
         with_overrides, benchmark, max_frames=max_frames, mode=mode, threshold=threshold, protocol=protocol,
-        frame_fps=frame_fps, heads=tuple(heads.split(",")) if heads else None, max_new_tokens=max_new_tokens,
-        repetition_penalty=repetition_penalty, frames_per_turn=frames_per_turn,
+        frame_fps=frame_fps, heads=tuple(heads.split(",")) if heads else None, frames_per_turn=frames_per_turn,
+        max_new_tokens=max_new_tokens, repetition_penalty=repetition_penalty,
         remove_assistant_turns=None if keep_responses is None else not keep_responses,
     )  # fmt: skip
     check_output(output, inputs=[references, videos, model, *([adapter] if adapter else [])])
     questions = read_questions(references, benchmark)[:limit]
-    own = this_process().device if device == "auto" else device
     with resumable(lambda: f"the answers so far are in {output}, and the same command asks the other questions."):
-        duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=own, max_pixels=max_pixels)
+        device = own_device(device)
+        duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=device, max_pixels=max_pixels)
         identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": str(duet.dtype)[6:]}
         identity |= {"max_pixels": str(max_pixels)} if max_pixels else {}
         outcome = predict(duet, processor, questions, videos, output, settings=settings(duet), identity=identity)

@@ -246,6 +246,11 @@ def this_process() -> PartialState:
     return PartialState(cpu=is_one_of_several and not torch.accelerator.is_available())
 
 
+def own_device(device: str) -> str:
+    """The device of this process: for ``auto`` each process of `accelerate launch` has its own."""
+    return str(this_process().device) if device == "auto" else device
+
+
 def on_main_process(action: Callable[[], T]) -> T | None:
     """Run an action in the main process alone; the others wait for it, and end if it fails.
 
@@ -299,8 +304,8 @@ def with_overrides(benchmark: str | Benchmark, model: Backbone | None = None, **
 
     Args:
         benchmark: A benchmark, its name, or ``module:OBJECT``.
-        model: The model. One with heads is asked as published for the benchmark, which None means, too; one that decides
-            in words as published for MMDuet2.
+        model: The model. With heads, or for None, the settings are as published for the benchmark; in words, as
+            published for MMDuet2.
         **overrides: Fields of `Settings`.
 
     Raises:
