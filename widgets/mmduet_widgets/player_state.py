@@ -80,7 +80,8 @@ def _turn_data(name: str, turns: Iterable[Query | Response]) -> list[dict[str, A
 
 def empty_trace(heads: Iterable[str]) -> DuetTrace:
     """A trace of no frames that has these scores."""
-    return DuetTrace(np.zeros(0), **{head: np.zeros(0) for head in heads})
+    scores: dict[str, Any] = {head: np.zeros(0) for head in heads}
+    return DuetTrace(np.zeros(0), **scores)
 
 
 def span_data(span: tuple[float, float, str]) -> dict[str, Any]:
@@ -185,9 +186,8 @@ def _curve_data(policy: ThresholdPolicy, trace: DuetTrace) -> list[float | None]
     """The decision curve; None where it is one head's scores."""
     if decision_head(policy, trace):
         return None
-    return [
-        round(value, 6) if math.isfinite(value) else None for value in policy.decision_curve(_scored(trace)).tolist()
-    ]
+    curve = policy.decision_curve(_scored(trace)).tolist()
+    return [round(value, 6) if math.isfinite(value) else None for value in curve]
 
 
 def grid_data(policy: Policy, trace: DuetTrace, dial: dict[str, float] | None) -> dict[str, Any] | None:
