@@ -34,7 +34,13 @@ def compare(clip: Path, **options: Any) -> CompareTraces:
 def tables(widget: CompareTraces) -> list[list[list[str]]]:
     """The cells of both tables as they are shown."""
     found = BeautifulSoup(widget.children[2].value, "html.parser").find_all("table")
-    return [[[cell.text for cell in row.find_all(["th", "td"])] for row in table.find_all("tr")] for table in found]
+    return [
+        [
+            [cell.text.replace("\N{NO-BREAK SPACE}", " ") for cell in row.find_all(["th", "td"])]
+            for row in table.find_all("tr")
+        ]
+        for table in found
+    ]
 
 
 def test_responses_are_aligned_and_counted(clip: Path) -> None:

@@ -23,7 +23,7 @@ PICTURES = 16  # frames that are read for the filmstrip
 PICTURE_SIZE = 96  # pixels
 MOST_TOLERANCE = 10.0  # s, of the slider
 TRANSCRIPT_HEIGHT = 320  # pixels; a longer one scrolls
-ROW_HEIGHT, TABLE_HEAD = 30, 90  # pixels of the table of figures
+ROW_HEIGHT, AROUND = 48, 200  # pixels of a row of figures, which may be two lines, and of what is around both tables
 
 
 class CompareTraces(w.VBox):
@@ -86,7 +86,7 @@ class CompareTraces(w.VBox):
 
     def to_html(self) -> str:
         """Make an `<iframe>` of the same that needs neither network nor kernel."""
-        below = TABLE_HEAD + ROW_HEIGHT * len(self.compared) + TRANSCRIPT_HEIGHT
+        below = AROUND + ROW_HEIGHT * len(self.compared) + TRANSCRIPT_HEIGHT
         return framed(self.report(), title="Comparison", height=self.figure.layout.height + below)
 
     @t.validate("tolerance")
@@ -167,12 +167,12 @@ def _tables_html(figures: pd.DataFrame, transcript: pd.DataFrame, tolerance: flo
     """Both tables, in words."""
     shown = pd.DataFrame({"": figures.index, **{place: column for place, column in enumerate(_written(figures))}})
     shown.columns = ["", *figures.columns]
-    lines = [[f"{time:.1f} s", *texts] for time, *texts in transcript.to_numpy().tolist()]
+    lines = [[f"{time:.1f}\N{NO-BREAK SPACE}s", *texts] for time, *texts in transcript.to_numpy().tolist()]
     words = pd.DataFrame(lines, columns=transcript.columns)  # a model, too, may be named "time"
     note = f"Agreement: the share of both models' responses with one of the other within {tolerance:g} s, 0 to 1."
     return (
         f"{_table_html(shown)}<p>{note}</p>"
-        f'<div tabindex="0" role="region" aria-label="Transcript" style="max-height: {TRANSCRIPT_HEIGHT - 60}px; '
+        f'<div tabindex="0" role="region" aria-label="Transcript" style="max-height: {TRANSCRIPT_HEIGHT}px; '
         f'overflow: auto">{_table_html(words)}</div>'
     )
 
@@ -186,6 +186,7 @@ def _written(figures: pd.DataFrame) -> list[list[str]]:
 
 def _table_html(table: pd.DataFrame) -> str:
     """A table as wide as the page; pandas escapes every text."""
-    style = 'style="width: 100%; text-align: left; border-collapse: collapse"'
-    written = table.to_html(index=False, border=0, justify="left", na_rep="")
-    return written.replace("<table", f"<table {style}", 1).replace("<td>", '<td style="text-align: left">')
+    written = table.to_html(index=False, border=0).replace("<table", '<table style="width: 100%"', 1)
+    for cell in ("th", "td"):  # a page's own style may put headings to the right
+        written = written.replace(f"<{cell}>", f'<{cell} style="text-align: left; vertical-align: top">')
+    return written
