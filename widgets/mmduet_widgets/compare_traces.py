@@ -165,8 +165,8 @@ def _later(seconds: float) -> str:
 
 def _tables_html(figures: pd.DataFrame, transcript: pd.DataFrame, tolerance: float) -> str:
     """Both tables, in words."""
-    shown = pd.DataFrame({"": figures.index, **{place: column for place, column in enumerate(_written(figures))}})
-    shown.columns = ["", *figures.columns]
+    rows = [[name, *texts] for name, texts in zip(figures.index, _written(figures), strict=True)]
+    shown = pd.DataFrame(rows, columns=["", *figures.columns])
     lines = [[f"{time:.1f}\N{NO-BREAK SPACE}s", *texts] for time, *texts in transcript.to_numpy().tolist()]
     words = pd.DataFrame(lines, columns=transcript.columns)  # a model, too, may be named "time"
     note = f"Agreement: the share of both models' responses with one of the other within {tolerance:g} s, 0 to 1."
@@ -178,10 +178,12 @@ def _tables_html(figures: pd.DataFrame, transcript: pd.DataFrame, tolerance: flo
 
 
 def _written(figures: pd.DataFrame) -> list[list[str]]:
-    """The columns as texts: counts, figures a minute, agreements."""
+    """The rows as texts: a count, a figure a minute, agreements."""
     digits = [0, 1, *[2] * (figures.shape[1] - 2)]
-    columns = zip(figures.to_numpy(dtype=float).T, digits, strict=True)
-    return [["–" if math.isnan(value) else f"{value:.{n}f}" for value in column] for column, n in columns]
+    return [
+        ["–" if math.isnan(value) else f"{value:.{n}f}" for value, n in zip(row, digits, strict=True)]
+        for row in figures.to_numpy(dtype=float).tolist()
+    ]
 
 
 def _table_html(table: pd.DataFrame) -> str:
