@@ -290,6 +290,6 @@ def test_responses_alone_are_marks_and_a_transcript(page: Page, clip: Path, show
     assert (page.locator(".mmduet-player-said").count(), page.locator(".mmduet-player-line").count()) == (2, 3)
     assert text(page, "moment") == "no scores"
     assert not page.locator(".mmduet-player-speaks").is_visible()
-    assert text(page, "counts") == "The model spoke 2×"
+    assert (text(page, "counts") or "").startswith("The model spoke 2×")
     page.locator(".mmduet-player-line").nth(1).click()
     until_text(page, "time", "0:07.0 / 0:09.0")

@@ -314,7 +314,8 @@ class Player {
   }
 
   showThreshold() {
-    const { policy: { decision, dial, threshold: used }, threshold } = this;
+    const { decision, dial, threshold: used } = this.model.get("policy");
+    const { threshold } = this;
     const { responses, times } = this.trace;
     const count = this.timeline.frames.length;
     const at = (value) => (decision ? ` at ${number(Number(value), dial.digits)}` : "");
