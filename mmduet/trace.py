@@ -223,7 +223,7 @@ class _Turn(BaseModel):
 
 class _Line(BaseModel):
     model_response_list: list[_Turn]
-    debug_data: list[Any]  # of _Frame
+    debug_data: list[Any] = []  # of _Frame or _Piece; without it, nothing is known of the scores
 
 
 class _Frame(BaseModel):

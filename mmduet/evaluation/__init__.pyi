@@ -26,7 +26,13 @@ from .benchmarks.proactive_judging import GivenAnswers as GivenAnswers
 from .benchmarks.scenes import ConceptJudge as ConceptJudge, check_concepts as check_concepts
 from .frames import frames_of as frames_of
 from .items import AskedItem as AskedItem, Item as Item
-from .metrics.bootstrap import Estimate as Estimate, bootstrap as bootstrap, estimate_means as estimate_means
+from .metrics.agreement import Agreement as Agreement, agreement as agreement
+from .metrics.bootstrap import (
+    Estimate as Estimate,
+    bootstrap as bootstrap,
+    estimate_differences as estimate_differences,
+    estimate_means as estimate_means,
+)
 from .prediction_file import Prediction as Prediction, read_predictions as read_predictions
 from .references import read_questions as read_questions, read_references as read_references
 from .table import beside_published as beside_published, best_and_worst as best_and_worst

@@ -90,11 +90,15 @@ class Result:
         return self.videos / str(self.references[name].video)
 
     def thumbnail(self, name: str, *, heads: tuple[str, ...] = ("informative", "relevance")) -> dict[str, Any]:
-        """The frames and the score curves of a question, for `record_thumbnail`."""
+        """The frames and the score curves of a question, for `record_thumbnail`.
+
+        A model that decides in words has one curve, whatever heads are named.
+        """
         from mmduet.evaluation.frames import frames_of
 
         prediction = self.predictions[name]
-        curves = {head: getattr(prediction.trace, head) for head in heads}
+        trace = prediction.trace
+        curves = {head: trace.curve(head) for head in trace.heads if head in heads or len(trace.heads) == 1}
         return {"frames": frames_of(prediction, self.video(name)), "curves": curves}
 
     @property

@@ -6,13 +6,13 @@ from mmduet.policy import HEADS, REPLY, Policy, ThresholdPolicy
 from mmduet.trace import DuetTrace
 
 
-def policy_heads(policy: Policy, trace: DuetTrace) -> tuple[str, ...]:
+def policy_heads(policy: Policy | None, trace: DuetTrace) -> tuple[str, ...]:
     """The trace's scores that the policy says that it uses. The one score `reply` stands for any choice of heads."""
     named = getattr(policy, "heads", ())
     return trace.heads if named and trace.heads == (REPLY,) else tuple(head for head in named if head in HEADS)
 
 
-def accumulates(policy: Policy) -> bool:
+def accumulates(policy: Policy | None) -> bool:
     """Whether the decision curve adds up over frames, so that it is no score and needs a panel of its own."""
     return bool(getattr(policy, "accumulates", False))
 

@@ -31,7 +31,9 @@ from mmduet.policy import (
     has_threshold,
     threshold_grid,
 )
-from mmduet.trace import DuetTrace
+from mmduet.trace import DuetTrace, Response
+
+NOT_SAID = "(not said in this run)"  # where another policy would have spoken
 
 
 def score_figure(
@@ -68,7 +70,7 @@ def score_figure(
     add_turns(fig, rows, trace.queries, trace.responses, clock)
     add_spans(fig, rows, spans, clock)
     add_strip(fig, pictures)
-    _add_heads(fig, trace, policy)
+    add_heads(fig, trace, policy)
     _add_replay(fig, trace, policy, clock, rows.middles("would speak")[0])
     move(fig, score_changes(fig, trace, policy))
     if slider and has_threshold(policy):
@@ -99,25 +101,35 @@ def responses_table(trace: DuetTrace, spans: Iterable[Span] = ()) -> pd.DataFram
     return pd.DataFrame(rows, columns=["number", "time", "text", "span"])
 
 
-def _add_heads(fig: go.Figure, trace: DuetTrace, policy: Policy) -> None:
-    """Both heads' scores, and the decision curve where it is another score."""
+def replayed_responses(trace: DuetTrace, policy: Policy) -> list[Response]:
+    """Responses at the frames where a policy would have spoken; NOT_SAID where this run has no words for them."""
+    texts = {round(response.time, 3): response.text for response in trace.responses}
+    times = trace.times[trace.replay(fresh_policy(policy))].tolist()
+    return [Response(time, texts.get(round(time, 3), NOT_SAID)) for time in times]
+
+
+def add_heads(fig: go.Figure, trace: DuetTrace, policy: Policy | None, panel: str = SCORES) -> None:
+    """Add the trace's scores to a panel, and the decision curve where it is another score."""
     curves = {head: (trace.curve(head), HEAD_COLORS[head]) for head in trace.heads}
     used = policy_heads(policy, trace)
-    if has_threshold(policy) and not accumulates(policy) and not decision_head(policy, trace):
+    if policy is not None and has_threshold(policy) and not accumulates(policy) and not decision_head(policy, trace):
         curves[decision_name(policy, trace)] = (policy.decision_curve(trace), DECISION_COLOR)
         used = (*used, decision_name(policy, trace))
+    listed = {drawn.name for drawn in fig.data}
     for name, (values, color) in curves.items():
         fig.add_scatter(
             x=trace.times,
             y=values,
-            yaxis=SCORES,
+            yaxis=panel,
             mode="lines" if len(trace) > 1 else "markers",
             line={"color": color, "width": 2.2 if name in used else 1.3},
             hovertemplate=f"{name} %{{y:.3f}}<br>at %{{x:.1f}} s<extra></extra>",
             name=name,
+            legendgroup=name,
+            showlegend=name not in listed,
         )
     top = max(1, len(policy_heads(policy, trace))) if len(curves) > len(trace.heads) else 1
-    fig.layout["yaxis" + SCORES[1:]].update(title="score", range=[-0.03 * top, 1.04 * top])
+    fig.layout["yaxis" + panel[1:]].update(title="score", range=[-0.03 * top, 1.04 * top])
 
 
 def _add_replay(fig: go.Figure, trace: DuetTrace, policy: Policy, clock: Clock, row: float) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -121,18 +122,30 @@ def turn_rows(
     replayed: bool,
 ) -> _Rows:
     """Choose enough rows to keep marks and bands apart: at most three for responses and five for spans."""
-    mark = clock.seconds(MARK)
-    lanes = {
-        kind: _lanes(times, [time + mark for time in times], most=most)
-        for kind, times, most in (
-            ("asked", sorted(q.time for q in queries), 2),
-            ("said", sorted(r.time for r in responses), 3),
-        )
-    }
+    lanes = {"asked": _mark_lanes(queries, clock, most=2), "said": _mark_lanes(responses, clock, most=3)}
     if replayed:
         lanes["would speak"] = [0]
-    lanes["reference"] = _lanes([s.start for s in spans], [s.end for s in spans], most=5)
-    first, count = {}, 0
+    return _placed(lanes, spans)
+
+
+def model_rows(
+    queries: Sequence[Query], said: Mapping[str, Sequence[Response]], spans: Sequence[Span], clock: Clock
+) -> _Rows:
+    """Choose rows as `turn_rows` does, of several models: at most two for the responses of each."""
+    lanes = {"asked": _mark_lanes(queries, clock, most=2)}
+    lanes |= {name: _mark_lanes(responses, clock, most=2) or [0] for name, responses in said.items()}
+    return _placed(lanes, spans)
+
+
+def _mark_lanes(turns: Sequence[Query | Response], clock: Clock, *, most: int) -> list[int]:
+    times = sorted(turn.time for turn in turns)
+    return _lanes(times, [time + clock.seconds(MARK) for time in times], most=most)
+
+
+def _placed(lanes: dict[str, list[int]], spans: Sequence[Span]) -> _Rows:
+    """Rows of these kinds, from the top, and below them those of the spans."""
+    lanes = lanes | {"reference": _lanes([s.start for s in spans], [s.end for s in spans], most=5)}
+    first, count = dict[str, int](), 0
     for kind, chosen in lanes.items():
         first[kind] = count
         count += max(chosen, default=-1) + 1
@@ -164,8 +177,14 @@ def add_turns(
     fig: go.Figure, rows: _Rows, queries: Sequence[Query], responses: Sequence[Response], clock: Clock
 ) -> None:
     """Add queries and responses as marks, with as much of their text as fits."""
+    add_queries(fig, rows, queries, clock)
+    add_responses(fig, rows, "said", responses, clock)
+    label_rows(fig, rows)
+
+
+def add_queries(fig: go.Figure, rows: _Rows, queries: Sequence[Query], clock: Clock) -> None:
+    """Add queries as marks, and as lines through all panels."""
     queries = sorted(queries, key=lambda q: q.time)
-    responses = sorted(responses, key=lambda r: r.time)
     for query in queries:
         fig.add_shape(
             type="line",
@@ -177,16 +196,24 @@ def add_turns(
             line={"color": QUERY_COLOR, "width": 1.2, "dash": "dash"},
             layer="below",
         )
-    _add_marks(fig, rows, "asked", queries, clock)
-    _add_marks(fig, rows, "said", responses, clock)
-    _label_rows(fig, rows)
+    _add_marks(fig, rows, "asked", queries, clock, verb="asked")
 
 
-def _add_marks(fig: go.Figure, rows: _Rows, kind: str, turns: Sequence[Query | Response], clock: Clock) -> None:
-    """Marks of one kind; responses are numbered. A mark too close to the next one is small and has no number."""
+def add_responses(fig: go.Figure, rows: _Rows, kind: str, responses: Sequence[Response], clock: Clock) -> None:
+    """Add responses as numbered marks in the rows of their kind."""
+    _add_marks(fig, rows, kind, sorted(responses, key=lambda r: r.time), clock, verb="said")
+
+
+def _add_marks(
+    fig: go.Figure, rows: _Rows, kind: str, turns: Sequence[Query | Response], clock: Clock, *, verb: str
+) -> None:
+    """Marks of one kind, in order of time; responses are numbered.
+
+    A mark too close to the next one is small and has no number.
+    """
     if not turns:
         return
-    symbol, size, color = MARKS[kind]
+    symbol, size, color = MARKS[verb]
     times, middles, lanes = [turn.time for turn in turns], rows.middles(kind), rows.lanes[kind]
     rooms = [clock.pixels(room) for room in _rooms(times, lanes, clock.end)]
     roomy = [room >= MARK - 4 for room in rooms]
@@ -194,7 +221,7 @@ def _add_marks(fig: go.Figure, rows: _Rows, kind: str, turns: Sequence[Query | R
         x=times,
         y=middles,
         yaxis=TIMELINE,
-        mode="markers+text" if kind == "said" else "markers",
+        mode="markers+text" if verb == "said" else "markers",
         marker={
             "symbol": symbol,
             "color": color,
@@ -205,7 +232,7 @@ def _add_marks(fig: go.Figure, rows: _Rows, kind: str, turns: Sequence[Query | R
         text=[str(number) if r else "" for number, r in enumerate(roomy, start=1)],
         textfont={"color": "#ffffff", "size": [10 if n < 100 else 8 for n in range(1, len(turns) + 1)]},
         hoverinfo="text",
-        hovertext=[wrapped_text(t.text, f"{kind} at {t.time:.1f} s") for t in turns],
+        hovertext=[wrapped_text(t.text, f"{verb} at {t.time:.1f} s") for t in turns],
         name=kind,
         showlegend=False,
         cliponaxis=False,
@@ -260,21 +287,23 @@ def _rooms(times: Sequence[float], lanes: Sequence[int], end: float) -> list[flo
     return rooms[::-1]
 
 
-def _label_rows(fig: go.Figure, rows: _Rows) -> None:
-    """Names of the timeline's rows on the left."""
+def label_rows(fig: go.Figure, rows: _Rows, names: Mapping[str, str] | None = None) -> None:
+    """Write the names of the timeline's rows on the left. names: kind -> text where it is not the kind itself."""
     named = {kind: first for kind, first in rows.first.items() if rows.lanes[kind]}
     fig.update_layout(
         yaxis={
             "range": [max(1, rows.count), 0],
             "tickvals": [first + (max(rows.lanes[kind]) + 1) / 2 for kind, first in named.items()],
-            "ticktext": list(named),
+            "ticktext": [shortened((names or {}).get(kind, kind), 24) for kind in named],
             "showgrid": False,
         }
     )
 
 
-def add_spans(fig: go.Figure, rows: _Rows, spans: Sequence[Span], clock: Clock) -> None:
-    """Add reference spans as labelled bands, and as faint ones behind the curves."""
+def add_spans(
+    fig: go.Figure, rows: _Rows, spans: Sequence[Span], clock: Clock, *, panels: Sequence[str] = (SCORES,)
+) -> None:
+    """Add reference spans as labelled bands, and as faint ones behind the curves of these panels."""
     if not spans:
         return
     _add_band(
@@ -289,14 +318,14 @@ def add_spans(fig: go.Figure, rows: _Rows, spans: Sequence[Span], clock: Clock) 
         hovertext=[wrapped_text(s.label, f"reference, {s.start:.1f} to {s.end:.1f} s") for s in spans],
         name="reference",
     )
-    for span in spans:
+    for span, panel in product(spans, panels):
         fig.add_shape(
             type="rect",
             x0=span.start,
             x1=span.end,
             y0=0,
             y1=1,
-            yref=f"{SCORES} domain",
+            yref=f"{panel} domain",
             fillcolor=faint(SPAN_COLOR),
             line={"color": faint(SPAN_COLOR, 0.5), "width": 1},
             layer="below",

@@ -160,7 +160,7 @@ class Greedy:
         """Tell whether a reply is due. Raises DuetError for scores of a model with heads."""
         if scores.greedy is None:
             raise DuetError(
-                "policy Greedy: the scores are of a model with heads, which has no words of silence: use "
+                "policy Greedy: the scores do not say what greedy decoding gives, as those of a model with heads: use "
                 "ScoreThreshold or ScoreSum."
             )
         return scores.greedy

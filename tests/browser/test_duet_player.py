@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from mmduet_widgets import DuetPlayer
 
-from mmduet.policy import Policy, ScoreSum, ScoreThreshold
+from mmduet.policy import Greedy, Policy, ScoreSum, ScoreThreshold
 from mmduet.reports.outputs import inert_html
 from tests.chromium import Page, record, until
 from tests.clips import write_clip
 from tests.policies import EveryThird
-from tests.widgets.players import ATTACK, WEBM, inner, make_player, make_trace
+from tests.widgets.players import ATTACK, WEBM, inner, make_player, make_trace, make_words
 
 ROOT = "document.querySelector('.mmduet-player')"
 
@@ -264,3 +264,32 @@ def test_a_dark_theme_is_followed(page: Page, clip: Path, show: Callable) -> Non
     page.emulate_media(color_scheme="light")
     page.evaluate("document.body.dataset.jpThemeLight = 'false'")
     assert page.evaluate(paper) == dark
+
+
+def test_a_model_that_decides_in_words_has_one_curve_and_a_threshold_to_drag(
+    page: Page, clip: Path, show: Callable
+) -> None:
+    show(make_player(clip, make_words(), policy=Greedy()))
+    assert page.locator(".mmduet-player-curve").count() == 1
+    assert text(page, "legend").startswith("reply")
+    assert (text(page, "speaks"), hollow(page)) == ("speaks 4×", 4)
+    assert page.locator(".mmduet-player-threshold").count() == 0
+    show(make_player(clip, make_words(), policy=ScoreThreshold(0.75)))
+    x, y = center(page, "grab")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, 780)
+    page.mouse.up()
+    until_text(page, "speaks", "speaks 10× at 0.00")
+
+
+@pytest.mark.parametrize("policy", [Greedy(), ScoreThreshold(0.5), ScoreSum(2.0)])
+def test_responses_alone_are_marks_and_a_transcript(page: Page, clip: Path, show: Callable, policy: Policy) -> None:
+    show(make_player(clip, make_words(0), policy=policy))
+    assert page.locator(".mmduet-player-curve, .mmduet-player-threshold, .mmduet-player-would").count() == 0
+    assert (page.locator(".mmduet-player-said").count(), page.locator(".mmduet-player-line").count()) == (2, 3)
+    assert text(page, "moment") == "no scores"
+    assert not page.locator(".mmduet-player-speaks").is_visible()
+    assert (text(page, "counts") or "").startswith("The model spoke 2×")
+    page.locator(".mmduet-player-line").nth(1).click()
+    until_text(page, "time", "0:07.0 / 0:09.0")

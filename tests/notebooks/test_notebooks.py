@@ -21,6 +21,9 @@ SMALL = {
     "05_eval_magqa.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8, "threshold": 0.6},
     "06_eval_charades_sta.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8},
     "07_eval_qvhighlights.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8},
+    "09_compare_models.ipynb": {
+        "model": "tiny", "second_model": "tiny-words", "clip": 0, "limit": 1, "max_frames": 8, "max_new_tokens": 3,
+    },
     "11_evaluate_ovobench.ipynb": {"model": "tiny", "limit": 1, "answered": 1, "max_frames": 8, "threshold": 0.6},
     "12_evaluate_streamingbench.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8, "threshold": 0.6},
     "08_performance.ipynb": {

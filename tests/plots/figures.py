@@ -18,6 +18,13 @@ def make_trace(count=12, responses=(), queries=()):
     return DuetTrace(times, informative, 0.8 - 0.5 * informative, list(responses), list(queries))
 
 
+def make_words(count=12):
+    """The scores of a model that decides in words, a piece of a second each."""
+    times = np.arange(count) + 1.0
+    reply = 0.5 + 0.4 * np.sin(times)
+    return DuetTrace(times, reply=reply, greedy=reply > 0.6)
+
+
 def pictures(count, height=48, width=64):
     """Frames of one grey each, darker to lighter."""
     greys = np.linspace(0, 250, count).astype(np.uint8)

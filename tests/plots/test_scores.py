@@ -10,9 +10,9 @@ from mmduet.errors import DuetError
 from mmduet.plots import Span
 from mmduet.plots.slider import move
 from mmduet.plots.style import HEAD_COLORS
-from mmduet.policy import HEADS, FrameScores, ScoreSum, ScoreThreshold
+from mmduet.policy import HEADS, FrameScores, Greedy, ScoreSum, ScoreThreshold
 from mmduet.trace import DuetTrace, Query, Response
-from tests.plots.figures import drawn, examples_and_table, make_trace, named, pictures
+from tests.plots.figures import drawn, examples_and_table, make_trace, make_words, named, pictures
 from tests.policies import EveryThird, Smoothed
 
 
@@ -226,3 +226,24 @@ def test_the_table_numbers_responses_as_the_figure_does_and_names_their_spans():
         "span": ["boil", "boil; pour & stir", ""],
     }
     assert list(plots.responses_table(make_trace()).columns) == ["number", "time", "text", "span"]
+
+
+@pytest.mark.parametrize("policy", [Greedy(), ScoreThreshold(0.7), ScoreThreshold(0.7, heads=HEADS)], ids=repr)
+def test_a_model_that_decides_in_words_has_one_curve(policy):
+    trace = make_words()
+    fig = plots.score_figure(trace, policy)
+    np.testing.assert_array_equal(named(fig, "reply").y, trace.reply)
+    assert named(fig, "reply").line.color == HEAD_COLORS["reply"]
+    assert not {*HEADS, "informative + relevance", "decision score"} & {t.name for t in fig.data}
+    assert fig.layout.yaxis2.range[1] < 1.1, "one score, whatever heads a policy names"
+    expected = trace.replay(policy).tolist()
+    assert 0 < len(expected) < len(trace)
+    assert drawn(named(fig, f"would speak {len(expected)}×").y) == expected
+    assert bool(fig.layout.sliders) == isinstance(policy, ScoreThreshold), "only a threshold can be moved"
+
+
+def test_a_sum_of_replies_is_drawn_in_its_panel():
+    trace = make_words()
+    fig = plots.score_figure(trace, ScoreSum(2.0))
+    assert named(fig, "running sum").yaxis == "y3"
+    assert max(named(fig, "running sum").y) > 1

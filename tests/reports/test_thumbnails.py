@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from pydantic import ValidationError
 
 from mmduet.errors import DuetError
+from mmduet.plots.style import HEAD_COLORS
 from mmduet.reports.thumbnails import MIMETYPE, POINTS, Curve, Thumbnail, make_thumbnail, recorded_thumbnail
 from tests.reports.samples import HOSTILE
 
@@ -35,6 +36,11 @@ def test_a_curve_keeps_its_extent_whatever_its_values(values: list[float]) -> No
     drawn = [height for height in heights if height is not None]
     low, high = min(0.0, *finite), max(1.0, *finite)
     assert max(drawn) == pytest.approx((max(finite) - low) / (high - low), abs=1e-3), "the highest peak stays"
+
+
+def test_each_score_has_its_colour() -> None:
+    for head, color in HEAD_COLORS.items():
+        assert color in make_thumbnail(None, {head: [0.1, 0.9]}, (), None).svg(), head
 
 
 def test_a_gap_stays_a_gap() -> None:

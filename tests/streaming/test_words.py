@@ -209,7 +209,7 @@ def test_greedy_is_the_default_and_replays(models):
 
 
 def test_a_model_with_heads_has_no_words_of_silence(tiny, frames):
-    with pytest.raises(DuetError, match="of a model with heads"):
+    with pytest.raises(DuetError, match="as those of a model with heads"):
         DuetSession(*tiny, policy=Greedy()).run(frames)
     with pytest.raises(DuetError, match="frames_per_turn=2: a model with heads"):
         DuetSession(*tiny, frames_per_turn=2)

@@ -27,6 +27,21 @@ def make_trace(frames: int = 12, **changes: Any) -> DuetTrace:
     return trace
 
 
+def make_words(frames: int = 12, **changes: Any) -> DuetTrace:
+    """A trace of a model that decides in words, a piece of a second each; greedy where reply exceeds 0.55."""
+    reply = np.arange(frames) % 10 / 10
+    trace = DuetTrace(
+        times=np.arange(frames) + 1.0,
+        reply=reply,
+        greedy=reply > 0.55,
+        responses=[Response(7.0, "A cat."), Response(9.0, ATTACK)],
+        queries=[Query(0.0, "What is there?")],
+    )
+    for name, value in changes.items():
+        setattr(trace, name, value)
+    return trace
+
+
 def make_player(video: Any = WEBM, trace: DuetTrace | None = None, **options: Any) -> DuetPlayer:
     options = {"policy": ScoreThreshold(0.65), **options}
     return DuetPlayer(video, make_trace() if trace is None else trace, **options)

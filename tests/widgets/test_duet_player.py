@@ -16,12 +16,12 @@ from mmduet_widgets import DuetPlayer
 from mmduet_widgets.player_state import json_number
 
 from mmduet.errors import DuetError, VideoError
-from mmduet.plots.style import DECISION_COLOR
-from mmduet.policy import ScoreSum, ScoreThreshold, make_policy
+from mmduet.plots.style import DECISION_COLOR, HEAD_COLORS
+from mmduet.policy import HEADS, Greedy, Policy, ScoreSum, ScoreThreshold, make_policy
 from mmduet.trace import DuetTrace, Query, Response
 from tests.clips import write_clip
 from tests.policies import EveryThird
-from tests.widgets.players import ATTACK, WEBM, inner, make_player, make_trace
+from tests.widgets.players import ATTACK, WEBM, inner, make_player, make_trace, make_words
 
 
 def test_the_state_is_plain_json() -> None:
@@ -234,3 +234,38 @@ def test_a_policy_without_a_threshold_shows_its_marks_alone() -> None:
         player.threshold = 0.5
     with pytest.raises(DuetError, match="policy without a threshold"):
         make_player().threshold = None
+
+
+def page_state(player: DuetPlayer) -> dict[str, Any]:
+    """What the page without a kernel begins with."""
+    return json.loads(inner(player.to_html()).partition('id="data">')[2].partition("</script>")[0])["state"]
+
+
+def test_the_curves_are_those_of_the_trace() -> None:
+    player = make_player(trace=make_words(), policy=ScoreThreshold(0.5))
+    assert player.curves == page_state(player)["curves"] == [{"name": "reply", "color": HEAD_COLORS["reply"]}]
+    player.set_trait("trace", make_trace())
+    assert [curve["name"] for curve in player.curves] == list(HEADS), "another trace has its own"
+
+
+def test_greedy_shows_its_marks_and_a_threshold_can_be_moved() -> None:
+    trace = make_words()
+    assert make_player(trace=trace, policy=Greedy()).replays[0]["frames"] == [6, 7, 8, 9]
+    for policy in (ScoreThreshold(0.75), ScoreThreshold(0.75, heads=("reply",))):
+        player = make_player(trace=trace, policy=policy)
+        assert player.policy["decision"]["head"] == "reply", "the score is its own decision curve"
+        assert player.replays[0]["frames"] == [8, 9]
+        [[found]] = look_up([{"exact": [], "grid": player.replay_grid, "thresholds": [0.5]}])
+        assert found["frames"] == [6, 7, 8, 9]
+
+
+POLICIES = [Greedy(), ScoreThreshold(0.5), ScoreThreshold(0.5, heads=("reply",)), ScoreSum(2.0, heads=("reply",))]
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=repr)
+def test_a_prediction_line_opens_with_and_without_scores(policy: Policy) -> None:
+    line = make_words().to_prediction("q", 12.0)
+    assert len(make_player(trace=DuetTrace.from_prediction(line), policy=policy).curves) == 1
+    player = make_player(trace=DuetTrace.from_prediction({**line, "debug_data": []}), policy=policy)
+    state = page_state(player)
+    assert (state["curves"], [turn["text"] for turn in state["trace"]["responses"]]) == ([], ["A cat.", ATTACK])

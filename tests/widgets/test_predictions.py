@@ -8,7 +8,7 @@ import pytest
 from mmduet_widgets import DuetPlayer, ScorePlot, duet_player, prediction_view
 
 from mmduet.evaluation.prediction_file import UNTIMED, Prediction
-from mmduet.policy import ScoreThreshold
+from mmduet.policy import Greedy, ScoreThreshold
 from mmduet.trace import DuetTrace, Response
 from tests.clips import write_clip
 
@@ -58,3 +58,11 @@ def test_without_a_clip_the_curves_are_left(prediction, tmp_path, contents):
 def test_a_baseline_has_nothing_to_play(tmp_path):
     baseline = Prediction("q", 2.0, DuetTrace.from_events([Response(UNTIMED, "A cat.")]), segments=[])
     assert isinstance(view(baseline, write_clip(tmp_path / "clip.mp4")), ScorePlot)
+
+
+def test_responses_alone_are_played(tmp_path):
+    line = {"model_response_list": [{"time": 1.0, "content": "A cat.", "role": "assistant"}], "debug_data": []}
+    prediction = Prediction("q", 2.0, DuetTrace.from_prediction(line))
+    player = prediction_view(prediction, write_clip(tmp_path / "clip.mp4"), policy=Greedy())
+    assert isinstance(player, DuetPlayer)
+    assert (player.curves, player.trace.responses) == ([], [Response(1.0, "A cat.")])

@@ -15,7 +15,7 @@ from mmduet.policy import Policy, checked_policy, checked_threshold, has_thresho
 from mmduet.trace import DuetTrace
 from mmduet_widgets.frame import frame, source
 from mmduet_widgets.player_state import (
-    CURVES,
+    curves_data,
     grid_data,
     json_number,
     policy_data,
@@ -39,6 +39,9 @@ class SettingError(DuetError, t.TraitError):
 
 class DuetPlayer(anywidget.AnyWidget):
     """Plays a clip over the curves of its finished trace, and replays the policy at any threshold.
+
+    The curves are the trace's own: both heads, `reply` of a model that decides in words, or none of a trace without
+    frames, as of a prediction line that has responses alone.
 
     The threshold's line can be dragged. Hollow marks show when the policy would speak there, filled ones when the
     model spoke. Playback and dragging run in the browser; with a kernel, every threshold is exact.
@@ -71,7 +74,7 @@ class DuetPlayer(anywidget.AnyWidget):
     )
     time = t.Float(0.0).tag(sync=True)
     trace = t.Instance(DuetTrace, read_only=True).tag(sync=True, to_json=lambda trace, _: trace_data(trace))
-    curves: "t.List[Any]" = t.List(CURVES, read_only=True).tag(sync=True)
+    curves: "t.List[Any]" = t.List(read_only=True).tag(sync=True)
     policy = t.Dict(read_only=True).tag(sync=True)
     replays: "t.List[Any]" = t.List(read_only=True).tag(sync=True)
     replay_grid = t.Dict(None, allow_none=True, read_only=True).tag(sync=True)
@@ -122,6 +125,7 @@ class DuetPlayer(anywidget.AnyWidget):
             self._policy = policy
             if has_threshold(policy) != (self.threshold is not None):
                 self.threshold = policy.threshold if has_threshold(policy) else None
+            self.set_trait("curves", curves_data(self.trace, live=self._live))
             self.set_trait("policy", policy_data(policy, self.trace, live=self._live))
             self.set_trait("replays", self._exact())
             grid = grid_data(policy, self.trace, self.policy.get("dial")) if self._grid_due else None
@@ -175,8 +179,12 @@ class DuetPlayer(anywidget.AnyWidget):
         For pages without a kernel: ``display(HTML(player.to_html()))``.
         """
         shown = policy_data(self._policy, self.trace)
-        state = self.get_state(["threshold", "time", "trace", "curves", "replays", "spans", "title", "note"])
-        state |= {"policy": shown, "replay_grid": grid_data(self._policy, self.trace, shown.get("dial"))}
+        state = self.get_state(["threshold", "time", "trace", "replays", "spans", "title", "note"])
+        state |= {
+            "curves": curves_data(self.trace),
+            "policy": shown,
+            "replay_grid": grid_data(self._policy, self.trace, shown.get("dial")),
+        }
         return frame(
             "duet_player.html",
             {"esm": self._esm, "video": base64.b64encode(self.video).decode(), "state": state},

@@ -4,6 +4,7 @@ import copy
 import itertools
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from weakref import WeakSet
@@ -12,12 +13,13 @@ import traitlets as t
 
 from mmduet.errors import DuetError
 from mmduet.model.prompt import TextTurn
-from mmduet.policy import POLICIES, Policy, fresh_policy, has_threshold, make_policy, policy_mode
+from mmduet.policy import HEADS, REPLY, fresh_policy
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
 from mmduet.video import read_metadata
 from mmduet_widgets.duet_player import DuetPlayer, SettingError, read_clip
-from mmduet_widgets.player_state import json_number
+from mmduet_widgets.player_state import empty_trace, json_number
+from mmduet_widgets.policy_choice import PolicyChoice
 from mmduet_widgets.watcher import Watcher
 
 EXAMPLES = (
@@ -25,13 +27,9 @@ EXAMPLES = (
     "What can be seen right now?",
     "Let me know when something new appears.",
 )
-NEW_THRESHOLD = 0.5  # after a policy without a threshold
 COMMANDS = ("start", "pause", "resume", "stop", "ask", "forget")
 SETTINGS = ("mode", "heads", "frame_fps", "remove_assistant_turns", "repetition_penalty")  # fixed during a run
-NOT_STARTED = {
-    "trace": DuetTrace.from_events([]),
-    "spans": [], "thresholds": [], "state": "idle", "message": "", "stale": False,
-}  # fmt: skip
+NOT_STARTED = {"spans": [], "thresholds": [], "state": "idle", "message": "", "stale": False}
 CLIPS_KEPT = 4  # players whose clips stay in memory
 SEND_EVERY = 0.15  # s between two traces sent to the browser, at least
 FRAMES_SENT = 10_000  # frames per second, at most: each time the whole trace is sent
@@ -53,7 +51,7 @@ class LiveDuet(DuetPlayer):
 
     Args:
         session: It gives the model and the first settings, and is not used itself. `modes` are the built-in policies
-            and its own.
+            that fit its model (``greedy`` only if it decides in words, where no heads can be chosen), and its own.
         clips: Paths to choose from. On the page, other files of their folders can be typed.
         trace: A finished trace of the first clip. Runs begin with the same queries.
         spans: Of the first clip, as for DuetPlayer.
@@ -108,18 +106,17 @@ class LiveDuet(DuetPlayer):
         self._opening = [query.text for query in trace.queries] if trace else []  # asked at the start of a run
         self._sent = 0.0
         policy = fresh_policy(session.policy)
-        super().__init__(
-            paths[0], trace or DuetTrace.from_events([]), policy=policy, spans=spans, title=Path(paths[0]).name
-        )
-        self._own = policy
-        self._modes: dict[str, Any] = {**POLICIES, policy_mode(policy): type(policy)}
-        self.set_trait("modes", [_mode_data(mode, kind) for mode, kind in self._modes.items()])
+        heads = (REPLY,) if session.model.decides == "words" else HEADS
+        self._nothing = empty_trace(heads)
+        super().__init__(paths[0], trace or self._nothing, policy=policy, spans=spans, title=Path(paths[0]).name)
+        self._policies = PolicyChoice(policy, heads)
+        self.set_trait("modes", self._policies.data())
         self.set_trait("clips", paths)
         self.set_trait("examples", list(examples))
         self.set_trait("waiting", list(self._opening))
         with self.hold_trait_notifications():
             self.clip = paths[0]
-            self.mode, self.heads = self.policy["mode"], self.policy["heads"] or ["informative"]
+            self.mode, self.heads = self.policy["mode"], self.policy["heads"] or list(heads[:1])
             self.frame_fps, self.repetition_penalty = session.frame_fps, session.repetition_penalty or 1.0
             self.remove_assistant_turns = session.remove_assistant_turns
         self._used = self._settings() if trace else {}
@@ -209,17 +206,9 @@ class LiveDuet(DuetPlayer):
     def _settings(self) -> dict[str, Any]:
         return {name: copy.copy(getattr(self, name)) for name in SETTINGS}
 
-    def _new_policy(self) -> Policy:
-        """The policy of the next run: a built-in one, or the session's own."""
-        if self.mode in POLICIES:
-            return make_policy(self.mode, NEW_THRESHOLD if self.threshold is None else self.threshold, heads=self.heads)
-        if has_threshold(self._own) and self.threshold is not None:
-            return self._own.with_threshold(self.threshold)
-        return fresh_policy(self._own)
-
     def _new_session(self) -> DuetSession:
         session = self._session.fresh()
-        session.policy = self._new_policy()
+        session.policy = self._policies.make(self.mode, self.threshold, self.heads)
         session.frame_fps = self.frame_fps
         session.remove_assistant_turns = self.remove_assistant_turns
         session.repetition_penalty = None if self.repetition_penalty == 1 else self.repetition_penalty
@@ -232,12 +221,10 @@ class LiveDuet(DuetPlayer):
             match name:
                 case "clip":
                     read_metadata(value)
-                case "mode" if value not in self._modes:  # a page may not name a module of its own
-                    raise DuetError(f"mode={value!r} is not known: use one of {sorted(self._modes)}.")
                 case "mode":
-                    pass
+                    self._policies.check_mode(value)
                 case "heads":
-                    make_policy("threshold", 0.0, heads=value)
+                    self._policies.check_heads(value)
                 case _:
                     DuetSession(self._session.model, self._session.processor, **{name: value})
         except DuetError as error:
@@ -249,7 +236,7 @@ class LiveDuet(DuetPlayer):
         if self._used:
             self.set_trait("stale", self._settings() != self._used)
         elif self.mode:
-            self._show_policy(self._new_policy())
+            self._show_policy(self._policies.make(self.mode, self.threshold, self.heads))
         if self._watcher and change["name"] == "threshold":
             self._watcher.threshold = change["new"]
 
@@ -267,9 +254,9 @@ class LiveDuet(DuetPlayer):
             self._load_clip()
             self._used = {}
             self.time = 0.0
-            for name, value in {"title": Path(change["new"]).name, **NOT_STARTED}.items():
+            for name, value in {"title": Path(change["new"]).name, "trace": self._nothing, **NOT_STARTED}.items():
                 self.set_trait(name, value)
-            self._show_policy(self._new_policy())
+            self._show_policy(self._policies.make(self.mode, self.threshold, self.heads))
 
     def _load_clip(self) -> None:
         video, note = read_clip(self.clip)
@@ -323,6 +310,8 @@ class LiveDuet(DuetPlayer):
 
     def _show(self, watcher: Watcher) -> None:
         trace, more = watcher.trace, len(self.trace)
+        if not len(trace):  # its scores are of this model, too
+            trace = replace(self._nothing, queries=trace.queries, context_length=trace.context_length)
         with self.hold_sync():  # one message, so that no page has the replays of another trace
             self.set_trait("trace", trace)
             self.set_trait("waiting", watcher.waiting if self.watching else list(self._opening))
@@ -333,11 +322,6 @@ class LiveDuet(DuetPlayer):
                 self.time = float(trace.times[-1]) if len(trace) else 0.0
             self.set_trait("state", watcher.state)
         self._sent = time.monotonic()
-
-
-def _mode_data(mode: str, kind: Any) -> dict[str, Any]:
-    """A choice of policy: its name, its rule in words, and whether its heads can be chosen."""
-    return {"mode": mode, "rule": getattr(kind, "rule", kind.__name__), "heads": mode in POLICIES}
 
 
 def _folder(clip: str) -> Path | None:

@@ -15,6 +15,8 @@ from mmduet.errors import DuetError
 from mmduet.plots.decision import accumulates, decision_head, decision_name, policy_heads
 from mmduet.plots.style import DECISION_COLOR, HEAD_COLORS
 from mmduet.policy import (
+    HEADS,
+    REPLY,
     FloatArray,
     Policy,
     ThresholdPolicy,
@@ -29,7 +31,6 @@ from mmduet.trace import DuetTrace, Query, Response
 PLACES = 100  # steps of the threshold's slider, of a trace that is not too long …
 MOST_REPLAYED = 1_000_000  # … frames times thresholds
 FEWEST_PLACES = 20
-CURVES = [{"name": head, "color": color} for head, color in HEAD_COLORS.items()]
 
 
 def json_number(value: float) -> float | str:
@@ -38,6 +39,12 @@ def json_number(value: float) -> float | str:
 
 
 # the trace
+
+
+def curves_data(trace: DuetTrace, *, live: bool = False) -> list[dict[str, str]]:
+    """The curves of a trace, each with name and color; none of a finished trace without scores."""
+    heads = trace.heads if len(trace) or live else ()
+    return [{"name": head, "color": HEAD_COLORS[head]} for head in heads]
 
 
 def trace_data(trace: DuetTrace) -> dict[str, Any]:
@@ -69,6 +76,12 @@ def _turn_data(name: str, turns: Iterable[Query | Response]) -> list[dict[str, A
         if not 0 <= turn["time"] < math.inf:
             raise DuetError(f"trace.{name}: a turn at {turn['time']} s; give seconds from the clip's start, 0 or more.")
     return sorted(data, key=lambda turn: turn["time"])
+
+
+def empty_trace(heads: Iterable[str]) -> DuetTrace:
+    """A trace of no frames that has these scores."""
+    scores: dict[str, Any] = {head: np.zeros(0) for head in heads}
+    return DuetTrace(np.zeros(0), **scores)
 
 
 def span_data(span: tuple[float, float, str]) -> dict[str, Any]:
@@ -105,7 +118,7 @@ def policy_data(policy: Policy, trace: DuetTrace, *, live: bool = False) -> dict
     if not has_threshold(policy):
         return data
     head, own_panel = decision_head(policy, trace), accumulates(policy)
-    reach = max(_reach(policy, trace, live=live), _largest(policy.decision_curve(trace)))
+    reach = max(_reach(policy, trace, live=live), _largest(policy.decision_curve(_scored(trace))))
     top = _round_top(reach if own_panel else max(reach, _largest(*scores, [live])))
     data["tops"]["sum" if own_panel else "score"] = top
     digits = 4 if top < 0.1 else 3 if top < 1 else 2
@@ -121,6 +134,11 @@ def policy_data(policy: Policy, trace: DuetTrace, *, live: bool = False) -> dict
     }
 
 
+def _scored(trace: DuetTrace) -> DuetTrace:
+    """The trace; without frames, as of a prediction line of responses alone, one that has every score."""
+    return trace if len(trace) else empty_trace((*HEADS, REPLY))
+
+
 def _places(trace: DuetTrace) -> int:
     return min(PLACES, max(FEWEST_PLACES, MOST_REPLAYED // max(len(trace), 1)))
 
@@ -128,7 +146,7 @@ def _places(trace: DuetTrace) -> int:
 def _reach(policy: ThresholdPolicy, trace: DuetTrace, *, live: bool) -> float:
     """The largest threshold of interest: up to 2.5 times the one in use, but not beyond never speaking."""
     used = policy.threshold if 0 < policy.threshold < math.inf else 0.0
-    never = _largest(threshold_grid(policy, [DuetTrace.from_events([]) if live else trace]))
+    never = _largest(threshold_grid(policy, [empty_trace(trace.heads) if live else _scored(trace)]))
     if live and accumulates(policy):
         never = 2.5 * used or never
     return max(used, min(2.5 * used, never)) if used else never
@@ -168,7 +186,8 @@ def _curve_data(policy: ThresholdPolicy, trace: DuetTrace) -> list[float | None]
     """The decision curve; None where it is one head's scores."""
     if decision_head(policy, trace):
         return None
-    return [round(value, 6) if math.isfinite(value) else None for value in policy.decision_curve(trace).tolist()]
+    curve = policy.decision_curve(_scored(trace)).tolist()
+    return [round(value, 6) if math.isfinite(value) else None for value in curve]
 
 
 def grid_data(policy: Policy, trace: DuetTrace, dial: dict[str, float] | None) -> dict[str, Any] | None:
@@ -183,7 +202,7 @@ def grid_data(policy: Policy, trace: DuetTrace, dial: dict[str, float] | None) -
         return None
     count = round(dial["top"] / dial["step"]) + 1
     thresholds = [float(f"{place * dial['step']:.6g}") for place in range(count)]
-    speaks = replay_thresholds(policy, [trace], thresholds)[0]
+    speaks = replay_thresholds(policy, [_scored(trace)], thresholds)[0]
     last = policy.with_threshold(thresholds[-1])
     curve = _curve_data(last, trace)
     offsets = [] if curve is None else _offsets(policy, trace, thresholds)
@@ -200,7 +219,7 @@ def grid_data(policy: Policy, trace: DuetTrace, dial: dict[str, float] | None) -
 
 def _offsets(policy: ThresholdPolicy, trace: DuetTrace, thresholds: Sequence[float]) -> list[list[list[float]]]:
     """How the decision curve of each threshold differs from that of the last one, as runs of one difference."""
-    curves = np.array([policy.with_threshold(threshold).decision_curve(trace) for threshold in thresholds])
+    curves = np.array([policy.with_threshold(threshold).decision_curve(_scored(trace)) for threshold in thresholds])
     differences = np.round(np.nan_to_num(curves - curves[-1]), 3)
     if not differences.any():
         return []

@@ -19,7 +19,9 @@ def prediction_view(
     spans: Iterable[tuple[float, float, str]] = (),
     title: str = "",
 ) -> DuetPlayer | ScorePlot:
-    """Show a prediction in a DuetPlayer, or in a ScorePlot where the clip cannot be shown or there are no scores.
+    """Show a prediction in a DuetPlayer, or in a ScorePlot where the clip cannot be shown.
+
+    A whole-video baseline is shown in a ScorePlot, too: its text need not have times.
 
     Args:
         prediction: The prediction.
@@ -31,7 +33,7 @@ def prediction_view(
     frames = None
     try:
         clip, _ = read_clip(video)
-        if clip and len(prediction.trace):
+        if clip and prediction.segments is None:
             return DuetPlayer(clip, prediction.trace, policy=policy, spans=spans, title=title)
         frames = frames_of(prediction, video)
     except VideoError:

@@ -17,6 +17,7 @@ from mmduet.files import inside
 from mmduet.plots import (
     ReplayedExample,
     Span,
+    replayed_responses,
     responses_table,
     score_changes,
     score_figure,
@@ -25,7 +26,7 @@ from mmduet.plots import (
 )
 from mmduet.plots.thresholds import EXAMPLES
 from mmduet.policy import Policy, ThresholdPolicy, threshold_grid, threshold_policy
-from mmduet.trace import DuetTrace, Response
+from mmduet.trace import DuetTrace
 from mmduet_widgets.figure_view import FigureView, framed
 from mmduet_widgets.threshold_slider import ThresholdSlider
 
@@ -158,10 +159,8 @@ class ThresholdExplorer(w.VBox):
 
     def _words_html(self) -> str:
         """A table of the replayed responses: time, span, and text where the model spoke at the same frame."""
-        texts = {round(response.time, 3): response.text for response in self._trace.responses}
-        times = self._trace.times[self._trace.replay(self._chosen)].tolist()
-        replayed = [Response(time, texts.get(round(time, 3), "(not said in this run)")) for time in times]
-        table = responses_table(replace(self._trace, responses=replayed), self._spans(self.question))
+        replayed = replace(self._trace, responses=replayed_responses(self._trace, self._chosen))
+        table = responses_table(replayed, self._spans(self.question))
         return (
             f'<div tabindex="0" style="max-height: 220px; overflow: auto">{table.to_html(index=False, border=0)}</div>'
         )

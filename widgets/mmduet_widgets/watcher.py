@@ -2,10 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Literal
+
+import torch
 
 from mmduet.errors import DuetError
 from mmduet.model.prompt import TextTurn
@@ -113,7 +115,10 @@ class Watcher:
         try:
             if after:
                 after.join()
-            self._watch()
+            for event in self.session.stream(self._frames()):
+                self._events.append(event)
+                self._context_length = len(self.session.state.context)
+                self.changed(self)
             end: WatcherState = "ended"
         except Interrupted:
             end = "stopped"
@@ -123,7 +128,8 @@ class Watcher:
         self._end = end
         self.changed(self)
 
-    def _watch(self) -> None:
+    def _frames(self) -> Iterator[torch.Tensor]:
+        """Each frame at its time, after the questions and the threshold that have come until then."""
         session, given, due = self.session, 0, 0.0
         size = session.processor.frame.size
         for batch in iter_frames(self.clip, fps=session.frame_fps, size=size, batch_size=1):
@@ -133,10 +139,7 @@ class Watcher:
                 session.ask(text)
                 given += 1
             self._use_threshold()
-            for event in session.feed(batch.frames):
-                self._events.append(event)
-                self._context_length = len(session.state.context)
-                self.changed(self)
+            yield batch.frames
 
     def _wait(self, due: float) -> None:
         """Wait until the next frame is due, a time of `time.monotonic`. Raises Interrupted once it is stopped."""

@@ -93,6 +93,42 @@ def _estimate(figures: NDArray[np.float64]) -> Estimate:
     return Estimate(float(figures[0]), *percentile_interval(figures[1:, None])[:, 0].tolist())
 
 
+def estimate_differences(
+    scores: pd.DataFrame, baseline: pd.DataFrame, *, draws: int = 1000, seed: int = 0
+) -> dict[str, Estimate]:
+    """Estimate by how much the mean of each column exceeds that of a baseline on the same questions.
+
+    The bootstrap is paired: a resample draws questions, each with both of its scores. What makes a question hard for
+    both then cancels, and an interval without 0 says that the two differ on such questions. Questions and columns
+    that only one table has do not count; neither does a question for a metric that is NaN in one table.
+
+    Args:
+        scores: One row a question (the index names it), one column a metric.
+        baseline: The same, of the system to compare with.
+        draws: Resamples of the questions, with replacement.
+        seed: Seed of the resamples.
+
+    Returns:
+        Column -> estimate of scores - baseline, in the column's unit; NaN for a column without a pair of numbers.
+
+    Raises:
+        DuetError: A table names a question twice, or the tables have no question in common.
+    """
+    for table in (scores, baseline):
+        if table.index.has_duplicates:
+            name = table.index[table.index.duplicated()][0]
+            raise DuetError(f"question {name!r} has two rows: give each question one row of scores.")
+    questions = scores.index.intersection(baseline.index, sort=False)
+    if not len(questions):
+        raise DuetError(
+            f"the tables of {len(scores)} and {len(baseline)} questions have none in common: give scores of the same "
+            "questions."
+        )
+    columns = [name for name in scores.columns if name in baseline.columns]
+    differences = scores.loc[questions, columns].astype(float) - baseline.loc[questions, columns].astype(float)
+    return estimate_means(differences, draws=draws, seed=seed)
+
+
 def means(scores: pd.DataFrame, *, combined: Combined | None = None) -> dict[str, float]:
     """The mean of each column over its cells that are not NaN, and the figures that are made of these means."""
     found = {str(name): np.array([value], dtype=float) for name, value in scores.mean().items()}

@@ -3,6 +3,7 @@
 Scores are replayed and no model runs; `DuetTrace.replay` says when that is exact.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -131,6 +132,18 @@ def sweep(
         recalled=recalled,
         metrics=values,
     )
+
+
+def responses_a_minute(count: int, duration: float) -> float:
+    """The number of responses for each minute of a video.
+
+    Args:
+        count: Number of responses.
+        duration: Length of the video, s, > 0.
+    """
+    if not 0 < duration < math.inf:
+        raise DuetError(f"duration={duration}: give the video's length, seconds above 0.")
+    return count / duration * 60
 
 
 def _within(times: FloatArray, spans: Spans) -> BoolArray:

@@ -1,8 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mmduet.evaluation.metrics.bootstrap import bootstrap, estimate_means, means
+from mmduet.errors import DuetError
+from mmduet.evaluation.metrics.bootstrap import bootstrap, estimate_differences, estimate_means, means
 
 
 def test_means_and_their_intervals():
@@ -60,3 +63,47 @@ def test_figures_can_be_made_of_means_in_every_resample():
     assert found["sum"].value == 4.5
     assert (found["sum"].low, found["sum"].high) == (found["a"].low + 4, found["a"].high + 4)
     assert means(scores, combined=combined) == {"a": 0.5, "b": 4.0, "sum": 4.5}
+
+
+def test_a_difference_is_paired():
+    rng = np.random.default_rng(0)
+    hard, gain = rng.normal(50, 20, 400), rng.normal(2, 1, 400)
+    scores, baseline = pd.DataFrame({"a": hard + gain}), pd.DataFrame({"a": hard})
+    found = estimate_differences(scores, baseline)["a"]
+    assert found.value == pytest.approx(gain.mean())
+    # 1.96 standard errors of the gain; those of the scores are 20 times as large
+    assert found.high - found.value == pytest.approx(1.96 * gain.std() / 20, rel=0.15)
+
+
+def test_a_difference_counts_the_questions_and_columns_of_both():
+    scores = pd.DataFrame({"a": [1.0, 5.0, np.nan], "b": [0.0, 0.0, 0.0]}, index=["x", "y", "z"])
+    baseline = pd.DataFrame({"a": [3.0, 9.0, 4.0], "c": [1.0, 1.0, 1.0]}, index=["z", "w", "x"])
+    found = estimate_differences(scores, baseline)
+    assert list(found) == ["a"]
+    assert found["a"].value == 1.0 - 4.0, "x alone has both numbers"
+
+
+TABLES = st.lists(st.tuples(*[st.floats(-100, 100)] * 2), min_size=1, max_size=12)
+
+
+@given(TABLES)
+def test_a_difference_turns_its_sign_and_is_none_from_itself(rows):
+    table = pd.DataFrame(rows, columns=["a", "b"])
+    for estimate in estimate_differences(table, table, draws=50).values():
+        assert (estimate.value, estimate.low, estimate.high) == (0, 0, 0)
+    other = table[::-1].set_index(table.index)
+    there, back = (estimate_differences(*pair, draws=50) for pair in ((table, other), (other, table)))
+    for name in table:
+        assert there[name].value == pytest.approx(-back[name].value)
+        assert there[name].low == pytest.approx(-back[name].high)
+        assert there[name].value == pytest.approx((table[name] - other[name]).mean(), abs=1e-9)
+        shifted = estimate_differences(table + 3.0, other, draws=50)[name]
+        assert shifted.low == pytest.approx(there[name].low + 3.0)
+
+
+def test_tables_without_a_pair_are_refused():
+    table = pd.DataFrame({"a": [1.0]}, index=["x"])
+    with pytest.raises(DuetError, match="none in common"):
+        estimate_differences(table, table.set_axis(["y"]))
+    with pytest.raises(DuetError, match="question 'x' has two rows"):
+        estimate_differences(pd.concat([table, table]), table)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.metrics.timing import RATE, TIMING, sweep
+from mmduet.evaluation.metrics.timing import RATE, TIMING, responses_a_minute, sweep
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.trace import DuetTrace
@@ -102,3 +102,10 @@ def test_predictions_without_scores_are_left_out_and_all_of_them_are_an_error():
 def test_a_policy_without_a_threshold_is_refused(policy, message):
     with pytest.raises(DuetError, match=message):
         sweep(TWO, SPANS, policy, [0.5])
+
+
+def test_responses_a_minute_need_a_length():
+    assert responses_a_minute(3, 30.0) == 6.0
+    for duration in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(DuetError, match="duration="):
+            responses_a_minute(3, duration)

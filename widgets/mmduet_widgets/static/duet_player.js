@@ -109,7 +109,9 @@ class Player {
 
   /** Takes over all there is to show. */
   refresh() {
-    const [trace, policy, spans, curves] = ["trace", "policy", "spans", "curves"].map((name) => this.model.get(name));
+    const [trace, spans, curves] = ["trace", "spans", "curves"].map((name) => this.model.get(name));
+    // without scores there is nothing to compare with a threshold
+    const policy = curves.length ? this.model.get("policy") : { decision: null, tops: {} };
     const marks = [...trace.queries, ...trace.responses].map((turn) => turn.time);
     const title = this.model.get("title") || "Duet player";
     Object.assign(this, { trace, policy });
@@ -152,7 +154,7 @@ class Player {
     on(["time"], () => this.publishing || this.seek(this.model.get("time"), { publish: false }));
     on(["threshold"], () => this.moveThreshold());
     on(["replays"], () => this.moveThreshold());
-    on(["trace", "policy", "replay_grid", "spans", "title", "thresholds"], () => this.refreshSoon());
+    on(["trace", "curves", "policy", "replay_grid", "spans", "title", "thresholds"], () => this.refreshSoon());
     on(["video", "note"], () => this.loadClip());
     on(["state"], () => this.watching && this.pause());
     on(["state"], () => this.showPlaying());
@@ -312,17 +314,20 @@ class Player {
   }
 
   showThreshold() {
-    const { policy: { decision, dial, threshold: used }, threshold } = this;
+    const { decision, dial, threshold: used } = this.model.get("policy");
+    const { threshold } = this;
     const { responses, times } = this.trace;
     const count = this.timeline.frames.length;
     const at = (value) => (decision ? ` at ${number(Number(value), dial.digits)}` : "");
     this.range.value = clamp(threshold, 0, dial?.top ?? 0);
     this.range.setAttribute("aria-valuetext", `${at(threshold).slice(4)}: speaks ${count} times`);
     this.counted.replaceChildren(element("b", "", {}, `speaks ${count}×`), at(threshold));
+    this.counted.classList.toggle("mmduet-player-gone", !this.timeline.curves.length);
     this.reset.textContent = `back to${at(used).slice(3)}`;
     this.reset.classList.toggle("mmduet-player-hidden", !decision || threshold === Number(used));
     const when = this.timeline.thresholds.length > 1 ? "" : at(used);
-    this.said.textContent = `The model spoke ${responses.length}×${when}, in ${times.length} frames`;
+    const frames = times.length ? `, in ${times.length} frames` : "";
+    this.said.textContent = `The model spoke ${responses.length}×${when}${frames}`;
   }
 }
 

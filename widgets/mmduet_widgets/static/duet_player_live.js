@@ -81,7 +81,7 @@ class LiveControls {
       "fieldset", "settings", {},
       element("legend", "settings-name", {}, "Settings"),
       ...this.newClips(),
-      element("span", "field", {}, "speak when", this.newHeads(), "scores", this.newMode()),
+      this.newPolicy(),
       this.number("frame_fps", "a frame every", "s", (seconds) => 1 / seconds, { min: 0.01, step: 0.05 }),
       this.number("repetition_penalty", "repetition penalty", "", (value) => value, { min: 0.05, step: 0.05 }),
       this.checkbox("remove_assistant_turns", "remove earlier responses"),
@@ -119,6 +119,12 @@ class LiveControls {
     return [element("label", "field", {}, "clip", list), path];
   }
 
+  /** The policy, and its heads where the model has any. */
+  newPolicy() {
+    if (!this.model.get("modes").some(({ heads }) => heads)) return element("label", "field", {}, "policy", this.newMode());
+    return element("span", "field", {}, "speak when", this.newHeads(), "scores", this.newMode());
+  }
+
   newHeads() {
     const list = this.select("Heads", CHOICES);
     const show = () => {
@@ -132,7 +138,7 @@ class LiveControls {
 
   newMode() {
     const modes = this.model.get("modes").map(({ mode, rule }) => [mode, rule]);
-    const list = this.select("Threshold mode", Object.fromEntries(modes));
+    const list = this.select("Policy", Object.fromEntries(modes));
     this.bind("mode", list, () => this.set("mode", list.value), () => (list.value = this.model.get("mode")));
     return list;
   }

@@ -74,7 +74,7 @@ class Timeline {
     this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
     this.svg.setAttribute("height", this.height);
     this.drawSpans();
-    this.drawPanel(this.scores);
+    if (this.scores) this.drawPanel(this.scores);
     if (this.sums) this.drawPanel(this.sums);
     this.drawAxis();
     for (const { name, color } of this.curves) {
@@ -83,7 +83,7 @@ class Timeline {
     this.drawThresholds();
     this.drawTurns("asked", this.trace.queries);
     this.drawTurns("said", this.trace.responses);
-    this.rowName("would", "would speak");
+    if (this.scores) this.rowName("would", "would speak");
     this.overlay = this.svg.appendChild(shape("g"));
     const knob = shape("path", "", { d: `M-5 ${this.bottom + 7}h10v-3l-5 -6l-5 6z` });
     this.playhead = shape("g", "playhead", {}, shape("line", "", { y1: 0, y2: this.bottom }), knob);
@@ -100,10 +100,12 @@ class Timeline {
     if (this.spans.length) this.rows.spans = place(ROW * (1 + Math.max(...this.lanes)));
     if (this.live || this.trace.queries.length) this.rows.asked = place(ROW);
     this.rows.said = place(ROW);
-    this.rows.would = place(ROW);
-    place(GAP);
     const { score, sum } = this.policy.tops;
-    this.scores = { y: place(SCORES), height: SCORES, top: score, name: "score" };
+    if (this.curves.length) {
+      this.rows.would = place(ROW);
+      place(GAP);
+      this.scores = { y: place(SCORES), height: SCORES, top: score, name: "score" };
+    } else this.scores = null; // responses alone
     if (sum) place(2 * GAP);
     this.sums = sum ? { y: place(SUMS), height: SUMS, top: sum, name: "sum" } : null;
     this.compared = this.sums ?? this.scores;
@@ -211,7 +213,7 @@ class Timeline {
       if (this.decision) this.drawCurve(this.compared, this.curve, this.decision.color, true, this.overlay);
       this.drawLine(y);
     }
-    this.drawWould();
+    if (this.scores) this.drawWould();
     this.svg.setAttribute("aria-label", this.description());
     this.showValues(this.time);
   }
@@ -258,6 +260,7 @@ class Timeline {
 
   description() {
     const { trace, policy, frames } = this;
+    if (!this.scores) return `No scores. The model spoke ${trace.responses.length} times.`;
     const at = policy.decision ? `at the threshold ${number(this.threshold, policy.dial.digits)} ` : "";
     return (
       `Scores of ${trace.times.length} frames over ${clock(this.end)}. The model spoke ${trace.responses.length} times; ` +
@@ -290,7 +293,7 @@ class Timeline {
     const index = frameAt(trace.times, time);
     for (const { name } of this.curves) this.values[name].textContent = score(trace[name][index]);
     if (this.decision) this.values[this.decision.name].textContent = score(this.curve?.[index]);
-    const text = index < 0 ? "no frame yet" : `${hovered ? "pointing at" : "at"} ${clock(trace.times[index])}`;
+    const text = !this.curves.length ? "no scores" : index < 0 ? "no frame yet" : `${hovered ? "pointing at" : "at"} ${clock(trace.times[index])}`;
     this.moment.textContent = text;
   }
 

@@ -1,0 +1,56 @@
+"""PolicyChoice: which policies fit a model, and what its settings give."""
+
+import math
+
+import pytest
+from mmduet_widgets.policy_choice import NEW_THRESHOLD, PolicyChoice
+
+from mmduet.errors import DuetError
+from mmduet.policy import HEADS, Greedy, ScoreSum, ScoreThreshold
+from tests.policies import EveryThird, Smoothed
+
+WORDS = ("reply",)
+
+
+@pytest.mark.parametrize(("heads", "modes"), [(HEADS, {"threshold", "sum"}), (WORDS, {"threshold", "sum", "greedy"})])
+def test_only_policies_that_can_judge_the_scores_are_offered(heads, modes):
+    offered = PolicyChoice(ScoreThreshold(0.5), heads).data()
+    assert {each["mode"] for each in offered} == modes
+    assert {each["heads"] for each in offered} == {heads == HEADS}, "a model in words has no heads to choose"
+
+
+def test_a_rule_is_readable_with_and_without_a_choice_of_heads():
+    def rules(heads):
+        return [each["rule"] for each in PolicyChoice(EveryThird(), heads).data()]
+
+    assert rules(HEADS) == ["are above the threshold", "add up to the threshold", "EveryThird"]
+    assert rules(WORDS) == ["scores are above the threshold", "scores add up to the threshold", "Greedy", "EveryThird"]
+
+
+def test_settings_give_a_policy_and_a_threshold_only_where_there_is_one():
+    choice = PolicyChoice(Greedy(), WORDS)
+    assert isinstance(choice.make("greedy", 0.5, WORDS), Greedy), "the threshold of the policy before is left out"
+    assert isinstance(choice.make("greedy", None, WORDS), Greedy)
+    made = choice.make("threshold", None, WORDS)
+    assert (type(made), made.threshold) == (ScoreThreshold, NEW_THRESHOLD)
+    made = choice.make("sum", math.inf, WORDS)
+    assert (type(made), made.threshold) == (ScoreSum, math.inf)
+
+
+def test_ones_own_policy_keeps_all_but_its_threshold():
+    own = Smoothed(0.4, heads=("relevance",))
+    choice = PolicyChoice(own, HEADS)
+    [mode] = set(choice.kinds) - {"threshold", "sum"}
+    made = choice.make(mode, 0.7, HEADS)
+    assert (type(made), made.threshold, made.heads) == (Smoothed, 0.7, ("relevance",))
+    assert choice.make(mode, None, HEADS) is not own, "a run has a policy of its own"
+
+
+def test_what_a_model_does_not_have_is_refused():
+    choice = PolicyChoice(ScoreThreshold(0.5), HEADS)
+    with pytest.raises(DuetError, match=r"use one of \['sum', 'threshold'\]"):
+        choice.check_mode("greedy")
+    for heads in (["reply"], ["nose"], []):
+        with pytest.raises(DuetError, match="heads="):
+            choice.check_heads(heads)
+    PolicyChoice(Greedy(), WORDS).check_heads(["reply"])
