@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from pydantic import BaseModel, Field, FiniteFloat
 from transformers import PreTrainedTokenizerBase
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from mmduet.errors import CheckpointError, DuetError
-from mmduet.files.config_files import read_settings, understanding
+from mmduet.files.config_files import checked, read_settings, understanding
 from mmduet.model.losses import IGNORE
 from mmduet.model.processing import DuetProcessor, EncodedConversation, FrameSettings, load_tokenizer
 from mmduet.model.prompt import SYSTEM_PROMPT, ChatFormat, StreamTurn, TextTurn, Turn
@@ -20,10 +21,6 @@ LARGEST_FRAME = Within(640)  # MMDuet2's demo
 FRAMES_PER_TURN = 2  # as in MMDuet2's demo
 USUAL_TOKENS = 180  # of a frame in MMDuet2's training
 CHAT = ChatFormat(image="<|image_pad|>", frame_start="<|vision_start|>", frame_end="<|vision_end|>")
-IMAGE_SETTINGS = (
-    "do_resize", "size", "min_pixels", "max_pixels", "resample", "do_rescale", "rescale_factor", "do_normalize",
-    "image_mean", "image_std", "patch_size", "temporal_patch_size", "merge_size",
-)  # fmt: skip
 SYSTEM_PROMPTS = {
     "words": (
         "You are a helpful assistant. Your task is to answer questions based on continuously incoming video frames. "
@@ -32,6 +29,33 @@ SYSTEM_PROMPTS = {
     ),
     "heads": SYSTEM_PROMPT,
 }
+
+
+Pixels = Annotated[int, Field(ge=1, le=2**30, strict=True)]
+Side = Annotated[int, Field(ge=1, le=64, strict=True)]
+Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Images(BaseModel):
+    """The fields of a preprocessor_config.json that count; those that are missing have transformers' defaults."""
+
+    size: dict[Literal["shortest_edge", "longest_edge", "min_pixels", "max_pixels"], Pixels] | None = None
+    min_pixels: Pixels | None = None
+    max_pixels: Pixels | None = None
+    resample: Annotated[int, Field(ge=0, le=5, strict=True)] | None = None
+    rescale_factor: Deviation | None = None
+    image_mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None = None
+    image_std: tuple[Deviation, Deviation, Deviation] | None = None
+    patch_size: Side | None = None
+    temporal_patch_size: Side | None = None
+    merge_size: Side | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """The image processor's arguments. Earlier transformers versions wrote min_pixels and max_pixels into size."""
+        size = dict(self.size or {})
+        within = {name: value for name in ("min_pixels", "max_pixels") if (value := size.pop(name, None))}
+        given = self.model_dump(exclude_none=True, exclude={"size"})
+        return {**within, **given, **({"size": size} if size else {})}
 
 
 class QwenVLProcessor(DuetProcessor):
@@ -148,10 +172,10 @@ class QwenVLProcessor(DuetProcessor):
         path = Path(folder) / IMAGES_FILE
         if not path.is_file():
             raise CheckpointError(f"{folder} has no {IMAGES_FILE}: put the base model's there.")
-        settings: dict[str, Any] = read_settings(path)
+        settings = checked(path, _Images, read_settings(path))
         tokenizer = load_tokenizer(Path(folder))
         with understanding(path):
-            images = Qwen2VLImageProcessorPil(**{name: settings[name] for name in IMAGE_SETTINGS if name in settings})
+            images = Qwen2VLImageProcessorPil(**settings.arguments())
         return cls(tokenizer, images, decides=decides)
 
 
