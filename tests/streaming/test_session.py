@@ -73,7 +73,7 @@ def assert_same(trace, wanted):
         assert abs(getattr(trace, head) - getattr(wanted, head)).max() < 1e-5
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(
     st.integers(0, 3), st.integers(0, 5), queries, st.sampled_from(["threshold", "sum"]), st.floats(0.3, 3),
     st.sampled_from(sorted(PROTOCOLS)), st.booleans(), st.sampled_from([None, 1.3]), st.sampled_from([None, 5]),
@@ -129,7 +129,7 @@ def test_a_question_in_the_middle_of_a_look_ahead_enters_at_once(tiny, frames):
     assert_same(traces[1], traces[0])
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(queries, st.floats(0.3, 0.9), st.booleans(), st.integers(2, 9), st.integers(0, 3))
 def test_a_full_context_begins_anew_with_what_is_kept(queries, threshold, remove, context_frames, video):
     """Each score is that of one pass over the conversation of the kept turns."""

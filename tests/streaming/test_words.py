@@ -115,7 +115,7 @@ def same(first: DuetTrace, second: DuetTrace) -> None:
     assert first.context_length == second.context_length
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2),
     video=videos(),
@@ -139,7 +139,7 @@ def test_look_ahead_changes_nothing(models, seed, video, per_turn, context_frame
         assert again == context
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2), video=videos(), per_turn=st.integers(1, 3), removed=st.booleans())
 def test_scores_are_those_of_one_forward_pass_of_the_stock_model(models, seed, video, per_turn, removed):
     model, processor = models[seed]

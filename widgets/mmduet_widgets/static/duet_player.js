@@ -326,7 +326,7 @@ class Player {
     this.reset.textContent = `back to${at(used).slice(3)}`;
     this.reset.classList.toggle("mmduet-player-hidden", !decision || threshold === Number(used));
     const when = this.timeline.thresholds.length > 1 ? "" : at(used);
-    const frames = times.length ? `, in ${times.length} frames` : "";
+    const frames = this.timeline.curves.length ? `, in ${times.length} frames` : "";
     this.said.textContent = `The model spoke ${responses.length}×${when}${frames}`;
   }
 }
