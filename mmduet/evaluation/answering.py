@@ -9,20 +9,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
-from mmduet.errors import DuetError, VideoError
+from mmduet.errors import DuetError
 from mmduet.evaluation.benchmark import Question, Settings
-from mmduet.evaluation.predict import Outcome, describe, output_path
-from mmduet.evaluation.prediction_file import begin, collect, put_in_order
-from mmduet.files import inside
+from mmduet.evaluation.predict import (
+    Outcome,
+    ask_all,
+    check_finite_scores,
+    describe,
+    output_path,
+    read_duration,
+    session_for,
+)
 from mmduet.model.backbone import Backbone
 from mmduet.model.processing import DuetProcessor
-from mmduet.policy import FrameScores
+from mmduet.policy import FrameScores, ScoreThreshold
 from mmduet.streaming.session import DuetSession, Event
 from mmduet.trace import DuetTrace, Query, Response
-from mmduet.video import iter_frames, read_metadata
+from mmduet.video import iter_frames
+
+NEVER = ScoreThreshold(math.inf)  # until a question brings its own policy
 
 
 class AnswerWhenAsked:
@@ -74,45 +79,26 @@ def answer(
         FileError: Another process writes the file, or a line cannot be written.
     """
     stated = describe(model, settings, {"answers": "at once"})
-    path, names = output_path(output, "answers", stated), [str(question.question_id) for question in questions]
-    with begin(path, stated, names) as file:
-        done = collect(path)
-        todo = [question for question in questions if str(question.question_id) not in done]
-        for question in tqdm(todo, desc="answer", unit="question"):
-            file.add(_line(model, processor, question, Path(videos), settings))
-        put_in_order(file, path, names)
-        lines = collect(path)
-    return Outcome(
-        path, len(lines), len(todo), {name: line["error"] for name, line in lines.items() if "error" in line}
+    path = output_path(output, "answers", stated)
+    session = session_for(model, processor, settings, NEVER)
+    return ask_all(
+        lambda question, video: _answer(session, question, video, settings), questions, videos, path, stated=stated
     )
 
 
-def _line(
-    model: Backbone, processor: DuetProcessor, question: Question, videos: Path, settings: Settings
-) -> dict[str, Any]:
-    try:
-        path = inside(videos, question.video)
-        if path is None:
-            raise VideoError(f"video {question.video!r} leads out of {videos}: give its path in that folder.")
-        duration = read_metadata(path).duration
-        fps = settings.frame_fps or settings.max_frames / duration
-        last = (min(settings.max_frames, max(1, int(duration * fps))) - 1) / fps
-        queries = [Query(min(query.time, last), query.text) for query in question.queries]
-        session = DuetSession(
-            model, processor, policy=AnswerWhenAsked([query.time for query in queries]), frame_fps=fps,
-            protocol=settings.protocol, remove_assistant_turns=settings.remove_assistant_turns,
-            repetition_penalty=settings.repetition_penalty, max_new_tokens=settings.max_new_tokens,
-            frames_per_turn=settings.frames_per_turn,
-        )  # fmt: skip
-        trace = DuetTrace.from_events(_until_answered(session, path, queries, settings.max_frames))
-        if len(trace.responses) < len(queries):
-            raise DuetError(f"{len(trace.responses)} of {len(queries)} queries fit before the end of {path}.")
-        if not np.isfinite([trace.curve(head) for head in trace.heads]).all():
-            raise DuetError("the scores are NaN or infinite: load the model in another dtype, or check its weights.")
-        trace.queries = list(question.queries)
-        return trace.to_prediction(question.question_id, duration)
-    except (DuetError, OSError, UnicodeError) as error:
-        return {"question_id": question.question_id, "error": str(error)}
+def _answer(session: DuetSession, question: Question, path: Path, settings: Settings) -> dict[str, Any]:
+    """A question's line."""
+    duration = read_duration(path)
+    session.frame_fps = settings.frame_fps or settings.max_frames / duration
+    last = (min(settings.max_frames, max(1, int(duration * session.frame_fps))) - 1) / session.frame_fps
+    queries = [Query(min(query.time, last), query.text) for query in question.queries]
+    session.policy = AnswerWhenAsked([query.time for query in queries])
+    trace = DuetTrace.from_events(_until_answered(session, path, queries, settings.max_frames))
+    if len(trace.responses) < len(queries):
+        raise DuetError(f"{len(trace.responses)} of {len(queries)} queries fit before the end of {path}.")
+    check_finite_scores(trace)
+    trace.queries = list(question.queries)
+    return trace.to_prediction(question.question_id, duration)
 
 
 def _until_answered(session: DuetSession, path: Path, queries: Sequence[Query], most: int) -> Iterator[Event]:

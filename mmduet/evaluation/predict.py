@@ -31,6 +31,7 @@ from mmduet.evaluation.prediction_file import begin, collect, part_path, put_in_
 from mmduet.files import LineFile, inside
 from mmduet.model.backbone import Backbone
 from mmduet.model.processing import DuetProcessor
+from mmduet.policy import Policy
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
 from mmduet.video import iter_frames, read_metadata
@@ -86,7 +87,7 @@ def predict(
         DuetError: The file was started with other settings, or a setting is out of range.
         FileError: The output is no prediction file, another process writes it, or a line cannot be written.
     """
-    session = _session(model, processor, settings)
+    session = session_for(model, processor, settings, policy_of(settings))
     if session.model.decides != "words" and any(question.turns for question in questions):
         raise DuetError(
             "the test file lists user turns with their frames, which only a model that decides in words takes: give "
@@ -150,14 +151,19 @@ def _line(answer: Callable[[Question, Path], dict[str, Any]], question: Question
         return {"question_id": question.question_id, "error": str(error)}
 
 
-def _session(model: Backbone, processor: DuetProcessor, settings: Settings) -> DuetSession:
+def session_for(model: Backbone, processor: DuetProcessor, settings: Settings, policy: Policy) -> DuetSession:
+    """A session with prediction settings and a policy. Its frame rate is set again for every video.
+
+    Raises:
+        DuetError: A setting is out of range.
+    """
     if settings.max_frames < 1:
         raise DuetError(f"max_frames={settings.max_frames}: a video has at least one frame.")
     return DuetSession(
         model,
         processor,
-        policy=policy_of(settings),
-        frame_fps=settings.frame_fps or 1.0,  # set again for every video
+        policy=policy,
+        frame_fps=settings.frame_fps or 1.0,
         protocol=settings.protocol,
         remove_assistant_turns=settings.remove_assistant_turns,
         repetition_penalty=settings.repetition_penalty,
@@ -232,6 +238,11 @@ def _check_trace(trace: DuetTrace, question: Question, duration: float) -> None:
             f"the question at {time:g} s was never asked: the last frame watched is at {trace.times[-1]:g} s of a "
             f"video of {duration:g} s; correct its time, or raise max_frames."
         )
+    check_finite_scores(trace)
+
+
+def check_finite_scores(trace: DuetTrace) -> None:
+    """Raise DuetError for a trace with NaN or infinite scores."""
     bad = np.flatnonzero(~np.isfinite([trace.curve(head) for head in trace.heads]).all(0))
     if len(bad):
         raise DuetError(
