@@ -16,7 +16,8 @@ from mmduet.checkpoints.weights import FLOATS, check_finite, read_headers, read_
 from mmduet.errors import CheckpointError
 from mmduet.files.config_files import checked, read_settings
 from mmduet.model.backbone import Decides
-from mmduet.model.duet import HEAD_NAMES, DuetConfig, DuetForConditionalGeneration
+from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
+from mmduet.model.heads import HEAD_NAMES
 
 PREFIX = "base_model.model."
 BESIDE = "non_lora_trainables"  # LLaVA's trainers write the modules that are trained in full to it

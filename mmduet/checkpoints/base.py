@@ -27,7 +27,8 @@ from mmduet.checkpoints.weights import FLOATS, Header, read_headers, read_tensor
 from mmduet.errors import CheckpointError
 from mmduet.files.config_files import read_config, understanding
 from mmduet.model.backbone import Decides
-from mmduet.model.duet import HEAD_NAMES, DuetConfig
+from mmduet.model.duet import DuetConfig
+from mmduet.model.heads import HEAD_NAMES
 from mmduet.model.processing import DuetProcessor
 
 LARGEST_BUFFERS = 2**28  # bytes of what a model computes for itself, such as rotary tables
@@ -82,7 +83,12 @@ def read_base(folder: Path, decides: Decides | None = None) -> tuple[Any, DuetPr
         config = family.config.from_dict(read_config(folder))
     family.check_config(path, config)
     processor = family.processor.from_pretrained(folder, decides or how_it_decides(folder))
-    family.check(folder, config, processor)
+    for what, found, wanted in family.agreement(config, processor):
+        if found != wanted:
+            raise CheckpointError(
+                f"{folder}: {what}: {found} by the processor's files, {wanted} by config.json: they are of different "
+                "checkpoints."
+            )
     return config, processor
 
 
@@ -106,11 +112,10 @@ def load_base(folder: Path, decides: Decides | None = None, **loading: Any) -> t
     Raises:
         CheckpointError: A tensor fits nowhere, or no file has a parameter other than a head.
     """
-    decides = decides or how_it_decides(folder)
-    config, processor = read_base(folder, decides)
-    family = family_of(folder)
+    family, decides = family_of(folder), decides or how_it_decides(folder)
     if decides not in family.models:
         raise CheckpointError(f"{folder}: this family of models decides by {', '.join(family.models)}, not {decides}.")
+    config, processor = read_base(folder, decides)
     kind: Any = family.models[decides]
     headers, report = _our_headers(folder, family, config)
     _fit_vocabulary(folder, config, headers, kind)
@@ -140,13 +145,12 @@ def no_bar() -> Iterator[None]:
 def _our_headers(folder: Path, family: Family, config: Any) -> tuple[dict[str, Header], LoadReport]:
     """The files' tensors by this project's names, and those that are not used."""
     report, headers = LoadReport(), read_headers(folder, "model")
-    if not is_published(read_config(folder)):
-        return {family.our_name(name): header for name, header in headers.items()}, report
-    if not any("vision_tower" in name for name in headers):
+    published = is_published(read_config(folder))
+    if published and not any("vision_tower" in name for name in headers):
         headers |= tower_headers(folder)
     ours: dict[str, Header] = {}
     for name, header in headers.items():
-        reason = why_unused(name, config.vision_config.num_hidden_layers)
+        reason = why_unused(name, config.vision_config.num_hidden_layers) if published else ""
         if reason:
             report.unused[name] = reason
         elif (own := family.our_name(name)) in ours:

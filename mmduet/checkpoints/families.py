@@ -1,7 +1,7 @@
 """BACKBONES: the families of models whose checkpoints are read, by the ``model_type`` of their config.json."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from mmduet.model.backbone import Decides
 from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor
 from mmduet.qwen_vl import QwenVLHeads, QwenVLProcessor, QwenVLWords
-from mmduet.qwen_vl.processing import check_agreement, check_config
+from mmduet.qwen_vl.processing import agreement, check_config
 
+Agreement = Sequence[tuple[str, Any, Any]]
 LARGEST_SIDE = 80  # patches: tables grow with its fourth power
 
 
@@ -29,7 +30,7 @@ class Family:
         models: How a model decides, ``heads`` or ``words`` -> its class. The first is for checkpoints without heads.
         processor: The class of the processor.
         our_name: The model's name of a tensor of a checkpoint or an adapter.
-        check: ``check(folder, config, processor)`` raises CheckpointError where they do not fit each other.
+        agreement: ``agreement(config, processor)`` lists what both state: a name, the processor's value, the config's.
         check_config: ``check_config(path, config)`` raises CheckpointError where the config is out of range.
     """
 
@@ -37,7 +38,7 @@ class Family:
     models: dict[Decides, type[PreTrainedModel]]
     processor: type[DuetProcessor]
     our_name: Callable[[str], str]
-    check: Callable[[Path, Any, Any], None]
+    agreement: Callable[[Any, Any], Agreement]
     check_config: Callable[[Path, Any], None]
 
 
@@ -51,19 +52,12 @@ def _check_grid(path: Path, config: DuetConfig) -> None:
         )
 
 
-def _check_duet(folder: Path, config: DuetConfig, processor: DuetProcessor) -> None:
-    """Check that config and processor agree on a frame."""
-    frame = processor.frame
-    for what, found, wanted in (
-        ("pixels a side", frame.size, config.vision_config.image_size),
-        ("tokens a frame", frame.tokens, config.tokens_per_frame),
+def _agreement(config: DuetConfig, processor: DuetProcessor) -> Agreement:
+    return (
+        ("pixels a side", processor.frame.size, config.vision_config.image_size),
+        ("tokens a frame", processor.frame.tokens, config.tokens_per_frame),
         ("the image token", processor.image_id, config.image_token_id),
-    ):
-        if found != wanted:
-            raise CheckpointError(
-                f"{folder}: {what}: {found} by the processor's files, {wanted} by config.json: they are of different "
-                "checkpoints."
-            )
+    )
 
 
 def _qwen_name(name: str) -> str:
@@ -75,14 +69,14 @@ def _qwen_name(name: str) -> str:
 # model_type of a config.json -> what reads its checkpoint
 BACKBONES: dict[str, Family] = {
     DuetConfig.model_type: Family(
-        DuetConfig, {"heads": DuetForConditionalGeneration}, DuetProcessor, our_name, _check_duet, _check_grid
+        DuetConfig, {"heads": DuetForConditionalGeneration}, DuetProcessor, our_name, _agreement, _check_grid
     ),
     Qwen2_5_VLConfig.model_type: Family(
         Qwen2_5_VLConfig,
         {"words": QwenVLWords, "heads": QwenVLHeads},
         QwenVLProcessor,
         _qwen_name,
-        check_agreement,
+        agreement,
         check_config,
     ),
 }

@@ -20,13 +20,13 @@ from transformers.configuration_utils import SubConfigSpec
 from transformers.utils import ModelOutput
 
 from mmduet.errors import CheckpointError, DuetError
+from mmduet.model.heads import HEAD_NAMES, TwoHeads
 from mmduet.model.losses import lm_loss, video_loss
 from mmduet.model.vision import FramePool, build_vision_tower, pooled_side
 
 # Frames in one pass of the vision tower: another number changes how sums round. With 8 frames a layer of `mini` fills
 # more than 32 MB, which glibc requests from the system each time, with page faults.
 ENCODE_AT_ONCE = 6
-HEAD_NAMES = ("informative_head", "relevance_head")
 
 
 @strict
@@ -120,7 +120,7 @@ def build_projector(config: DuetConfig) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
+class DuetForConditionalGeneration(TwoHeads, PreTrainedModel, GenerationMixin):
     """A causal LM that reads frames among its tokens and scores each frame: MMDuet's `Backbone`.
 
     A frame is consecutive image tokens. Both heads read the LM's last hidden state at the frame's last token.
@@ -156,8 +156,7 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.projector = build_projector(config)
         self.pool = FramePool(side=config.grid_side, stride=config.pool_stride, mode=config.pool_mode)
         self.language_model = AutoModelForCausalLM.from_config(text, trust_remote_code=False)
-        self.informative_head = nn.Linear(text.hidden_size, 2, bias=False)
-        self.relevance_head = nn.Linear(text.hidden_size, 2, bias=False)
+        self.add_heads(text.hidden_size)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
@@ -257,15 +256,6 @@ class DuetForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def vocabulary_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return [..., V] logits of [..., H] hidden states."""
         return self.get_output_embeddings()(hidden)
-
-    def head_logits(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return informative and relevance logits, [n, 2] each, of hidden states [n, H] at frames' last tokens."""
-        return self.informative_head(hidden), self.relevance_head(hidden)
-
-    def score_frames(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return informative and relevance probabilities, float32 [n, 2], of hidden states [n, H]."""
-        logits = torch.stack(self.head_logits(hidden), 1)
-        return logits.float().softmax(-1)[..., 1]
 
     def forward(
         self,

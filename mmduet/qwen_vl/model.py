@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import nn
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from mmduet.errors import DuetError
-from mmduet.model.duet import HEAD_NAMES, DuetOutput
+from mmduet.model.duet import DuetOutput
+from mmduet.model.heads import HEAD_NAMES, TwoHeads
 from mmduet.model.losses import lm_loss, video_loss
 
 
@@ -81,20 +81,16 @@ class QwenVLWords(Qwen2_5_VLForConditionalGeneration):
         hidden = self.hidden_states(embeds, attention_mask=attention_mask, position_ids=positions, use_cache=False)
         logits, words_loss = lm_loss(self.vocabulary_logits, hidden, labels, lm_normalizer)
         ends = input_ids == self.config.vision_end_token_id
-        labelled = (informative_labels, relevance_labels)
-        return self._output(hidden, ends, logits, words_loss, labelled, video_normalizer)
-
-    def _output(
-        self,
-        hidden: torch.Tensor,
-        ends: torch.Tensor,
-        logits: torch.Tensor | None,
-        words_loss: torch.Tensor | None,
-        labels: Sequence[torch.Tensor | None],
-        normalizer: torch.Tensor | None,
-    ) -> DuetOutput:
-        none = hidden.new_zeros(()) if normalizer is not None else None  # no frame has a label
-        return DuetOutput(words_loss, words_loss, none, logits, frame_ends=ends, last_hidden_state=hidden)
+        heads = self.head_logits(hidden[ends])
+        if heads:
+            labelled = (informative_labels, relevance_labels)
+            frame_loss = video_loss(list(zip(heads, labelled, strict=True)), ends, video_normalizer)
+        else:
+            frame_loss = None if video_normalizer is None else hidden.new_zeros(())
+        losses = [loss for loss in (words_loss, frame_loss) if loss is not None]
+        total = sum(losses[1:], losses[0]) if losses else None
+        informative, relevance = heads or (None, None)
+        return DuetOutput(total, words_loss, frame_loss, logits, informative, relevance, ends, hidden)
 
     def _grids(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Time, rows and columns of each frame in patches, int64 [N, 3]."""
@@ -115,12 +111,16 @@ class QwenVLWords(Qwen2_5_VLForConditionalGeneration):
         """Return [..., V] logits of [..., H] hidden states."""
         return self.lm_head(hidden)
 
+    def head_logits(self, hidden: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return nothing: this model has no heads."""
+        return ()
+
     def score_frames(self, hidden: torch.Tensor) -> torch.Tensor:
         """Raise DuetError: this model has no heads."""
         raise DuetError("this Qwen2.5-VL decides in words and has no heads to score frames with.")
 
 
-class QwenVLHeads(QwenVLWords):
+class QwenVLHeads(TwoHeads, QwenVLWords):
     """Qwen2.5-VL with MMDuet's two heads, which read the hidden state after each frame's last token."""
 
     trained_in_full: ClassVar[tuple[str, ...]] = HEAD_NAMES
@@ -129,30 +129,5 @@ class QwenVLHeads(QwenVLWords):
     def __init__(self, config: Qwen2_5_VLConfig):
         super().__init__(config)
         text: Any = config.text_config
-        self.informative_head = nn.Linear(text.hidden_size, 2, bias=False)
-        self.relevance_head = nn.Linear(text.hidden_size, 2, bias=False)
+        self.add_heads(text.hidden_size)
         self.post_init()  # type: ignore[no-untyped-call]
-
-    def head_logits(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return informative and relevance logits, [n, 2] each, of hidden states [n, H] at frames' last tokens."""
-        return self.informative_head(hidden), self.relevance_head(hidden)
-
-    def score_frames(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return informative and relevance probabilities, float32 [n, 2], of hidden states [n, H]."""
-        logits = torch.stack(self.head_logits(hidden), 1)
-        return logits.float().softmax(-1)[..., 1]
-
-    def _output(
-        self,
-        hidden: torch.Tensor,
-        ends: torch.Tensor,
-        logits: torch.Tensor | None,
-        words_loss: torch.Tensor | None,
-        labels: Sequence[torch.Tensor | None],
-        normalizer: torch.Tensor | None,
-    ) -> DuetOutput:
-        heads = self.head_logits(hidden[ends])
-        frame_loss = video_loss(list(zip(heads, labels, strict=True)), ends, normalizer)
-        losses = [loss for loss in (words_loss, frame_loss) if loss is not None]
-        total = sum(losses[1:], losses[0]) if losses else None
-        return DuetOutput(total, words_loss, frame_loss, logits, *heads, ends, hidden)

@@ -210,21 +210,15 @@ def in_pieces(turns: Sequence[Turn], frames: int, per_turn: int, silence: str) -
         yield index * per_turn, user, answer, all(turn.learn for turn in answers)
 
 
-def check_agreement(folder: Path, config: Any, processor: QwenVLProcessor) -> None:
-    """Raise CheckpointError where config.json and the processor's files are of different checkpoints."""
+def agreement(config: Any, processor: QwenVLProcessor) -> Sequence[tuple[str, Any, Any]]:
+    """List what config.json and the processor's files both state: a name, the processor's value, the config's."""
     vision, images = config.vision_config, processor.images
-    found: Sequence[tuple[str, Any, Any]] = (
+    return (
         ("pixels a patch", images.patch_size, vision.patch_size),
         ("patches a token", images.merge_size, vision.spatial_merge_size),
         ("frames a patch", images.temporal_patch_size, vision.temporal_patch_size),
         ("the image token", processor.image_id, config.image_token_id),
     )
-    for what, by_files, by_config in found:
-        if by_files != by_config:
-            raise CheckpointError(
-                f"{folder}: {what}: {by_files} by the processor's files, {by_config} by config.json: they are of "
-                "different checkpoints."
-            )
 
 
 LARGEST_PATCH = 64  # pixels
