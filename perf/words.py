@@ -63,12 +63,12 @@ def published_loop(
     text = processor.render_turn(processor.system_turn()) + chat.join
     replies = []
     for turn in range(len(frames) // 2):
-        tokens = [chat.frame_start + "#" + chat.frame_end] * 2
-        question = QUESTION if turn == 0 else ""
-        text += chat.open_turn("user") + "".join(tokens) + question + chat.end + chat.join + chat.open_turn("assistant")
         pixels = processor.pixel_values(frames[: 2 * turn + 2])  # every frame so far
-        inputs, count = processor.joined([pixels]), processor.frame_counts(pixels)[0]
-        ids = torch.tensor([processor.ids(text.replace("#", chat.image * count))])
+        inputs, counts = processor.joined([pixels]), processor.frame_counts(pixels)
+        question = QUESTION if turn == 0 else ""
+        text += chat.open_turn("user") + chat.render_frames(counts[-2:]) + question + chat.end + chat.join
+        text += chat.open_turn("assistant")
+        ids = torch.tensor([processor.ids(text)])
         silent = not every or (turn + 1) % every
         forced = [Forced(ids.shape[1], silence)] if silent else []
         output = stock.generate(

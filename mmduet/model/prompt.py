@@ -92,6 +92,10 @@ class ChatFormat:
         """Return the text that opens a turn."""
         return f"{self.start}{role}\n"
 
+    def render_frames(self, frame_tokens: Sequence[int]) -> str:
+        """Return consecutive frames' text, each of so many image tokens."""
+        return "".join(self.frame_start + self.image * tokens + self.frame_end for tokens in frame_tokens)
+
     def render_turn(self, turn: Turn, frame_tokens: Sequence[int], *, close: bool = True) -> str:
         """Return one turn's text.
 
@@ -101,8 +105,7 @@ class ChatFormat:
             close: Whether the turn is closed.
         """
         if isinstance(turn, StreamTurn):
-            frames = (self.frame_start + self.image * tokens + self.frame_end for tokens in frame_tokens)
-            body = self.open_turn(self.stream_role) + "".join(frames)
+            body = self.open_turn(self.stream_role) + self.render_frames(frame_tokens)
         else:
             body = self.open_turn(turn.role) + turn.text
         return body + self.end if close else body

@@ -119,8 +119,9 @@ class QwenVLProcessor(DuetProcessor):
         self._add(parts, self.render_turn(self.system_turn()), learn=False)
         for first, user, answer, learn in in_pieces(turns, len(counts), self.frames_per_turn, self.silence):
             frames = counts[first : first + self.frames_per_turn]
-            shown = "".join(self.chat.frame_start + self.chat.image * n + self.chat.frame_end for n in frames)
-            opening = self.chat.join + self.chat.open_turn("user") + shown + user + self.chat.end
+            opening = (
+                self.chat.join + self.chat.open_turn("user") + self.chat.render_frames(frames) + user + self.chat.end
+            )
             self._add(parts, opening + self.chat.join + self.chat.open_turn("assistant"), learn=False)
             self._add(parts, answer + self.chat.end, learn=learn)
         ids, labels = (torch.tensor(parts[name]) for name in ("input_ids", "labels"))

@@ -54,6 +54,8 @@ class InWords:
         self.valid = session.state.mark()  # the end of what no later piece changes
         processor = session.processor
         self.chat, self.ids = processor.chat, processor.ids
+        self.system = processor.render_turn(processor.system_turn())
+        self.header = len(self.ids(self.chat.open_turn("assistant")))  # tokens before an answer
         self.silence = [*processor.ids(processor.silence), processor.end_id]
 
     @property
@@ -153,8 +155,8 @@ class InWords:
     def _enter(self, piece: Piece) -> None:
         """Append a user's turn, and the header of its answer."""
         chat, context = self.chat, self.session.context
-        system = self.session.processor.render_turn(self.session.processor.system_turn())
-        context.enter(self.ids((chat.join if context.state.context else system + chat.join) + chat.open_turn("user")))
+        before = "" if context.state.context else self.system
+        context.enter(self.ids(before + chat.join + chat.open_turn("user")))
         for frame in piece.frames:
             context.append(frame)
         text = "\n".join(query.text for query in piece.queries) + chat.end
@@ -207,7 +209,7 @@ class InWords:
         response, _ = decoder_for(session).respond(scores.time, header, None if header else first)
         if later is None:
             answer = prefix + response.text
-            self._enter_answer(answer, fed.header.length - len(self.ids(self.chat.open_turn("assistant"))))
+            self._enter_answer(answer, fed.header.length - self.header)
             self.valid = state.mark()
             self._remember(fed.piece, answer)
         else:
@@ -241,8 +243,7 @@ class InWords:
             if isinstance(turn, Piece):
                 self._enter(turn)
             elif isinstance(turn, KeptResponse):
-                start = len(state.context) - len(self.ids(self.chat.open_turn("assistant")))
-                self._enter_answer(turn.text, start)
+                self._enter_answer(turn.text, len(state.context) - self.header)
         state.turns, self.valid = turns, state.mark()
 
 

@@ -14,6 +14,11 @@ class Within:
     side: int
 
 
+def longest_side(size: int | Within) -> int:
+    """Return the most pixels that a side of a fitted frame has."""
+    return size.side if isinstance(size, Within) else size
+
+
 def fit_frames(frames: torch.Tensor, size: int | Within, *, pixel_aspect: float = 1.0) -> torch.Tensor:
     """Resize frames: bilinear, aspect ratio kept.
 
@@ -26,7 +31,8 @@ def fit_frames(frames: torch.Tensor, size: int | Within, *, pixel_aspect: float 
         uint8 [n, 3, size, size], or [n, 3, h, w].
     """
     height, width = frames.shape[-2], frames.shape[-1] * pixel_aspect
-    scale = min(1.0, size.side / max(height, width)) if isinstance(size, Within) else size / max(height, width)
+    scale = longest_side(size) / max(height, width)
+    scale = min(1.0, scale) if isinstance(size, Within) else scale
     inner = (max(1, round(height * scale)), max(1, round(width * scale)))
     if inner != frames.shape[-2:]:
         frames = _resize(frames, inner)

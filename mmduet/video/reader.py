@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mmduet.errors import VideoError
 from mmduet.system.stages import stage
 from mmduet.video.decoders import Decoder, open_decoder
-from mmduet.video.fitting import Within, fit_frames
+from mmduet.video.fitting import Within, fit_frames, longest_side
 from mmduet.video.prefetch import prefetch
 from mmduet.video.sampling import Rounding, check_positive, sample_indices
 from mmduet.video.table import FrameTable, read_table
@@ -96,7 +96,7 @@ def iter_frames(
     Raises:
         VideoError: As for `read_metadata`, or a frame of the sample cannot be decoded.
     """
-    check_positive(fps=fps, size=size.side if isinstance(size, Within) else size, batch_size=batch_size)
+    check_positive(fps=fps, size=longest_side(size), batch_size=batch_size)
     if ahead < 0:
         raise VideoError(f"ahead={ahead}: give a number of batches, or 0.")
     batches = _batches(path, fps, size, max_frames, rounding, batch_size)

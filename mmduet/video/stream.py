@@ -22,6 +22,7 @@ from mmduet.system import threads
 from mmduet.video import TOLERANCE, FrameBatch, Within, check_positive, fit_frames
 from mmduet.video.container import picture_stream, pixel_aspect, reason, set_up, upright_turns
 from mmduet.video.decoders import picture
+from mmduet.video.fitting import longest_side
 from mmduet.video.table import frame_rate, is_closed, is_untimed
 from mmduet.video.timeline import RESTART, Timeline, seconds
 
@@ -68,8 +69,7 @@ class StreamSource:
         format: str | None = None,
         options: Mapping[str, str] | None = None,
     ):
-        side = size.side if isinstance(size, Within) else size
-        check_positive(fps=fps, size=side, waiting=waiting, patience=patience)
+        check_positive(fps=fps, size=longest_side(size), waiting=waiting, patience=patience)
         self.address, self.fps, self.size = str(address), fps, size
         self.waiting, self.drop_late, self.patience = waiting, drop_late, patience
         self.format, self.options = format, dict(options or {})

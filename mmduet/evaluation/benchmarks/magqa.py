@@ -16,6 +16,7 @@ from mmduet.evaluation import judges
 from mmduet.evaluation.benchmark import Benchmark, Console, Metric, Settings
 from mmduet.evaluation.coverage import read_matched
 from mmduet.evaluation.items import AnsweredItem, AskedItem
+from mmduet.evaluation.judges import options
 from mmduet.evaluation.judges.rating import Judge, Pair, Rating
 from mmduet.evaluation.metrics.bootstrap import means
 from mmduet.evaluation.prediction_file import Prediction
@@ -213,16 +214,16 @@ def evaluate_files(
     references: Path,
     console: Console,
     *,
-    judge: Annotated[str, "A chat model: a folder or hub id, or its name at --url."] = "",
-    url: Annotated[str | None, "OpenAI-compatible endpoint; its key is in OPENAI_API_KEY."] = None,
-    device: Annotated[str, "Device of a judge on this computer: auto (all GPUs), cpu, cuda, …"] = "auto",
-    dtype: Annotated[str, "Precision of a judge on this computer: auto, bfloat16, float32, …"] = "auto",
-    cache: Annotated[Path | None, "File that keeps the judge's answers; they are not asked again."] = None,
-    write_batch: Annotated[Path | None, "Write batch requests to this file, and ask nothing."] = None,
-    read_batch: Annotated[Path | None, "Take the ratings from a batch's output file."] = None,
-    prices: Annotated[tuple[float, float] | None, "Prices of a million input and output tokens."] = None,
+    judge: options.JudgeName = "",
+    url: options.Url = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    cache: options.Cache = None,
+    write_batch: options.WriteBatch = None,
+    read_batch: options.ReadBatch = None,
+    prices: options.Prices = None,
     over: Annotated[str, "Questions that count: predicted, references or answered."] = "predicted",
-    yes: Annotated[bool, "Ask an endpoint without confirmation."] = False,
+    yes: options.Yes = False,
 ) -> pd.DataFrame | None:
     """Work of `mmduet evaluate magqa`."""
     if write_batch is not None:
@@ -240,11 +241,7 @@ def evaluate_files(
         if read_batch is not None:
             ratings = judges.read_batch(read_batch, asked)
         else:
-            rater: Judge = (
-                judges.LocalJudge(judge, device=device, dtype=dtype)
-                if url is None
-                else judges.EndpointJudge(judge, base_url=url)
-            )
+            rater = options.named_judge(judge, url, device=device, dtype=dtype)
             console.say(str(judges.estimate(asked, rater, cache=cache, prices=prices)))
             if url is not None and not yes:
                 console.confirm("Ask it?")

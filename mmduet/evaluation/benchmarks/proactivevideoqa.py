@@ -28,6 +28,7 @@ from mmduet.evaluation.benchmarks.proactive_turns import (
     turns_of,
 )
 from mmduet.evaluation.coverage import read_matched
+from mmduet.evaluation.judges import options
 from mmduet.evaluation.judges.rating import ChatJudge, Rating
 from mmduet.evaluation.metrics.pauc import Rule, check_omega, find_rule
 from mmduet.evaluation.prediction_file import Prediction
@@ -180,21 +181,21 @@ def evaluate_files(
     references: Path,
     console: Console,
     *,
-    judge: Annotated[str, "A chat model: a folder or hub id, or its name at --url."] = "",
-    url: Annotated[str | None, "OpenAI-compatible endpoint; its key is in OPENAI_API_KEY."] = None,
-    device: Annotated[str, "Device of a judge on this computer: auto (all GPUs), cpu, cuda, …"] = "auto",
-    dtype: Annotated[str, "Precision of a judge on this computer: auto, bfloat16, float32, …"] = "auto",
-    cache: Annotated[Path | None, "File that keeps the judge's answers; they are not asked again."] = None,
-    write_batch: Annotated[Path | None, "Write batch requests to this file, and ask nothing."] = None,
-    read_batch: Annotated[Path | None, "Take the ratings from a batch's output file."] = None,
+    judge: options.JudgeName = "",
+    url: options.Url = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    cache: options.Cache = None,
+    write_batch: options.WriteBatch = None,
+    read_batch: options.ReadBatch = None,
     answers: Annotated[Path | None, "Take a judge's answers, by the texts it read, from this JSON file."] = None,
-    prices: Annotated[tuple[float, float] | None, "Prices of a million input and output tokens."] = None,
+    prices: options.Prices = None,
     rule: RuleName = "proactivevideoqa",
     omega: Omega = 0.5,
     single_question: Single = True,
     over: Over = None,
     duplicates: Kind = None,
-    yes: Annotated[bool, "Ask an endpoint without confirmation."] = False,
+    yes: options.Yes = False,
 ) -> pd.DataFrame | None:
     """Work of `mmduet evaluate proactivevideoqa`."""
     if write_batch is not None:
@@ -225,11 +226,7 @@ def _judge(
         raise DuetError("two judges: give one of --judge, --read-batch and --answers.")
     if answers is not None:
         return GivenAnswers(answers)
-    if not judge:
-        return batch
-    if url is not None:
-        return judges.EndpointJudge(judge, base_url=url)
-    return judges.LocalJudge(judge, device=device, dtype=dtype)
+    return options.named_judge(judge, url, device=device, dtype=dtype) if judge else batch
 
 
 def _write_batch(path: Path, turns: Sequence[Turn], judge: str, url: str | None, duplicates: bool) -> int:
