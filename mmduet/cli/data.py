@@ -26,8 +26,8 @@ def scenes(
 @app.command()
 def scan(
     folder: Annotated[Path, typer.Argument(help="Folder of videos, with its subfolders.")],
-    output: Annotated[Path | None, typer.Option(help="Metadata file. [default: FOLDER_metadata.json]")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")] = None,
+    output: Annotated[Path | None, typer.Option(help="Metadata file.", show_default="FOLDER_metadata.json")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core")] = None,
 ) -> None:
     """Write the duration and frame rate of every video into a metadata file, a mixture's metadata_path.
 

@@ -32,20 +32,24 @@ KEEP_RESPONSES = Annotated[
     typer.Option(
         "--keep-responses/--remove-responses",
         help="Whether responses stay in the context: kept in the paper's row MMDuet, removed in its row "
-        "MMDuet (w/ rm. prev. turns). [default: as published for the benchmark]",
+        "MMDuet (w/ rm. prev. turns).",
+        show_default="as published for the benchmark",
     ),
 ]
-MAX_NEW_TOKENS = Annotated[int | None, typer.Option(min=1, help="Maximum tokens of a response. [default: 200]")]
+MAX_NEW_TOKENS = Annotated[
+    int | None, typer.Option(min=1, help="Maximum tokens of a response.", show_default="200, in words 512")
+]
 PENALTY = Annotated[
     float | None,
-    typer.Option(help="Divides the logits of tokens that were generated before in the video. [default: none]"),
+    typer.Option(help="Divides the logits of tokens that were generated before in the video.", show_default="none"),
 ]
 
 FPS = Annotated[float | None, typer.Option(help="Frames a second; 0: max-frames cover the video.")]
 LIMIT = Annotated[int | None, typer.Option(min=1, help="Ask only the first questions, this many.")]
 THRESHOLD = Annotated[float | None, typer.Option(help="Respond above this; inf: never.")]
 FRAMES_PER_TURN = Annotated[
-    int | None, typer.Option(min=1, help="Frames between two answers of a model that decides in words. [default: 2]")
+    int | None,
+    typer.Option(min=1, help="Frames between two answers of a model that decides in words.", show_default="2"),
 ]
 MAX_PIXELS = Annotated[int | None, typer.Option(min=1, help="Maximum pixels of a frame, for a Qwen2.5-VL.")]
 

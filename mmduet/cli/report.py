@@ -12,7 +12,9 @@ from mmduet.cli.root import app, resumable
 @app.command()
 def report(
     suite: Annotated[Path, typer.Argument(help="A suite: notebooks and their parameters (YAML).")],
-    output: Annotated[Path | None, typer.Option(help="Folder for the reports [default: reports/out/SUITE].")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the reports.", show_default="reports/out/SUITE")
+    ] = None,
     force: Annotated[bool, typer.Option(help="Also run again what is done and unchanged.")] = False,
     check: Annotated[bool, typer.Option(help="Check the suite and list its runs; run nothing.")] = False,
 ) -> None:
