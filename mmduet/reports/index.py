@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from mmduet.files import write_files
 from mmduet.reports.credentials import without_credentials
-from mmduet.reports.metrics import Metric, format_number, usual_decimals
+from mmduet.reports.metrics import Metric, format_number
 from mmduet.reports.prose import Prose
 from mmduet.reports.records import RunRecord, format_duration
 from mmduet.reports.slots import HISTORY, Slot, reports_in
@@ -54,10 +54,10 @@ class Column:
 
     @cached_property
     def decimals(self) -> int:
-        """The decimals of all rows."""
-        return min(
-            (usual_decimals(metric.value) for metric in self.metrics if isinstance(metric.value, float)), default=0
-        )
+        """The decimals of all rows: those of the least precise one. An interval without width says nothing of it."""
+        floats = [metric for metric in self.metrics if isinstance(metric.value, float)]
+        uncertain = [metric.decimals for metric in floats if metric.low is None or metric.low != metric.high]
+        return min(uncertain) if uncertain else max((metric.decimals for metric in floats), default=0)
 
     def text(self, number: float | None) -> str:
         """Format a number of this column."""
