@@ -24,6 +24,7 @@ LEFT_OUT = (
     "return or show() the figure. For a widget of mmduet_widgets, call show(widget).</p>"
 )
 VISIBLE = ["img", "svg", "canvas", "video", "audio", "iframe", "table", "hr", "input", "progress", "meter"]
+STILL = "iframe + .mmduet-still"  # replaces the page of a widget where no script may run
 NO_ROWS = "no rows"
 MOVES = re.compile(r"(\r\n|\n|\r|\x1b\[A)")
 CODES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -86,6 +87,8 @@ def inert_html(source: str, nonce: str) -> Markup:
     `nonce`, and the frame is sandboxed.
     """
     soup = BeautifulSoup(source, "html.parser")
+    for still in soup.select(STILL):
+        still.decompose()
     scripted = bool(soup.find("script"))
     for tag in soup.find_all(FORBIDDEN):
         tag.decompose()

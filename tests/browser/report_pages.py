@@ -1,4 +1,4 @@
-"""A suite's pages with all that a report can show: figures of each kind, a player, tables, prints, an error, an index."""
+"""A suite's pages with all that a report can show: figures of each kind, a player, tables, prints, an error."""
 
 import json
 from pathlib import Path
@@ -24,6 +24,7 @@ from tests.reports.samples import PARAMETERS, leave_report, write_notebook, writ
 from tests.widgets.players import make_player
 
 LONG = "a name that goes on and on with_no_place_to_break_it_" + "x" * 80
+TABLE = "| a | b |\n|---|---|\n| 1 | 2 |"
 RUNS = "  - {name: a, notebook: notebooks/n.ipynb, matrix: {threshold: [0.25, 0.75], where: [here, LONG]}}\n"
 METRICS = [Metric("mean IoU (%)", 41.2, 30.1, 52.8), Metric("responses", 12), Metric("a rate", 0.583, 0.17, 0.92)]
 
@@ -34,7 +35,9 @@ def figures() -> dict[str, go.Figure]:
     trace = make_trace(24, [Response(2.0, "A cat sits on a mat."), Response(7.0, "It leaves.")], queries)
     spans, policy = [plots.Span(1.0, 6.0, "a cat")], ScoreThreshold(0.5)
     examples, table = examples_and_table(policy)
-    history = [{"step": s, "loss": 1.0, "lm_loss": 2 / s, "video_loss": 1 / s, "learning_rate": 1e-4} for s in (1, 2, 3)]
+    history = [
+        {"step": s, "loss": 1.0, "lm_loss": 2 / s, "video_loss": 1 / s, "learning_rate": 1e-4} for s in (1, 2, 3)
+    ]
     labels, scores = np.arange(40) % 2, np.linspace(0, 1, 40)
     cells = pd.MultiIndex.from_product([[0, 6], [0.3, 0.5]], names=["window", "threshold"])
     streams = [plots.Stream("a stream", 0.0, 9.0, [2.0, 5.0], [2.5, 8.0], ["yes", "no"], [0, None])]
@@ -76,7 +79,15 @@ def notebook() -> nbformat.NotebookNode:
         new_output("stream", name="stderr", text="100%|###| 2/2\n"),
         new_output("error", ename="ValueError", evalue=LONG, traceback=[LONG]),
     ]
-    prose = f"# A report\n\n## Part\n\nWords with `code`, [a link](https://example.org), {LONG}.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```\n{LONG}\n```"
+    prose = "\n\n".join(
+        [
+            "# A report",
+            "## Part",
+            f"Words with `code`, [a link](https://example.org), {LONG}.",
+            TABLE,
+            f"```\n{LONG}\n```",
+        ]
+    )
     given = {"parameters": {"threshold": 0.75, "where": LONG}}
     declared = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
     return new_notebook(cells=[new_markdown_cell(prose), declared, code], metadata={"papermill": given})
