@@ -5,7 +5,7 @@ import html
 from collections.abc import Iterable
 
 from mmduet.reports.thumbnails import make_thumbnail
-from mmduet.trace import DuetTrace, Query
+from mmduet.trace import DuetTrace, Query, Response
 
 NOTE = "A still, because this notebook is not trusted. The command “Trust Notebook” shows the rest."
 HIDING = "<style>iframe + .mmduet-still { display: none }</style>"  # an untrusted notebook has no style and no iframe
@@ -42,10 +42,10 @@ def _picture(trace: DuetTrace) -> str:
 
 def _words(trace: DuetTrace) -> str:
     """A table of the turns in order of time."""
-    turns = sorted([*trace.queries, *trace.responses], key=lambda turn: turn.time)
+    turns: list[Query | Response] = [*trace.queries, *trace.responses]
     rows = [
         f"<tr><td>{turn.time:.1f} s</td><td>{'user' if isinstance(turn, Query) else 'model'}</td>"
         f"<td>{html.escape(turn.text)}</td></tr>"
-        for turn in turns
+        for turn in sorted(turns, key=lambda turn: turn.time)
     ]
     return f"<table><tbody>{''.join(rows)}</tbody></table>" if rows else ""
