@@ -16,6 +16,7 @@ from tests.browser.servers import serve_lab
 from tests.chromium import Browser, until
 from tests.widgets.players import ATTACK, make_player, make_trace
 
+KERNEL_IDLE = "jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"
 PICTURES = "[...document.querySelectorAll('.mmduet-still img')].filter((img) => img.naturalWidth > 0).length"
 
 
@@ -40,6 +41,7 @@ def test_an_untrusted_notebook_shows_picture_and_words(
         assert "Trust Notebook" in words
         assert ATTACK in words
         assert page.evaluate("window.ran") is None
+        until(page, KERNEL_IDLE)  # the server would wait for one that is starting
         page.close()
 
 
