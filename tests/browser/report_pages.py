@@ -8,6 +8,9 @@ import nbformat
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from mmduet_widgets import TrainingMonitor
+from mmduet_widgets.compare_traces import _tables_html, figures_table, transcript_table
+from mmduet_widgets.dataset_browser import _clip_html
 from mmduet_widgets.figure_view import framed
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -59,6 +62,19 @@ def figures() -> dict[str, go.Figure]:
     }
 
 
+def texts() -> list[str]:
+    """The HTML that widgets put beside their figures in a report."""
+    trace = make_trace(24, [Response(2.0, "A cat sits on a mat."), Response(7.0, LONG)], [Query(0.0, "What is there?")])
+    compared = [plots.ComparedTrace(name, trace) for name in ("a model", LONG)]
+    tables = figures_table(compared, 12.0, tolerance=1.0), transcript_table(compared, tolerance=1.0)
+    turns = [*trace.queries, *trace.responses]
+    return [
+        _tables_html(*tables, 1.0),
+        _clip_html(Path("missing.mp4"), [("a sample", turns), ("another", turns * 9)]),
+        TrainingMonitor()._tiles_html(),
+    ]
+
+
 def notebook() -> nbformat.NotebookNode:
     """An executed notebook with all kinds of output."""
     drawn = figures()
@@ -68,6 +84,7 @@ def notebook() -> nbformat.NotebookNode:
         *({"application/vnd.plotly.v1+json": json.loads(figure.to_json())} for figure in drawn.values()),
         {"text/html": make_player(title="my_clip.mp4").to_html()},
         {"text/html": framed([drawn["scores"]], title="Scores", height=drawn["scores"].layout.height + 30)},
+        *({"text/html": text} for text in texts()),
         {"text/html": wide.to_html()},
         {"text/html": wide.iloc[:0].to_html()},
         {**recorded, "text/html": _table(METRICS, "6 questions")},
