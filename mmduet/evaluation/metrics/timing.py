@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.metrics.bootstrap import percentile_interval, resample_weights
+from mmduet.evaluation.metrics.pauc import SILENT, Interval, pauc_if_right
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import BoolArray, FloatArray, Policy, replay_thresholds, threshold_policy
 
 RATE, TIMING = "responses a minute", ("timing precision", "timing recall", "timing F1")
+OUTSIDE, TIMED_PAUC = "out-of-span rate", "timing PAUC"
 
-UNITS = {RATE: "of video", **dict.fromkeys(TIMING, "0 to 1")}
+UNITS = {
+    RATE: "of video",
+    **dict.fromkeys(TIMING, "0 to 1"),
+    OUTSIDE: "responses a minute outside the spans",
+    TIMED_PAUC: "0 to 1",
+}
 
 IntArray = NDArray[np.int64]
 
@@ -39,6 +46,8 @@ class TimingSweep:
         correct: Number of responses within a reference span, int64 [P, T].
         recalled: Number of reference spans that have a response, int64 [P, T].
         metrics: name -> float64 [P, T].
+        outside: Minutes of each video outside its reference spans, float64 [P].
+        area: Sum over each question's reference spans of their PAUC, with the responses in a span right, float64 [P, T].
     """
 
     questions: tuple[str, ...]
@@ -49,6 +58,8 @@ class TimingSweep:
     correct: IntArray
     recalled: IntArray
     metrics: dict[str, FloatArray]
+    outside: FloatArray
+    area: FloatArray
 
     def table(self) -> pd.DataFrame:
         """Tabulate the metrics over all questions.
@@ -59,18 +70,26 @@ class TimingSweep:
             a span; ``timing recall``, the share of spans that have a response; ``timing F1``, their harmonic mean.
             Then the means of `metrics` over questions.
         """
-        values = self._values(np.ones((1, len(self.questions))))
+        values = self._shown(np.ones((1, len(self.questions))))
         return self._framed({name: column[0] for name, column in values.items()})
 
     def intervals(self, *, draws: int = 1000, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Compute 95 % percentile bootstrap intervals over questions: their lower and upper ends, each like `table`."""
         weights = resample_weights(len(self.questions), draws=draws, seed=seed)
-        ends = {name: percentile_interval(column) for name, column in self._values(weights).items()}
+        ends = {name: percentile_interval(column) for name, column in self._shown(weights).items()}
         low, high = ({name: pair[place] for name, pair in ends.items()} for place in (0, 1))
         return self._framed(low), self._framed(high)
 
-    def _values(self, weights: FloatArray) -> dict[str, FloatArray]:
-        """Each metric, [D, T], with the questions weighted by weights, [D, P]."""
+    def _shown(self, weights: FloatArray) -> dict[str, FloatArray]:
+        return {name: value for name, value in self.values(weights).items() if name not in (OUTSIDE, TIMED_PAUC)}
+
+    def values(self, weights: FloatArray) -> dict[str, FloatArray]:
+        """Each figure, [D, T], with the questions weighted by weights, [D, P].
+
+        They are those of `table`, and, where questions have reference spans, ``out-of-span rate``, the responses a
+        minute of the time outside the spans, and ``timing PAUC``, the mean PAUC of spans whose responses are all right
+        (see `mmduet.evaluation.metrics.pauc`; ω is 0.5).
+        """
         values = {RATE: _ratio(weights @ self.responses, weights @ self.minutes[:, None])}
         if self.spans.any():
             known = weights * (self.spans > 0)
@@ -78,6 +97,8 @@ class TimingSweep:
             recall = _ratio(known @ self.recalled, known @ self.spans[:, None])
             f1 = _ratio(2 * precision * recall, precision + recall)
             values |= dict(zip(TIMING, (precision, recall, f1), strict=True))
+            values[OUTSIDE] = _ratio(known @ (self.responses - self.correct), known @ self.outside[:, None])
+            values[TIMED_PAUC] = _ratio(known @ self.area, known @ self.spans[:, None])
         for name, metric in self.metrics.items():
             values[name] = _ratio(weights @ np.nan_to_num(metric), weights @ ~np.isnan(metric))
         return values
@@ -114,12 +135,18 @@ def sweep(
     replayed = replay_thresholds(policy, [prediction.trace for prediction in scored.values()], thresholds)
     shape = (len(scored), len(thresholds))
     responses, correct, recalled = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-    values = {name: np.empty(shape) for name in metrics or {}}
+    area, values = np.zeros(shape), {name: np.empty(shape) for name in metrics or {}}
     for row, (name, speaks) in enumerate(zip(scored, replayed, strict=True)):
-        times = scored[name].trace.times
-        within = _within(times, spans.get(name, ()))
-        responses[row], correct[row] = speaks.sum(1), (speaks & within.any(0)).sum(1)
-        recalled[row] = (speaks[:, None] & within).any(2).sum(1)
+        times, found = scored[name].trace.times, spans.get(name, ())
+        is_inside = np.zeros(len(times), dtype=bool)
+        for span in found:
+            frames = slice(np.searchsorted(times, span[0]), np.searchsorted(times, span[1], "right"))
+            is_inside[frames] = True
+            replied, gained = _replied(times[frames], speaks[:, frames], (span[0], span[1]))
+            recalled[row] += replied
+            area[row] += gained
+        responses[row] = np.count_nonzero(speaks, axis=1)
+        correct[row] = np.count_nonzero(speaks[:, is_inside], axis=1)
         for metric, column in values.items():
             column[row] = _measured(name, times, speaks, (metrics or {})[metric])
     return TimingSweep(
@@ -131,6 +158,8 @@ def sweep(
         correct=correct,
         recalled=recalled,
         metrics=values,
+        outside=np.array([_outside(each.duration, spans.get(name, ())) / 60 for name, each in scored.items()]),
+        area=area,
     )
 
 
@@ -146,10 +175,28 @@ def responses_a_minute(count: int, duration: float) -> float:
     return count / duration * 60
 
 
-def _within(times: FloatArray, spans: Spans) -> BoolArray:
-    """Which frames lie in which span, both ends included: bool [spans, frames]."""
-    bounds = np.array([span[:2] for span in spans], dtype=float).reshape(-1, 2)
-    return (bounds[:, :1] <= times) & (times <= bounds[:, 1:])
+def _replied(times: FloatArray, speaks: BoolArray, span: Interval) -> tuple[BoolArray, FloatArray]:
+    """Whether each threshold has a response in a span, and the span's PAUC if all of them are right; [T] each.
+
+    Args:
+        times: Times of the frames in the span, s; float64 [N].
+        speaks: Whether they speak, bool [T, N].
+        span: Start and end, s.
+    """
+    if not len(times):
+        return np.zeros(len(speaks), dtype=bool), np.full(len(speaks), SILENT)
+    first = speaks.argmax(1)
+    replied = speaks[np.arange(len(speaks)), first]
+    return replied, np.where(replied, pauc_if_right(times, span)[first], SILENT)
+
+
+def _outside(duration: float, spans: Spans) -> float:
+    """The length of a video without its spans, s."""
+    inside, last = 0.0, 0.0
+    for start, end, _ in sorted(spans):
+        inside += max(min(end, duration) - max(start, last), 0.0)
+        last = max(last, end)
+    return max(duration - inside, 0.0)
 
 
 def _measured(name: str, times: FloatArray, speaks: BoolArray, metric: Metric) -> list[float]:
