@@ -37,7 +37,7 @@ class ScoreHysteresis(ScoreThreshold):
     ):
         super().__init__(threshold, heads=heads)
         self.drop, self.refractory = _not_below_0("drop", drop), _not_below_0("refractory", refractory)
-        self.reset()
+        self._spoke_at, self._has_fallen = -math.inf, False
 
     def need(self, scores: FrameScores) -> bool:
         """Tell whether a response is due after this frame."""

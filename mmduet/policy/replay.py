@@ -50,9 +50,12 @@ def fine_thresholds(policy: ThresholdPolicy, traces: Sequence[ScoredFrames], cou
     values = np.unique(np.concatenate([np.zeros(0), *map(finite, curves)]))
     if getattr(policy, "accumulates", False):
         values = values[values > 0]
-        found = np.geomspace(values[0], values[-1], count) if len(values) else np.zeros(1)
+    if not len(values):
+        return np.zeros(1)
+    if getattr(policy, "accumulates", False):
+        found = np.geomspace(values[0], values[-1], count)
     elif len(values) > count:
-        above = np.geomspace(1, len(values), count)  # so many different scores are above each
+        above = np.geomspace(len(values), 1, count)  # so many different scores are above each
         found = np.interp(len(values) - above, np.arange(len(values)), values)
     else:
         found = np.concatenate([values[:1] - 1e-3, (values[:-1] + values[1:]) / 2, values[-1:]])

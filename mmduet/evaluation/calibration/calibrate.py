@@ -11,9 +11,15 @@ from mmduet.errors import DuetError
 from mmduet.evaluation.calibration.candidates import Candidate, candidates_for
 from mmduet.evaluation.calibration.target import Target
 from mmduet.evaluation.metrics.bootstrap import Estimate, percentile_interval, resample_weights
-from mmduet.evaluation.metrics.reliability import Temperature, at_temperature, calibration_error, fit_temperature
+from mmduet.evaluation.metrics.reliability import (
+    Temperature,
+    at_temperature,
+    calibration_error,
+    fit_temperature,
+    reliability,
+)
 from mmduet.evaluation.metrics.split import halves
-from mmduet.evaluation.metrics.timing import RATE, Spans, TimingSweep, sweep
+from mmduet.evaluation.metrics.timing import RATE, UNITS, Spans, TimingSweep, sweep
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import BoolArray, FloatArray, Policy, PolicyFile, ThresholdPolicy, fine_thresholds, has_threshold
 
@@ -33,7 +39,7 @@ class Calibration:
         tried: Candidate, as text -> its figures on the first half, a row a threshold.
         chosen_on: The questions of the first half.
         measured_on: The questions of the other half.
-        figures: Row -> figure -> estimate, with an interval over questions: of the choice on its half, where it is too
+        figures: Column -> figure -> estimate, with an interval over questions: of the choice on its half, where it is too
             good, and on the other half; there also of the policy before, and by how much the choice exceeds it.
         temperatures: Head -> its temperature, fitted on the first half and measured on the other.
         labelled: Head -> scores and labels of the frames of the other half: whether they are in a span.
@@ -82,12 +88,21 @@ class Calibration:
             calibration={**more, **stated},
         )
 
+    def reliability(self, head: str) -> list[pd.DataFrame]:
+        """The `reliability` of a head's scores on the other half, as they are and at its temperature."""
+        scores, labels = self.labelled[head]
+        temperature, found = self.temperatures[head].value, [reliability(scores, labels)]
+        if not np.isnan(temperature):
+            found.append(reliability(at_temperature(scores, temperature), labels))
+        return found
+
     def table(self) -> pd.DataFrame:
-        """The figures as text: a row each, a column a figure."""
-        rows = {
-            row: {name: str(estimate) for name, estimate in columns.items()} for row, columns in self.figures.items()
+        """The figures as text: a row a figure with its unit, a column each of `figures`."""
+        columns = {
+            column: {f"{name} ({UNITS[name]})": str(estimate) for name, estimate in figures.items()}
+            for column, figures in self.figures.items()
         }
-        return pd.DataFrame.from_dict(rows, orient="index")
+        return pd.DataFrame(columns)
 
 
 def calibrate(
@@ -109,7 +124,7 @@ def calibrate(
         references: Question id -> item with ``video`` and ``spans``.
         target: What is wanted.
         candidates: The policies that are tried, simple ones first; None: `candidates_for` the model. Of those that are
-            equally good, the one with the fewest responses is chosen, and of these the first.
+            equally good (`Target.best`), the one with the fewest responses is chosen.
         before: The policy to compare with, such as the hand-set one; None: none.
         thresholds: Thresholds of each candidate.
         seed: Seed of the halves.
@@ -160,19 +175,18 @@ def _figures(found: TimingSweep) -> pd.DataFrame:
 
 
 def _choose(tried: Sequence[tuple[Candidate, TimingSweep]], target: Target) -> tuple[Candidate, float]:
-    """The candidate and threshold that are worth most; of those with the same decisions the middle one."""
+    """Of each candidate the middle one of its best thresholds, at which decisions are stable; of these the cheapest."""
     tables = [_figures(found) for _, found in tried]
     joined = pd.concat(tables)
-    worth, may = target.worth({str(name): column.to_numpy() for name, column in joined.items()})
-    if not may.any():
-        raise DuetError(f"target={str(target)!r}: no policy meets it.")
-    best = may & (worth >= worth[may].max() - 1e-12)
-    rates = joined[RATE].to_numpy()
-    best &= rates <= rates[best].min() + 1e-12
+    best = target.best({str(name): column.to_numpy() for name, column in joined.items()})
     owners = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
-    owner = owners[best][0]
-    places = np.flatnonzero(best & (owners == owner))
-    return tried[owner][0], float(joined.index[places[(len(places) - 1) // 2]])
+    middles = [
+        places[(len(places) - 1) // 2]
+        for owner in np.unique(owners[best])
+        for places in [np.flatnonzero(best & (owners == owner))]
+    ]
+    place = middles[int(np.argmin(target.cost(joined[RATE].to_numpy()[middles])))]
+    return tried[owners[place]][0], float(joined.index[place])
 
 
 def _measure(
@@ -215,9 +229,8 @@ def _labels(
 def _temperature(here: tuple[FloatArray, BoolArray], there: tuple[FloatArray, BoolArray]) -> Temperature:
     value = fit_temperature(*here)
     scores, labels = there
-    return Temperature(
-        value, calibration_error(scores, labels), calibration_error(at_temperature(scores, value), labels)
-    )
+    scaled = float("nan") if np.isnan(value) else calibration_error(at_temperature(scores, value), labels)
+    return Temperature(value, calibration_error(scores, labels), scaled)
 
 
 def _rounded(estimate: Estimate) -> list[float | None]:

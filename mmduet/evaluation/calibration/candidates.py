@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any, cast
 
 from mmduet.errors import DuetError
 from mmduet.policy import HEADS, POLICIES, REPLY, ThresholdPolicy, has_threshold, make_policy
@@ -60,9 +61,7 @@ def candidates_for(
     in_words = tuple(scores) == (REPLY,)
     chosen = [tuple(choice) for choice in heads or ((REPLY,),) if heads or in_words]
     chosen = chosen or [(HEADS[0],), (HEADS[1],), HEADS]
-    found = [
-        Candidate(mode, choice, options) for mode in modes for options in _options(mode) for choice in chosen
-    ]
+    found = [Candidate(mode, choice, options) for mode in modes for options in _options(mode) for choice in chosen]
     for candidate in found:
         candidate.policy(math.inf)  # refuses wrong modes and heads
     return found
@@ -70,8 +69,6 @@ def candidates_for(
 
 def _options(mode: str) -> list[dict[str, float]]:
     """Every combination of the values of options that a policy's class names."""
-    from typing import Any, cast
-
     kind = find_object(mode, POLICIES, cast(Any, object), argument="mode")
     choices = inspect.getattr_static(kind, "choices", {})
     return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]

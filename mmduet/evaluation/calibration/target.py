@@ -56,17 +56,14 @@ class Target:
         """The figure that it is about."""
         return MEASURED[self.name]
 
-    def worth(self, figures: Mapping[str, FloatArray]) -> tuple[FloatArray, BoolArray]:
-        """What each setting is worth, and which settings may be chosen.
+    def best(self, figures: Mapping[str, FloatArray]) -> BoolArray:
+        """Which settings are the best, bool [S]; at least one is.
 
         Args:
             figures: Figure -> its value of each of S settings, float64 [S].
 
-        Returns:
-            float64 [S], more is better; bool [S].
-
         Raises:
-            DuetError: The target needs spans, and there are none.
+            DuetError: The target needs spans, and there are none; or no setting meets it.
         """
         if self.name != "rate" and F1 not in figures:
             raise DuetError(f"target={str(self)!r} needs reference spans, and no question has any: use rate=N.")
@@ -74,13 +71,21 @@ class Target:
         may = rates <= self.most
         if not may.any():
             raise DuetError(f"no setting has at most {self.most:g} responses a minute: raise the bound.")
+        merit, cost, value = self.figure, self.cost(rates), float(self.value or 0)
         if self.name == "rate":
-            distance = np.abs(rates - float(self.value or 0))
-            may &= distance <= max(NEAR * float(self.value or 0), distance[may].min())
-            return (np.nan_to_num(figures[F1]) if F1 in figures else -distance), may
-        if self.name == "false-alarms":
-            return np.nan_to_num(figures[RECALL]), may & ~(figures[OUTSIDE] > float(self.value or 0))
-        return np.nan_to_num(figures[self.figure]), may
+            merit = F1
+            may &= cost <= max(NEAR * value, cost[may].min())
+        elif self.name == "false-alarms":
+            merit = RECALL
+            may &= ~(figures[OUTSIDE] > value)
+            if not may.any():
+                raise DuetError(f"target={str(self)!r}: no setting has so few responses outside the spans.")
+        worth = np.nan_to_num(figures.get(merit, -cost))
+        return may & (worth >= worth[may].max() - 1e-12)
+
+    def cost(self, rates: FloatArray) -> FloatArray:
+        """What decides between settings that are equally good, float64 [S]: responses, or how far they are off."""
+        return np.abs(rates - float(self.value or 0)) if self.name == "rate" else rates
 
     def __str__(self) -> str:
         number = "" if self.value is None else f"={self.value:g}"

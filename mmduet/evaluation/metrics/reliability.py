@@ -17,9 +17,9 @@ class Temperature:
 
     Attributes:
         value: The temperature T, > 0: the scaled score is sigmoid(log-odds / T). Above 1 the scores were too sure of
-            themselves. Infinite: the head says nothing of the labels, or the opposite.
+            themselves. Infinite: the head says nothing of the labels, or the opposite. NaN: the labels are all alike.
         before: `calibration_error` of the scores as they are.
-        after: That of the scaled ones.
+        after: That of the scaled ones; NaN if the temperature is.
     """
 
     value: float

@@ -47,7 +47,7 @@ class TimingSweep:
         recalled: Number of reference spans that have a response, int64 [P, T].
         metrics: name -> float64 [P, T].
         outside: Minutes of each video outside its reference spans, float64 [P].
-        area: Sum over each question's reference spans of their PAUC, with the responses in a span right, float64 [P, T].
+        area: Sum of the PAUC of each question's reference spans, if responses in a span are right, float64 [P, T].
     """
 
     questions: tuple[str, ...]
