@@ -39,8 +39,8 @@ class Calibration:
         tried: Candidate, as text -> its figures on the first half, a row a threshold.
         chosen_on: The questions of the first half.
         measured_on: The questions of the other half.
-        figures: Column -> figure -> estimate, with an interval over questions: of the choice on its half, where it is too
-            good, and on the other half; there also of the policy before, and by how much the choice exceeds it.
+        figures: Column -> figure -> estimate, with an interval over questions: of the choice on its half, where it is
+            too good, and on the other half; there also of the policy before, and by how much the choice exceeds it.
         temperatures: Head -> its temperature, fitted on the first half and measured on the other.
         labelled: Head -> scores and labels of the frames of the other half: whether they are in a span.
     """

@@ -48,7 +48,10 @@ def test_the_head_that_knows_the_spans_is_chosen():
     found = calibrate(PREDICTIONS, REFERENCES, Target("f1"))
     assert found.candidate.heads == ("relevance",)
     assert at(found, "chosen, other half")[F1] == 1
-    simple = calibrate(PREDICTIONS, REFERENCES, Target("f1"), candidates=candidates_for(("a", "b"), ["threshold"]))
+    each = [(head,) for head in ("informative", "relevance")]
+    simple = calibrate(
+        PREDICTIONS, REFERENCES, Target("f1"), candidates=candidates_for(("a", "b"), ["threshold"], each)
+    )
     assert simple.candidate.heads == ("relevance",)
     assert at(simple, "chosen, other half")[F1] == 1
     assert found.temperatures["relevance"].after < 0.2 < found.temperatures["informative"].before
