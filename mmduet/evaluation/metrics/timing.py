@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.metrics.bootstrap import percentile_interval, resample_weights
-from mmduet.evaluation.metrics.pauc import SILENT, Interval, pauc_if_right
+from mmduet.evaluation.metrics.pauc import SILENT, pauc_if_right
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import BoolArray, FloatArray, Policy, replay_thresholds, threshold_policy
 
@@ -137,16 +137,9 @@ def sweep(
     responses, correct, recalled = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     area, values = np.zeros(shape), {name: np.empty(shape) for name in metrics or {}}
     for row, (name, speaks) in enumerate(zip(scored, replayed, strict=True)):
-        times, found = scored[name].trace.times, spans.get(name, ())
-        is_inside = np.zeros(len(times), dtype=bool)
-        for span in found:
-            frames = slice(np.searchsorted(times, span[0]), np.searchsorted(times, span[1], "right"))
-            is_inside[frames] = True
-            replied, gained = _replied(times[frames], speaks[:, frames], (span[0], span[1]))
-            recalled[row] += replied
-            area[row] += gained
-        responses[row] = np.count_nonzero(speaks, axis=1)
-        correct[row] = np.count_nonzero(speaks[:, is_inside], axis=1)
+        times = scored[name].trace.times
+        counts = _counts(times, speaks, spans.get(name, ()))
+        responses[row], correct[row], recalled[row], area[row] = counts
         for metric, column in values.items():
             column[row] = _measured(name, times, speaks, (metrics or {})[metric])
     return TimingSweep(
@@ -175,19 +168,25 @@ def responses_a_minute(count: int, duration: float) -> float:
     return count / duration * 60
 
 
-def _replied(times: FloatArray, speaks: BoolArray, span: Interval) -> tuple[BoolArray, FloatArray]:
-    """Whether each threshold has a response in a span, and the span's PAUC if all of them are right; [T] each.
+def _counts(times: FloatArray, speaks: BoolArray, spans: Spans) -> tuple[FloatArray, ...]:
+    """Responses, those within a span, spans that have one, and the sum of the spans' PAUC; [T] each.
 
     Args:
-        times: Times of the frames in the span, s; float64 [N].
+        times: Times of the frames, s, ascending; float64 [N].
         speaks: Whether they speak, bool [T, N].
-        span: Start and end, s.
+        spans: The reference spans.
     """
-    if not len(times):
-        return np.zeros(len(speaks), dtype=bool), np.full(len(speaks), SILENT)
-    first = speaks.argmax(1)
-    replied = speaks[np.arange(len(speaks)), first]
-    return replied, np.where(replied, pauc_if_right(times, span)[first], SILENT)
+    bounds = np.array([span[:2] for span in spans], dtype=float).reshape(-1, 2)
+    within = (bounds[:, :1] <= times) & (times <= bounds[:, 1:])
+    sums = speaks.astype(np.float32) @ np.vstack([np.ones(len(times)), within.any(0), within]).T.astype(np.float32)
+    replied, area = sums[:, 2:] > 0, np.full(sums[:, 2:].shape, SILENT)
+    for column, (start, end) in enumerate(bounds):
+        frames = np.flatnonzero(within[column])
+        if len(frames):
+            part = slice(frames[0], frames[-1] + 1)
+            gained = pauc_if_right(times[part], (start, end))[speaks[:, part].argmax(1)]
+            area[:, column] = np.where(replied[:, column], gained, SILENT)
+    return sums[:, 0], sums[:, 1], replied.sum(1), area.sum(1)
 
 
 def _outside(duration: float, spans: Spans) -> float:
