@@ -15,6 +15,7 @@ from mmduet.errors import DuetError
 from mmduet.evaluation.metrics.bootstrap import percentile_interval, resample_weights
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import BoolArray, FloatArray, Policy, replay_thresholds, threshold_policy
+from mmduet.trace import DuetTrace
 
 RATE, TIMING = "responses a minute", ("timing precision", "timing recall", "timing F1")
 
@@ -33,7 +34,7 @@ class TimingSweep:
     Attributes:
         questions: P names.
         thresholds: T of them.
-        minutes: Length of each video, float64 [P].
+        minutes: Minutes of each video from its question on (`minutes_asked`), float64 [P].
         spans: Number of each question's reference spans, int64 [P].
         responses: Number of responses, int64 [P, T].
         correct: Number of responses within a reference span, int64 [P, T].
@@ -55,9 +56,9 @@ class TimingSweep:
 
         Returns:
             A row per threshold, a column per metric, nan where the denominator is 0. ``responses a minute`` of
-            video. Where questions have reference spans, in [0, 1]: ``timing precision``, the share of responses within
-            a span; ``timing recall``, the share of spans that have a response; ``timing F1``, their harmonic mean.
-            Then the means of `metrics` over questions.
+            video, from the question on. Where questions have reference spans, in [0, 1]: ``timing precision``, the
+            share of responses within a span; ``timing recall``, the share of spans that have a response;
+            ``timing F1``, their harmonic mean. Then the means of `metrics` over questions.
         """
         values = self._values(np.ones((1, len(self.questions))))
         return self._framed({name: column[0] for name, column in values.items()})
@@ -96,6 +97,8 @@ def sweep(
 ) -> TimingSweep:
     """Replay a policy at many thresholds over every prediction that has scores.
 
+    A replay's response before the question does not count.
+
     Args:
         predictions: question -> prediction; one without scores, as of a whole-video baseline, is left out.
         spans: question -> reference spans, for questions that have any.
@@ -117,7 +120,8 @@ def sweep(
     values = {name: np.empty(shape) for name in metrics or {}}
     for row, (name, speaks) in enumerate(zip(scored, replayed, strict=True)):
         times = scored[name].trace.times
-        within = _within(times, spans.get(name, ()))
+        within = within_spans(times, spans.get(name, ()))
+        speaks = speaks & (times >= asked_at(scored[name].trace))
         responses[row], correct[row] = speaks.sum(1), (speaks & within.any(0)).sum(1)
         recalled[row] = (speaks[:, None] & within).any(2).sum(1)
         for metric, column in values.items():
@@ -125,7 +129,7 @@ def sweep(
     return TimingSweep(
         questions=tuple(scored),
         thresholds=tuple(float(threshold) for threshold in thresholds),
-        minutes=np.array([prediction.duration / 60 for prediction in scored.values()]),
+        minutes=np.array([minutes_asked(prediction) for prediction in scored.values()]),
         spans=np.array([len(spans.get(name, ())) for name in scored], dtype=np.int64),
         responses=responses,
         correct=correct,
@@ -146,8 +150,18 @@ def responses_a_minute(count: int, duration: float) -> float:
     return count / duration * 60
 
 
-def _within(times: FloatArray, spans: Spans) -> BoolArray:
-    """Which frames lie in which span, both ends included: bool [spans, frames]."""
+def asked_at(trace: DuetTrace) -> float:
+    """When the question was asked, s: the time of its first query; 0 if the trace has none."""
+    return min((query.time for query in trace.queries), default=0.0)
+
+
+def minutes_asked(prediction: Prediction) -> float:
+    """Minutes of video from the question on, >= 0."""
+    return max(0.0, prediction.duration - asked_at(prediction.trace)) / 60
+
+
+def within_spans(times: FloatArray, spans: Spans) -> BoolArray:
+    """Which of N times lie in which of S spans, both ends included: bool [S, N]."""
     bounds = np.array([span[:2] for span in spans], dtype=float).reshape(-1, 2)
     return (bounds[:, :1] <= times) & (times <= bounds[:, 1:])
 
