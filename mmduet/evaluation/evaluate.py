@@ -15,6 +15,7 @@ from mmduet.evaluation.coverage import Coverage, coverage
 from mmduet.evaluation.metrics.bootstrap import Estimate
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.evaluation.references import read_questions, read_references
+from mmduet.evaluation.response_timing import UNITS, estimate_timing, timing_scores, timing_table
 from mmduet.evaluation.table import beside_published
 from mmduet.policy import Policy
 
@@ -74,6 +75,16 @@ class Result:
         """The headline metrics for `record_metrics`: name with unit -> value, low, high."""
         units = self.benchmark.units
         return {f"{n} ({units[n]})": (e.value, e.low, e.high) for n in self._headline for e in [self.estimates[n]]}
+
+    def timing(self, name: str = "this run") -> pd.DataFrame:
+        """Whether the model responds at the right moments: the row of `timing_table`, named `name`."""
+        return timing_table({name: self})
+
+    @property
+    def timing_figures(self) -> dict[str, tuple[float, float, float]]:
+        """The same figures for `record_metrics`: name with unit -> value, low, high."""
+        found = estimate_timing(timing_scores(self.predictions, self.references))
+        return {f"{name} ({UNITS[name]})": (e.value, e.low, e.high) for name, e in found.items()}
 
     @property
     def policy(self) -> Policy:

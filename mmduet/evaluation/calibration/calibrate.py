@@ -19,7 +19,7 @@ from mmduet.evaluation.metrics.reliability import (
     reliability,
 )
 from mmduet.evaluation.metrics.split import halves
-from mmduet.evaluation.metrics.timing import RATE, UNITS, Spans, TimingSweep, sweep
+from mmduet.evaluation.metrics.timing import RATE, UNITS, Spans, TimingSweep, asked_at, sweep, within_spans
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import BoolArray, FloatArray, Policy, PolicyFile, ThresholdPolicy, fine_thresholds, has_threshold
 
@@ -216,14 +216,15 @@ def _drawn(predictions: Predictions, spans: Mapping[str, Spans], policy: Thresho
 def _labels(
     predictions: Predictions, spans: Mapping[str, Spans], heads: Sequence[str]
 ) -> dict[str, tuple[FloatArray, BoolArray]]:
-    """Head -> scores of all frames, and whether each is in a span of its question."""
-    labels = []
-    for name, each in predictions.items():
-        times = each.trace.times
-        inside = [(start <= times) & (times <= end) for start, end, _ in spans[name]]
-        labels.append(np.any(inside, axis=0) if inside else np.zeros(len(times), dtype=bool))
-    label = np.concatenate(labels)
-    return {head: (np.concatenate([each.trace.curve(head) for each in predictions.values()]), label) for head in heads}
+    """Head -> scores of all frames from the question on, and whether each is in a span of its question."""
+    asked = {name: np.flatnonzero(each.trace.times >= asked_at(each.trace)) for name, each in predictions.items()}
+    label = np.concatenate(
+        [within_spans(each.trace.times, spans[name]).any(0)[asked[name]] for name, each in predictions.items()]
+    )
+    return {
+        head: (np.concatenate([each.trace.curve(head)[asked[name]] for name, each in predictions.items()]), label)
+        for head in heads
+    }
 
 
 def _temperature(here: tuple[FloatArray, BoolArray], there: tuple[FloatArray, BoolArray]) -> Temperature:
