@@ -86,7 +86,7 @@ def calibrate(
     )
     write_policy(written, chosen.file(benchmark=known.name, predictions=predictions.name))
     _print(chosen, thresholds)
-    typer.echo(f"{written}: for `mmduet predict --policy`, and for the parameter `policy` of notebooks")
+    typer.echo(f"{written}: for `mmduet predict --policy`, and for the parameter `policy_file` of notebooks")
 
 
 def _benchmark(predictions: Path, name: Any) -> str:

@@ -219,7 +219,7 @@ def _labels(
     """Head -> scores of all frames from the question on, and whether each is in a span of its question."""
     asked = {name: np.flatnonzero(each.trace.times >= asked_at(each.trace)) for name, each in predictions.items()}
     label = np.concatenate(
-        [within_spans(each.trace.times, spans[name]).any(0)[asked[name]] for name, each in predictions.items()]
+        [np.any(within_spans(each.trace.times, spans[name]), axis=0)[asked[name]] for name, each in predictions.items()]
     )
     return {
         head: (np.concatenate([each.trace.curve(head)[asked[name]] for name, each in predictions.items()]), label)
