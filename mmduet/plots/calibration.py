@@ -55,8 +55,9 @@ def operating_figure(
         )
     fig.update_xaxes(title=plain(x), rangemode="tozero")
     fig.update_yaxes(title=plain(y), rangemode="tozero")
-    rows = -(-(len(tried) + len(points or {})) // 3)
-    return finished(fig, title, height=380, top=60 + 22 * rows)
+    rows = -(-(len(tried) + len(points or {})) // 2)
+    fig.update_layout(legend={"entrywidth": 0.49, "entrywidthmode": "fraction", "font": {"size": 11}})
+    return finished(fig, title, height=380, top=50 + 19 * rows)
 
 
 def reliability_figure(tables: Mapping[str, Sequence[pd.DataFrame]], *, label: str, title: str = "") -> go.Figure:

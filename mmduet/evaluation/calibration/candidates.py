@@ -18,6 +18,8 @@ MODES = tuple(mode for mode, kind in POLICIES.items() if hasattr(kind, "with_thr
 class Candidate:
     """A policy whose threshold is to be chosen.
 
+    `str` is short: the values of options stand in parentheses.
+
     Attributes:
         mode: As of `make_policy`, and so are the others.
     """
@@ -38,8 +40,8 @@ class Candidate:
         return made
 
     def __str__(self) -> str:
-        options = "".join(f", {name} {value:g}" for name, value in self.options.items())
-        return f"{self.mode}, {' + '.join(self.heads)}{options}"
+        options = f" ({', '.join(f'{value:g}' for value in self.options.values())})" if self.options else ""
+        return f"{self.mode}{options}, {' + '.join(self.heads)}"
 
 
 def candidates_for(
