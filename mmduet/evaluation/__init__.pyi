@@ -1,4 +1,4 @@
-from . import evaluate as evaluate, judges as judges
+from . import calibration as calibration, evaluate as evaluate, judges as judges
 from .answering import answer as answer
 from .benchmark import Benchmark as Benchmark, Metric as Metric, Question as Question, Settings as Settings
 from .benchmarks import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of
+from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of, settings_of
 from mmduet.evaluation.benchmarks import find_benchmark
 from mmduet.evaluation.coverage import Coverage, coverage
 from mmduet.evaluation.metrics.bootstrap import Estimate
@@ -17,7 +17,7 @@ from mmduet.evaluation.prediction_file import Prediction
 from mmduet.evaluation.references import read_questions, read_references
 from mmduet.evaluation.response_timing import UNITS, estimate_timing, timing_scores, timing_table
 from mmduet.evaluation.table import beside_published
-from mmduet.policy import Policy
+from mmduet.policy import Policy, read_policy
 
 if TYPE_CHECKING:
     from mmduet.model.duet import DuetForConditionalGeneration
@@ -129,6 +129,7 @@ def run(
     dtype: str = "auto",
     limit: int | None = None,
     output: str | Path = "runs/predictions",
+    policy: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     scoring: Mapping[str, Any] | None = None,
 ) -> Result:
@@ -145,6 +146,8 @@ def run(
         dtype: Precision of the weights: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``bfloat16``, ``float32`` …
         limit: Number of questions, the first ones; None or 0: all.
         output: The folder of prediction files. Every model and every settings get a file of their own.
+        policy: A policy file of `mmduet calibrate`, whose mode, threshold, heads and options replace those of
+            `settings`; None or "": none.
         settings: Fields of `Settings` that differ from the published ones; None and "" mean as published.
         scoring: Options of the benchmark's `score` that differ from its defaults; None and "" mean the default.
 
@@ -153,6 +156,9 @@ def run(
     """
     benchmark = find_benchmark(benchmark)
     given = _given(settings, inspect.signature(Settings).parameters, "settings")
+    if policy:
+        own = given.get("mode", "")
+        given |= settings_of(read_policy(policy, mode=own if ":" in own else None))
     asked = benchmark.settings.overridden("heads", given)
     policy_of(asked)  # refuses wrong settings before a model is loaded
     options = _given(scoring, _keywords(benchmark), "scoring")

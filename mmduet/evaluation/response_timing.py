@@ -13,14 +13,23 @@ import pandas as pd
 from mmduet.errors import DuetError
 from mmduet.evaluation.benchmark import Metric, Predictions, References
 from mmduet.evaluation.metrics.bootstrap import Estimate, estimate_means
-from mmduet.evaluation.metrics.timing import RATE, TIMING, Spans, asked_at, minutes_asked, within_spans
+from mmduet.evaluation.metrics.timing import (
+    OUTSIDE,
+    RATE,
+    TIMING,
+    Spans,
+    asked_at,
+    covered,
+    minutes_asked,
+    within_spans,
+)
 from mmduet.evaluation.metrics.timing import UNITS as SWEEP_UNITS
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.evaluation.table import beside_published
 from mmduet.policy import FloatArray
 
 PRECISION, RECALL = TIMING[:2]
-IN_SPANS, OUTSIDE = f"{RATE} in spans", f"{RATE} outside spans"
+IN_SPANS = f"{RATE} in spans"
 DELAY, DUPLICATES = "delay in spans", "literal duplicates"
 METRICS = {
     RATE: Metric(SWEEP_UNITS[RATE], better=None, digits=2, weight="minutes"),
@@ -169,29 +178,18 @@ def _in_spans(times: FloatArray, spans: Spans, start: float, end: float) -> dict
     within = within_spans(times, spans)
     inside, has_response = int(within.any(0).sum()), within.any(1)
     delays = [times[row].min() - max(span[0], start) for row, span in zip(within, spans, strict=True) if row.any()]
-    covered, other = _covered(spans, start, end)
+    inside_time, other = covered(spans, start, end)
     return {
-        "minutes in spans": covered / 60,
+        "minutes in spans": inside_time / 60,
         "minutes outside spans": other / 60,
         "spans": len(spans),
         "spans with a response": len(delays),
-        IN_SPANS: _ratio(inside, covered / 60),
+        IN_SPANS: _ratio(inside, inside_time / 60),
         OUTSIDE: _ratio(len(times) - inside, other / 60),
         PRECISION: _ratio(inside, len(times)),
         RECALL: _ratio(int(has_response.sum()), len(spans)),
         DELAY: _ratio(sum(delays), len(delays)),
     }
-
-
-def _covered(spans: Spans, start: float, end: float) -> tuple[float, float]:
-    """Seconds from start to end that any span covers, and those that none covers."""
-    covered = other = 0.0
-    last = start
-    for first, final in sorted((min(span[0], end), min(span[1], end)) for span in spans):
-        other += max(0.0, first - last)
-        covered += max(0.0, final - max(first, last))
-        last = max(last, final)
-    return covered, other + max(0.0, end - last)
 
 
 def _ratio(number: float, of: float) -> float:
