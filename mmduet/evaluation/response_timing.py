@@ -34,7 +34,7 @@ DELAY, DUPLICATES = "delay in spans", "literal duplicates"
 METRICS = {
     RATE: Metric(SWEEP_UNITS[RATE], better=None, digits=2, weight="minutes"),
     IN_SPANS: Metric("of spans", better=None, digits=2, weight="minutes in spans"),
-    OUTSIDE: Metric("of other video", "lower", digits=2, weight="minutes outside spans"),
+    OUTSIDE: Metric(SWEEP_UNITS[OUTSIDE], "lower", digits=2, weight="minutes outside spans"),
     PRECISION: Metric(SWEEP_UNITS[PRECISION], digits=3, weight="responses"),
     RECALL: Metric(SWEEP_UNITS[RECALL], digits=3, weight="spans"),
     DELAY: Metric("s", "lower", digits=2, weight="spans with a response"),

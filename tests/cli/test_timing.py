@@ -97,7 +97,7 @@ def test_timing_puts_several_benchmarks_into_one_table(tmp_path):
     assert math.isnan(figures["charades_sta: responses a minute"]["value"]), "not known, and not 0"
 
 
-def test_two_systems_on_one_benchmark_are_told_apart_by_their_files(tmp_path):
+def test_two_systems_on_one_benchmark_are_named_by_their_files(tmp_path):
     predictions, references = write(tmp_path, "magqa")
     other = tmp_path / "other.jsonl"
     other.write_bytes((tmp_path / "magqa.jsonl").read_bytes())

@@ -179,10 +179,13 @@ def test_a_sweep_has_the_same_figures_at_the_threshold_in_use(scores, spans, ask
         predictions[str(name)] = Prediction(str(name), 10.0, trace)
     references = dict.fromkeys(predictions, due(*spans))
     swept = sweep(predictions, {name: item.spans for name, item in references.items()}, ScoreThreshold(0.5), [0.5])
-    table = swept.table()
+    values = swept.values(np.ones((1, len(predictions))))
     found = estimate_timing(timing_scores(predictions, references))
-    for name in table.columns.intersection([RATE, PRECISION, RECALL]):
-        assert table[name].item() == pytest.approx(found[name].value, nan_ok=True), name
+    for name in (RATE, OUTSIDE, PRECISION, RECALL):
+        if name in values:
+            assert values[name].item() == pytest.approx(found[name].value, nan_ok=True), name
+        else:
+            assert not spans
 
 
 def test_a_table_has_a_row_a_system():
