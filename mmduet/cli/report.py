@@ -26,7 +26,8 @@ def report(
         _, folder, runs = check_suite(suite, output=output)
         for run in runs:
             typer.echo(f"{run.name}: {run.notebook} {json.dumps(without_credentials(dict(run.parameters)))}")
-        typer.echo(f"{len(runs)} runs, all parameters known; reports would go to {folder}")
+        counted = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+        typer.echo(f"{counted}, all parameters known; reports would go to {folder}")
         return
     with resumable(lambda: "the reports made so far are kept, and the same command makes the others."):
         result = run_suite(suite, output=output, force=force)

@@ -28,20 +28,20 @@ def beside_published(
         published: System -> metric -> published figure. A figure that is not published is a dash.
         metrics: The columns, in this order.
         name: The name of this run's row.
-        digits: Digits after the point, of all metrics or by metric.
+        digits: Most digits after the point, of all metrics or by metric; this run has those that its intervals justify.
         units: Metric -> unit, which is put after the metric's name.
         source: Where the published figures come from.
     """
 
-    def shown(metric: str, value: float) -> str:
-        return f"{value:.{digits if isinstance(digits, int) else digits[metric]}f}"
+    def most(metric: str) -> int:
+        return digits if isinstance(digits, int) else digits[metric]
 
     rows: dict[str, dict[str, str]] = {name: {"source": "here"}}
     for metric in metrics:
         if (e := estimates.get(metric)) and not math.isnan(e.value):
-            rows[name][metric] = f"{shown(metric, e.value)} [{shown(metric, e.low)}, {shown(metric, e.high)}]"
+            rows[name][metric] = e.text(most(metric))
     for system, row in published.items():
-        rows[system] = {metric: shown(metric, row[metric]) for metric in metrics if metric in row} | {"source": source}
+        rows[system] = {m: f"{row[m]:.{most(m)}f}" for m in metrics if m in row} | {"source": source}
     table = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=[*metrics, "source"]).fillna("–")
     return table.rename(columns={metric: f"{metric} ({unit})" for metric, unit in (units or {}).items()})
 

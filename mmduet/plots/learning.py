@@ -30,7 +30,7 @@ LOSSES = {  # a Trainer's key: its name and colour
     "lm_loss": ("language loss", RESPONSE_COLOR),
     "video_loss": ("video loss", QUERY_COLOR),
 }
-
+PARTS = ("lm_loss", "video_loss")
 GAP = 26  # pixels between panels
 
 
@@ -49,7 +49,8 @@ def training_figure(log_history: Iterable[Mapping[str, Any]], *, title: str = ""
     Args:
         log_history: Rows of a Trainer's `state.log_history`. It reads step; loss, lm_loss and video_loss, with or
             without the prefix `eval_`; eval_informative_auc, eval_relevance_auc, learning_rate; and
-            samples_per_second, which TrainingMonitor adds.
+            samples_per_second, which TrainingMonitor adds. Where both parts of the loss were logged, the loss is
+            drawn as their sum.
         title: The figure's title.
     """
     history = list(log_history)
@@ -103,6 +104,16 @@ def _logged(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], 
     return [step for step, _ in rows], [value for _, value in rows]
 
 
+def _with_sums(history: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Rows whose loss is the sum of both parts, as in evaluation; the history itself where none has both.
+
+    Trainer's loss is a mean over all steps, but each part is a mean over the steps that have its labels. Trainer's
+    would lie below its parts.
+    """
+    complete = [row for row in history if all(row.get(part) is not None for part in PARTS)]
+    return [{**row, "loss": sum(float(row[part]) for part in PARTS)} for row in complete] or history
+
+
 def _smoothed(values: Sequence[float]) -> np.ndarray:
     """The mean over a centred window of about a tenth of the values, cut off at the ends."""
     window = np.ones(2 * (len(values) // 20) + 1)
@@ -113,7 +124,7 @@ def _smoothed(values: Sequence[float]) -> np.ndarray:
 def _add_losses(fig: go.Figure, history: Sequence[Mapping[str, Any]], row: int) -> None:
     """Each part of the loss: as logged (light), smoothed, and in evaluation (dotted, with marks)."""
     for key, (name, color) in LOSSES.items():
-        steps, values = _logged(history, key)
+        steps, values = _logged(_with_sums(history) if key == "loss" else history, key)
         if steps:
             shared = {"x": steps, "legendgroup": key, "row": row, "col": 1}
             fig.add_scatter(

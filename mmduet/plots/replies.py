@@ -121,7 +121,7 @@ def differences_figure(
     fig.add_vline(x=0, line={"color": INK, "dash": "dot"})
     if not names:
         add_note(fig, "no reply")
-    quiet = f"; {len(silent)} questions have no reply" if silent else ""
+    quiet = f"<br>{len(silent)} {'question has' if len(silent) == 1 else 'questions have'} no reply" if silent else ""
     fig.update_xaxes(title=f"first reply less reference time (s){quiet}", range=[-limit * 1.04, limit * 1.04])
     fig.update_yaxes(title="questions", tickvals=[], showgrid=False)
     return finished(fig, title, height=max(180, 14 * len(names) + 80))

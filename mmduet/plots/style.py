@@ -1,7 +1,8 @@
 """Colours, the template `mmduet`, and text: shared by all figures.
 
 Importing this module registers the template. It is transparent, and its tones are readable on a light and on a dark
-page. Its colours stay distinct for colour-blind readers (after Okabe and Ito). A head has the same colour in figures,
+page. Its colours stay distinct for colour-blind readers (after Okabe and Ito), and each has a contrast of at least 3
+to both pages. A head has the same colour in figures,
 players and reports. Text of models and annotations is shown as written, never as markup.
 """
 
@@ -19,10 +20,10 @@ from mmduet.errors import DuetError
 
 HEAD_COLORS = {"informative": "#1283C8", "relevance": "#D55E00", "reply": "#1283C8"}  # a trace has both heads or reply
 RESPONSE_COLOR = "#00805F"
-QUERY_COLOR = "#CC79A7"
+QUERY_COLOR = "#C46B9C"
 SPAN_COLOR = "#ECCB83"
 DECISION_COLOR = "#9467BD"  # the decision curve, where it is not a head's
-SERIES_COLORS = ("#1283C8", "#D55E00", RESPONSE_COLOR, QUERY_COLOR, "#56B4E9", "#E69F00")  # of other curves, in turn
+SERIES_COLORS = ("#1283C8", "#D55E00", RESPONSE_COLOR, QUERY_COLOR, "#2E9BA6", "#A07A2A")  # of other curves, in turn
 INK = "#787d85"  # text and neutral lines: contrast 4.2 on white, 4.5 on #111
 GRID = "rgba(128,128,128,0.22)"
 UNLABELLED = -100
@@ -49,7 +50,12 @@ pio.templates["mmduet"] = go.layout.Template(
             "ticks": "",
             "ticklabelstandoff": 12,
         },
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": INK, "activecolor": HEAD_COLORS["informative"]},
+        "modebar": {
+            "bgcolor": "rgba(0,0,0,0)",
+            "color": INK,
+            "activecolor": HEAD_COLORS["informative"],
+            "remove": ["sendChartToCloud"],  # it uploads the figure
+        },
         "hoverlabel": {
             "bgcolor": "#22262e",
             "bordercolor": INK,

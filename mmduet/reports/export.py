@@ -12,11 +12,11 @@ import plotly
 from markupsafe import Markup
 from nbconvert.exporters import TemplateExporter
 from nbformat import NotebookNode
-from plotly.offline import get_plotlyjs
 from pydantic import ValidationError
 from traitlets import default
 
 from mmduet.errors import SuiteError
+from mmduet.plots.script import OURS, plots_script
 from mmduet.reports import outputs, thumbnails
 from mmduet.reports.credentials import without_credentials
 from mmduet.reports.metrics import recorded_metrics
@@ -45,8 +45,9 @@ def export_html(notebook: NotebookNode) -> str:
 
 
 def page_hash(*words: str) -> str:
-    """Hash all that decides a page besides its notebook: the templates, plotly's version, and `words`."""
-    return files_hash(path for path in TEMPLATES.rglob("*") if path.is_file()) + "/".join([plotly.__version__, *words])
+    """Hash all that decides a page besides its notebook: the templates, its scripts, and `words`."""
+    files = [OURS, *(path for path in TEMPLATES.rglob("*") if path.is_file())]
+    return files_hash(files) + "/".join([plotly.__version__, *words])
 
 
 class ReportExporter(TemplateExporter):
@@ -106,7 +107,7 @@ def _report(notebook: NotebookNode) -> dict[str, Any]:
         "nonce": secrets.token_urlsafe(16),
         "order": ORDER,
         "pictures": PICTURES,
-        "plotlyjs": lambda: Markup(get_plotlyjs()),
+        "plotlyjs": lambda: Markup(plots_script()),
         "text": lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8")),
     }
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from mmduet.files import write_files
 from mmduet.reports.credentials import without_credentials
-from mmduet.reports.metrics import Metric, format_number, usual_decimals
+from mmduet.reports.metrics import Metric, format_number
 from mmduet.reports.prose import Prose
 from mmduet.reports.records import RunRecord, format_duration
 from mmduet.reports.slots import HISTORY, Slot, reports_in
@@ -47,21 +47,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Column:
-    """One metric of several rows: their common decimals and their range."""
+    """One metric of several rows: how its values are written, and their range."""
 
     name: str
     metrics: list[Metric]
 
-    @cached_property
-    def decimals(self) -> int:
-        """The decimals of all rows."""
-        return min(
-            (usual_decimals(metric.value) for metric in self.metrics if isinstance(metric.value, float)), default=0
-        )
-
-    def text(self, number: float | None) -> str:
-        """Format a number of this column."""
-        return format_number(number, self.decimals)
+    def text(self, metric: Metric) -> str:
+        """Write a value: with the decimals of its interval, or else with those that all values without one share."""
+        return metric.text if metric.interval else format_number(metric.value, self._decimals)
 
     def place(self, number: float) -> str:
         """Return where a number lies in the column's range, in %."""
@@ -73,6 +66,11 @@ class Column:
         """Whether the rows differ, so that a drawing shows something."""
         low, high = self._range
         return low < high
+
+    @cached_property
+    def _decimals(self) -> int:
+        alone = [metric for metric in self.metrics if not metric.interval and isinstance(metric.value, float)]
+        return min((metric.decimals for metric in alone), default=0)
 
     @cached_property
     def _range(self) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple, Self
 from pydantic import BaseModel, Field, ValidationError
 
 from mmduet.errors import DuetError
+from mmduet.evaluation.metrics.digits import decimals
 
 MIMETYPE = "application/vnd.mmduet.metrics+json"
 LARGEST = 2**63  # of integers; JavaScript and SVG cannot draw larger ones
@@ -37,16 +38,22 @@ class Metric(NamedTuple):
         return cls(name, *(_finite(number) for number in numbers))
 
     @property
+    def decimals(self) -> int:
+        """The decimals of value and interval: those that the interval justifies, at most `usual_decimals`."""
+        usual = 0 if self.value is None else usual_decimals(self.value)
+        return usual if self.low is None or self.high is None else decimals(self.low, self.high, most=usual)
+
+    @property
     def text(self) -> str:
-        """The rounded value: `0.990`."""
-        return format_number(self.value)
+        """The rounded value: `0.99`."""
+        return format_number(self.value, self.decimals)
 
     @property
     def interval(self) -> str:
-        """The rounded interval: `0.980 – 1.000`, or nothing where the metric has none."""
+        """The rounded interval: `0.98 – 1.00`, or nothing where the metric has none."""
         if self.low is None or self.high is None:
             return ""
-        return f"{format_number(self.low)} – {format_number(self.high)}"
+        return f"{format_number(self.low, self.decimals)} – {format_number(self.high, self.decimals)}"
 
 
 class Recorded(BaseModel):
@@ -95,13 +102,13 @@ def recorded_metrics(notebook: Any) -> list[Metric]:
     return list(found.values())
 
 
-def format_number(value: float | None, decimals: int | None = None) -> str:
-    """Round a number for reading, by default to `usual_decimals`."""
+def format_number(value: float | None, decimals: int) -> str:
+    """Round a number for reading. One that would be all zeros with three decimals is written with its exponent."""
     if value is None:
         return "–"
     if 0 < abs(value) < 0.0005:
         return f"{value:.1e}"
-    return f"{value:,.{usual_decimals(value) if decimals is None else decimals}f}"
+    return f"{value:,.{decimals}f}"
 
 
 def usual_decimals(value: float) -> int:

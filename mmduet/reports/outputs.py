@@ -24,6 +24,8 @@ LEFT_OUT = (
     "return or show() the figure. For a widget of mmduet_widgets, call show(widget).</p>"
 )
 VISIBLE = ["img", "svg", "canvas", "video", "audio", "iframe", "table", "hr", "input", "progress", "meter"]
+STILL = "iframe + .mmduet-still"  # replaces the page of a widget where no script may run
+NO_ROWS = "no rows"
 MOVES = re.compile(r"(\r\n|\n|\r|\x1b\[A)")
 CODES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -85,6 +87,8 @@ def inert_html(source: str, nonce: str) -> Markup:
     `nonce`, and the frame is sandboxed.
     """
     soup = BeautifulSoup(source, "html.parser")
+    for still in soup.select(STILL):
+        still.decompose()
     scripted = bool(soup.find("script"))
     for tag in soup.find_all(FORBIDDEN):
         tag.decompose()
@@ -96,6 +100,7 @@ def inert_html(source: str, nonce: str) -> Markup:
         style.decompose()  # from pandas: browsers apply it outside its table
     for table in soup.find_all("table", class_="dataframe"):
         _align_numbers(table)
+        _tell_empty(table, soup)
     for style in soup.find_all("style"):
         style.string = REMOTE_STYLE.sub("", style.get_text())
     for frame in soup.find_all("iframe"):
@@ -136,6 +141,17 @@ def _align_numbers(table: Tag) -> None:
                 cell["class"] = "number"
                 if place < len(heads):
                     heads[place]["class"] = "number"
+
+
+def _tell_empty(table: Tag, soup: BeautifulSoup) -> None:
+    """Say in a pandas table without rows that it has none."""
+    if table.tbody is not None and table.tbody.find("tr") is None:
+        columns = max((len(row.find_all("th")) for row in table.select("thead tr")), default=1)
+        row = soup.new_tag("tr")
+        cell = soup.new_tag("td", attrs={"colspan": str(columns)})
+        cell.string = NO_ROWS
+        row.append(cell)
+        table.tbody.append(row)
 
 
 def _frame_document(source: str, nonce: str) -> str:

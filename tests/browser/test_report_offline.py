@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from mmduet.plots import distribution_figure
 from mmduet.reports import export_html
 from tests.chromium import Browser, Page, until
 
@@ -74,6 +75,17 @@ def test_plots_are_drawn_and_nothing_is_fetched(page: Page, tmp_path: Path, aske
     until(page, "document.querySelectorAll('.plot:has(svg.main-svg)').length === 2")
     until(page, "document.querySelector('.plot .heatmaplayer image')")  # the heatmap has its pixels
     assert not paths, "the page asked the network for something"
+
+
+@pytest.mark.parametrize("page_kind", ["report", "saved by plotly"])
+def test_no_figure_offers_to_upload_itself(page: Page, tmp_path: Path, page_kind: str) -> None:
+    drawn = distribution_figure([1.0, 2.0], "Durations", "s")
+    content = page_of(figure()) if page_kind == "report" else drawn.to_html(include_plotlyjs=True)
+    show(page, content, tmp_path)
+    until(page, "document.querySelectorAll('.modebar-btn').length > 0")
+    titles = page.evaluate("[...document.querySelectorAll('.modebar-btn')].map((button) => button.dataset.title)")
+    assert "Pan" in titles
+    assert not [title for title in titles if "share" in title.lower() or "cloud" in title.lower()]
 
 
 def test_foreign_text_runs_nothing(page: Page, tmp_path: Path) -> None:

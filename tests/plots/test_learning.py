@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmduet import plots
 from mmduet.errors import DuetError
@@ -28,6 +30,22 @@ def test_training_draws_what_was_logged():
     assert fig.layout.yaxis2.range[0] < 0.4
     (chance,) = fig.layout.shapes
     assert (chance.y0, chance.y1, chance.yref) == (0.5, 0.5, "y2")
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.one_of(st.none(), st.floats(0, 9)) for _ in range(2)], st.floats(0, 9)), min_size=1, max_size=9
+    )
+)
+def test_the_loss_never_lies_below_its_parts(rows):
+    """Trainer averages the loss over all steps, a part over the steps that have its labels."""
+    history = [{"step": s, "lm_loss": a, "video_loss": b, "loss": c} for s, (a, b, c) in enumerate(rows)]
+    drawn = {t.name: dict(zip(t.x, t.y, strict=True)) for t in plots.training_figure(history).data}
+    loss = drawn.get("loss, as logged", {})
+    both = [s for s, (a, b, _) in enumerate(rows) if a is not None and b is not None]
+    assert list(loss) == (both or list(range(len(rows))))
+    for part in ("language loss, as logged", "video loss, as logged"):
+        assert all(loss[step] >= drawn[part][step] for step in both)
 
 
 def test_training_without_aucs_is_one_panel_and_without_rows_says_so():

@@ -24,7 +24,7 @@ def test_a_figure_without_streams_or_replies_says_so():
     assert plots.replies_figure([], tolerance=2.0).layout.annotations[0].text == "no stream"
     fig = plots.differences_figure({}, bounds=[2], limit=10, silent=["a"])
     assert fig.layout.annotations[0].text == "no reply"
-    assert "1 questions have no reply" in fig.layout.xaxis.title.text
+    assert "1 question has no reply" in fig.layout.xaxis.title.text
 
 
 def test_differences_stand_in_order_and_far_ones_at_the_edge():

@@ -12,7 +12,7 @@ import pytest
 
 from mmduet import plots
 from mmduet.plots import Span
-from mmduet.plots.style import INK
+from mmduet.plots.style import DECISION_COLOR, HEAD_COLORS, INK, QUERY_COLOR, RESPONSE_COLOR, SERIES_COLORS
 from mmduet.policy import ScoreThreshold
 from mmduet.trace import Query, Response
 from tests.plots.figures import HOSTILE, examples_and_table, make_trace, named, strings
@@ -72,6 +72,21 @@ def test_the_template_is_see_through_and_no_default_changes():
     fig = plots.distribution_figure([1.0], "x", "s")
     assert isinstance(fig, go.Figure)
     assert fig.layout.template.layout.font.color == INK
+
+
+def luminance(color):
+    """Relative luminance (WCAG 2.2)."""
+    shares = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#fbfaf8", "#15181d", "#1d2128", "#111111"])
+def test_every_curve_stands_out_from_light_and_dark_pages(page):
+    colors = {*HEAD_COLORS.values(), *SERIES_COLORS, RESPONSE_COLOR, QUERY_COLOR, DECISION_COLOR, INK}
+    for color in colors:
+        low, high = sorted([luminance(color), luminance(page)])
+        assert (high + 0.05) / (low + 0.05) >= 3, f"{color} on {page} (WCAG 2.2, 1.4.11)"
 
 
 def test_plots_load_no_torch():

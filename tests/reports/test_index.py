@@ -51,15 +51,15 @@ def test_only_parameters_that_differ_are_compared_defaults_among_them(suite: Pat
     ], "b is at the default of threshold; steps is 3 everywhere, given or not; each has its own output folder"
 
 
-def test_numbers_of_a_column_share_their_decimals_and_a_range(suite: Path) -> None:
+def test_numbers_have_the_decimals_of_their_intervals_and_a_range(suite: Path) -> None:
     folder = check_suite(suite)[1]
     values = {"a-threshold=0.25": (0.5, 0.25, 1.0), "a-threshold=0.75": (12.5, 10.0, 20.25), "b": (None, None, None)}
     for name, (value, low, high) in values.items():
         leave_report(folder, name, metrics=[Metric("F1", value, low, high), Metric("n", 7)])
     soup = index_of(suite)
     assert table(soup)[1:] == [
-        ["a-threshold=0.25 2026-03-01 00:00 UTC · 1.0 s", "0.25", "0.50 0.25 – 1.00", "7"],
-        ["a-threshold=0.75 2026-03-01 00:00 UTC · 1.0 s", "0.75", "12.50 10.00 – 20.25", "7"],
+        ["a-threshold=0.25 2026-03-01 00:00 UTC · 1.0 s", "0.25", "0.5 0.2 – 1.0", "7"],
+        ["a-threshold=0.75 2026-03-01 00:00 UTC · 1.0 s", "0.75", "12 10 – 20", "7"],
         ["b 2026-03-01 00:00 UTC · 1.0 s", "0.5", "–", "7"],
     ]
     assert [bar["style"] for bar in soup.select(".range i")] == [
@@ -74,7 +74,7 @@ def test_numbers_of_a_column_share_their_decimals_and_a_range(suite: Path) -> No
 )
 def test_decimals_are_those_of_the_largest(values: list[float], texts: list[str]) -> None:
     column = Column("x", [Metric.of("x", value) for value in values])
-    assert [column.text(value) for value in values] == texts
+    assert [column.text(metric) for metric in column.metrics] == texts
 
 
 def test_text_of_others_is_text(tmp_path: Path) -> None:

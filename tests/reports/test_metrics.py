@@ -24,6 +24,18 @@ def test_numbers_are_rounded_for_reading(value: float, text: str) -> None:
     assert metrics.Metric.of("x", value).text == text
 
 
+@pytest.mark.parametrize(
+    ("numbers", "text", "interval"),
+    [((0.5833, 0.17, 0.92), "0.6", "0.2 – 0.9"), ((0.5833, 0.57, 0.6), "0.583", "0.570 – 0.600"),
+     ((52.456, 31.0, 74.0), "52", "31 – 74"), ((1.0, 1.0, 1.0), "1", "1 – 1"), ((7, 5, 9), "7", "5 – 9")],
+)  # fmt: skip
+def test_a_number_has_the_digits_that_its_interval_justifies(
+    numbers: tuple[float, float, float], text: str, interval: str
+) -> None:
+    metric = metrics.Metric.of("x", numbers)
+    assert (metric.text, metric.interval) == (text, interval)
+
+
 def test_of_one_name_the_last_metric_counts() -> None:
     def cell(value: float) -> Any:
         rows = [metrics.Metric.of("AUC", (value, 0.1, 0.9))._asdict()]
@@ -31,4 +43,4 @@ def test_of_one_name_the_last_metric_counts() -> None:
         return new_code_cell("x", outputs=[output])
 
     found = metrics.recorded_metrics(new_notebook(cells=[cell(0.2), cell(0.5)]))
-    assert [(metric.value, metric.interval) for metric in found] == [(0.5, "0.100 – 0.900")]
+    assert [(metric.value, metric.interval) for metric in found] == [(0.5, "0.1 – 0.9")]

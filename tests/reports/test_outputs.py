@@ -37,6 +37,14 @@ def test_displayed_html_loses_scripts_handlers_and_remote_addresses() -> None:
     assert soup.iframe["srcdoc"] == '<script nonce="NONCE">1 < 2</script>'
 
 
+def test_an_empty_table_says_that_it_is_empty() -> None:
+    table = pd.DataFrame({"n": [1.5], "text": ["a"]})
+    empty = BeautifulSoup(outputs.inert_html(table.iloc[:0].to_html(), ""), "html.parser")
+    [cell] = empty.select("tbody td")
+    assert (cell.get_text(), cell["colspan"]) == ("no rows", "3")
+    assert outputs.NO_ROWS not in outputs.inert_html(table.to_html(), "")
+
+
 def test_pandas_numbers_stand_right_and_texts_left() -> None:
     html = pd.DataFrame({"n": [1.5], "text": ["a"]}).to_html()
     soup = BeautifulSoup(outputs.inert_html(html, ""), "html.parser")

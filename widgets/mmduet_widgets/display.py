@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
-from IPython.display import display
+from IPython.display import HTML, display
+
+from mmduet.trace import DuetTrace
+from mmduet_widgets.still import page_with_still
 
 
 class Exportable(Protocol):
@@ -27,6 +30,8 @@ class Reportable(Protocol):
 
 def show(widget: Exportable) -> None:
     """Display a widget together with the page that replaces it where no kernel runs.
+
+    A notebook that is not trusted runs no script, and shows a still: the curves as a picture, and the words.
 
     `mmduet report` sets MMDUET_REPORT; then only the page is displayed.
     """
@@ -54,7 +59,14 @@ def showing(widget: Exportable) -> Iterator[None]:
 
 
 def _bundle(widget: Exportable) -> dict[str, Any]:
-    """The view for pages with a kernel, and the page for other ones."""
+    """The view for pages with a kernel, and the page for other ones, with a still for untrusted notebooks."""
     view = widget._repr_mimebundle_()
     data = view[0] if isinstance(view, tuple) else view  # anywidget also gives metadata
-    return {**data, "text/html": widget.to_html()}
+    trace = getattr(widget, "trace", None)
+    parts = widget.report() if isinstance(widget, Reportable) else []
+    page = page_with_still(
+        widget.to_html(),
+        trace=trace if isinstance(trace, DuetTrace) else None,
+        texts=[part.data for part in parts if isinstance(part, HTML)],
+    )
+    return {**data, "text/html": page}

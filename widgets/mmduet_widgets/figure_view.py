@@ -14,8 +14,8 @@ import plotly.graph_objects as go
 import traitlets as t
 from IPython.display import HTML
 from plotly.io.json import to_json_plotly
-from plotly.offline import get_plotlyjs
 
+from mmduet.plots.script import plots_script
 from mmduet.plots.slider import Changes, moving
 from mmduet_widgets.frame import frame, source
 
@@ -56,8 +56,8 @@ class FigureView(anywidget.AnyWidget):
 
 @cache
 def packed_plotly() -> bytes:
-    """Compress plotly.js: 1.5 MB instead of 5."""
-    return gzip.compress(get_plotlyjs().encode(), mtime=0)
+    """Compress plotly.js and our additions: 1.5 MB instead of 5."""
+    return gzip.compress(plots_script().encode(), mtime=0)
 
 
 def framed(parts: Sequence[go.Figure | HTML], *, title: str, height: int) -> str:

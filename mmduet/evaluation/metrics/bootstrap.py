@@ -9,10 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
+from mmduet.evaluation.metrics.digits import decimals
 
 T = TypeVar("T")
 Means = Mapping[str, NDArray[np.float64]]  # column -> its mean, first of all rows, then of each resample: float64 [D]
 Combined = Callable[[Means], Means]
+DECIMALS = 3  # at most, of an estimate as text
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,12 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return self.text(DECIMALS)
+
+    def text(self, most: int) -> str:
+        """Write the figure and its interval with as many decimals as the interval justifies, `most` at most."""
+        count = decimals(self.low, self.high, most=most)
+        return f"{self.value:.{count}f} [{self.low:.{count}f}, {self.high:.{count}f}]"
 
 
 def bootstrap(

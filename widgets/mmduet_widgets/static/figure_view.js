@@ -18,7 +18,7 @@ async function render({ model, el }) {
   };
   const draw = async () => {
     const { data, layout } = JSON.parse(model.get("figure"));
-    await Plotly.react(place, data, layout, { responsive: true, displaylogo: false });
+    await Plotly.react(place, data, layout, { responsive: true });
     await move();
   };
   model.on("change:figure", draw);

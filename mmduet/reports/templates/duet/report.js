@@ -24,7 +24,7 @@
       xaxis: { ...base.xaxis, ...axis },
       yaxis: { ...base.yaxis, ...axis },
       hoverlabel: { ...base.hoverlabel, ...box },
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--faint"), activecolor: colour("--ink") },
+      modebar: { ...base.modebar, bgcolor: "rgba(0,0,0,0)", color: colour("--faint"), activecolor: colour("--ink") },
       sliderdefaults: { ...base.sliderdefaults, bgcolor: colour("--rule"), bordercolor: colour("--rule") },
     };
     return { ...layout, template: { ...template, layout: page } };
@@ -33,7 +33,7 @@
   const plots = [...document.querySelectorAll(".plot")].map((place) => {
     const figure = JSON.parse(place.querySelector("script").textContent);
     const canvas = place.appendChild(document.createElement("div"));
-    const config = { ...figure.config, responsive: true, displaylogo: false };
+    const config = { ...figure.config, responsive: true, displaylogo: false, showSendToCloud: false };
     place.classList.add("drawn");
     Plotly.newPlot(canvas, { ...figure, layout: themed(figure.layout), config });
     return { canvas, template: () => themed(figure.layout).template };
@@ -42,6 +42,19 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
   addEventListener("beforeprint", () => { root.dataset.print = ""; recolour(); });
   addEventListener("afterprint", () => { delete root.dataset.print; recolour(); });
+
+  // What is wider than the page scrolls by itself, with the keys too.
+  const displayed = [...document.querySelectorAll(".displayed")];
+  const reachable = () => displayed.forEach((place) => {
+    const scrolls = place.scrollWidth > place.clientWidth;
+    const told = { tabindex: "0", role: "region", "aria-label": "Output, scrolls sideways" };
+    for (const [name, value] of Object.entries(told)) {
+      if (scrolls) place.setAttribute(name, value);
+      else place.removeAttribute(name);
+    }
+  });
+  addEventListener("resize", reachable);
+  reachable();
 
   // The contents show where the reader is.
   const links = [...document.querySelectorAll("nav a")];
@@ -52,6 +65,18 @@
   };
   addEventListener("scroll", () => requestAnimationFrame(follow), { passive: true });
   follow();
+
+  // report.html#t=14 opens the page's first player at 14 s.
+  const player = document.querySelector("iframe.mmduet-player-frame");
+  const seek = () => {
+    const time = Number(/^#t=(\d+(\.\d+)?)$/.exec(location.hash)?.[1] ?? NaN);
+    if (!player || Number.isNaN(time)) return;
+    player.contentWindow.postMessage({ mmduetTime: time }, "*"); // its frame is sandboxed and has no origin
+    player.scrollIntoView({ block: "center" });
+  };
+  player?.addEventListener("load", seek);
+  addEventListener("hashchange", seek);
+  seek();
 
   const folds = [...document.querySelectorAll("details.code")];
   const button = document.getElementById("show-code");
