@@ -22,7 +22,7 @@ runner = CliRunner()
 ASKED = '[{"question_id": 1, "video": "a.mp4", "conversation": [{"role": "user", "content": "What?", "time": 0}]}]'
 
 
-COMMANDS = ["", "report", "scenes", "predict", "baseline", "train", "scan", "convert", "doctor", "evaluate"]
+COMMANDS = ["", "report", "scenes", "predict", "baseline", "train", "scan", "convert", "doctor", "evaluate", "watch"]
 BENCHMARKS = ["scenes", *BUILT_IN]
 
 
