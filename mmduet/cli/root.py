@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+import mmduet
 from mmduet.errors import DuetError
 
 if TYPE_CHECKING:
@@ -50,6 +51,20 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, cls=_Commands
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mmduet {mmduet.__version__}")
+        raise typer.Exit
+
+
+@app.callback(help=__doc__)
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
+    ] = False,
+) -> None: ...
 
 
 def main() -> None:
