@@ -20,7 +20,7 @@ from mmduet.policy import HEADS, ScoreSum, ScoreThreshold
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace, Query, Response
 from mmduet.video import read_frames
-from tests.clips import write_clip, write_sound
+from tests.clips import write_clip, write_coded, write_sound
 from tests.policies import EveryThird
 from tests.widgets.players import inner
 
@@ -232,6 +232,56 @@ def test_another_clip_ends_the_run(player: LiveDuet) -> None:
     sent(player, clip=str(write_sound(Path(player.clip).with_name("sound.mp4"))))
     assert "no picture track" in player.message
     assert (player.state, player.clip) == ("ended", player.clips[1])
+
+
+def test_another_clip_keeps_the_question_that_no_frame_took(player: LiveDuet) -> None:
+    player.ask("at the start?")
+    player.start()
+    player.pause()
+    player.ask("and now?")
+    assert set(player.waiting) <= {"at the start?", "and now?"}
+    sent(player, clip=player.clips[1])
+    assert (player.state, player.waiting) == ("idle", ["at the start?", "and now?"]), "shown as asked at the start"
+    player.start()
+    player.wait(PATIENCE)
+    assert [query.text for query in player.trace.queries] == ["at the start?", "and now?"], "and asked there"
+
+
+def test_the_page_hears_of_the_run_and_of_each_command(player: LiveDuet) -> None:
+    post(player, command="start", number=7)
+    assert player.heard == 7
+    player.wait(PATIENCE)
+    assert player.heartbeat >= 1
+    assert player.progress == {"behind": 0.0, "left": pytest.approx(0.0, abs=5.0)}
+    post(player, command="ask", text="", number=8)
+    assert (player.heard, player.message) == (8, "the question is empty: type one."), "an error is an answer, too"
+
+
+def test_frames_are_sent_as_jpeg_where_the_page_cannot_show_the_clip(session: DuetSession, tmp_path: Path) -> None:
+    clip = write_coded(tmp_path / "clip.avi", "MPEG-4", frames=100)
+    player = LiveDuet(session, [clip])
+    assert (player.video, player.duration, player.frames_wanted) == (b"", pytest.approx(4.0), True)
+    assert "it is neither. The frames that the model sees are shown" in player.note
+    pictures: list[Any] = []
+    player.observe(lambda change: pictures.append(change["new"]), "picture")
+    player.start()
+    player.wait(PATIENCE)
+    assert pictures
+    assert all(0 <= picture["time"] < 4 and picture["jpeg"].startswith(b"\xff\xd8\xff") for picture in pictures)
+    player.close()
+
+
+def test_frames_are_sent_only_where_they_are_wanted(player: LiveDuet) -> None:
+    assert not player.frames_wanted
+    player.start()
+    player.wait(PATIENCE)
+    assert player.picture == {}
+    sent(player, frames_wanted=True)  # the browser found that it cannot play the clip
+    player.start()
+    player.wait(PATIENCE)
+    assert player.picture["jpeg"]
+    player.clip = player.clips[1]
+    assert (player.frames_wanted, player.picture) == (False, {})
 
 
 def test_questions_are_checked(player: LiveDuet) -> None:
