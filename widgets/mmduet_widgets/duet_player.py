@@ -12,7 +12,7 @@ import traitlets as t
 
 from mmduet.errors import DuetError
 from mmduet.policy import Policy, checked_policy, checked_threshold, has_threshold
-from mmduet.trace import DuetTrace
+from mmduet.trace import EXPORTS, DuetTrace
 from mmduet_widgets.clip_file import clip_duration, read_clip
 from mmduet_widgets.frame import frame, source
 from mmduet_widgets.player_state import (
@@ -25,7 +25,7 @@ from mmduet_widgets.player_state import (
     trace_data,
 )
 
-PARTS = ("_common", "_axis", "_pointer", "_timeline", "_view", "_transcript", "_kernel", "_live", "_stage", "")
+PARTS = ("_common", "_axis", "_pointer", "_timeline", "_view", "_transcript", "_kernel", "_live", "_stage", "_export", "")
 ESM_PARTS = [f"duet_player{part}.js" for part in PARTS]
 
 FRAME_HEIGHT = 690  # pixels of a frame with a clip; the clip's row takes the rest of it
@@ -108,6 +108,7 @@ class DuetPlayer(anywidget.AnyWidget):
                 self.set_trait(name, value)
             self._show_policy(policy)
         self._ready = True
+        self.on_msg(self._send_export)
 
     def notify_change(self, change: Any) -> None:
         """Send a change; two threads may set traits, but only one of them sends at a time."""
@@ -178,6 +179,14 @@ class DuetPlayer(anywidget.AnyWidget):
             raise SettingError(f"time={value}: give seconds from the clip's start, 0 or more.")
         return value
 
+    def _export(self, kind: str) -> str:
+        return EXPORTS[kind].make(self.trace, self.duration or None)
+
+    def _send_export(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        """Answer {"export": kind} of the page's menu with the file's text."""
+        if (kind := content.get("export")) in EXPORTS:
+            self.send({"export": kind, "text": self._export(kind)})
+
     def to_html(self) -> str:
         """Make an `<iframe>` of the player as it stands, with its clip, that needs neither network nor kernel.
 
@@ -189,6 +198,7 @@ class DuetPlayer(anywidget.AnyWidget):
             "curves": curves_data(self.trace),
             "policy": shown,
             "replay_grid": grid_data(self._policy, self.trace, shown.get("dial")),
+            "exports": {kind: self._export(kind) for kind in EXPORTS},
         }
         return frame(
             "duet_player.html",
@@ -196,5 +206,6 @@ class DuetPlayer(anywidget.AnyWidget):
             title=self.title or "Duet player",
             height=FRAME_HEIGHT + OWN_PANEL * ("sum" in shown["tops"]) + WITHOUT_VIDEO * (not self.video),
             name="mmduet-player-frame",
+            downloads=True,
             CSS=self._css,
         )

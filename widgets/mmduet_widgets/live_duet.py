@@ -298,6 +298,8 @@ class LiveDuet(DuetPlayer):
 
     def _run_command(self, _: Any, content: dict[str, Any], __: Any) -> None:
         """Run a command, {"command": name, "number": …}; ask has a "text". `heard` becomes its number."""
+        if "export" in content:
+            return  # the finished player's part
         command = content.get("command")
         if isinstance(number := content.get("number"), int):
             self.set_trait("heard", number)

@@ -19,6 +19,7 @@ class Player {
     const actions = { seek: (time) => this.seek(time), drag: (value) => this.drag(value), viewed: () => this.view?.show() };
     this.timeline = new Timeline(actions, signal);
     this.view = new View(this.timeline);
+    this.export = new Export(model, this.timeline, () => model.get("title"), signal);
     this.transcript = new Transcript(actions);
     this.stage = new Stage(model, this.stageActions(), signal);
     this.build();
@@ -76,7 +77,7 @@ class Player {
     return element(
       "div", "controls", {},
       element("div", "playback", {}, this.back, this.play, this.forth, this.shown),
-      this.dial, this.counted, this.reset,
+      this.dial, this.counted, this.reset, this.export.node,
     );
   }
 
@@ -131,7 +132,7 @@ class Player {
   }
 
   key(event) {
-    const own = event.target.closest("input, select, button");
+    const own = event.target.closest("input, select, button, summary");
     const action = {
       " ": () => (this.live?.watching ? this.live.pauseOrResume() : this.toggle()),
       ArrowLeft: () => this.step(-1),
@@ -142,7 +143,7 @@ class Player {
       "-": () => this.view.zoom(ZOOM),
       0: () => this.view.zoom(Infinity),
     }[event.key];
-    const kept = own && (!own.matches("button") || event.key === " "); // a slider's arrows, a button's space
+    const kept = own && (!own.matches("button, summary") || event.key === " "); // a slider's arrows, a button's space
     if (!action || kept || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
@@ -156,7 +157,7 @@ class Player {
   takeFocus({ target, detail }) {
     const button = target.closest("button");
     const left = button && this.node.contains(document.activeElement) && !document.activeElement.matches("input, select");
-    if (left && (detail || button.matches(".mmduet-player-command, .mmduet-player-reset"))) focusPlayer(button);
+    if (left && (detail || button.matches(".mmduet-player-command, .mmduet-player-reset, .mmduet-player-item"))) focusPlayer(button);
   }
 
   // --- time
