@@ -102,3 +102,41 @@ def test_no_frames_are_sent_of_a_clip_that_the_browser_plays(lab: Page) -> None:
     until(lab, f"{STATUS} === 'watched to the end'")
     assert run_code(lab, "print(live.frames_wanted, live.picture)") == "False {}\n"
     assert not live.locator(".mmduet-player-picture").count()
+
+
+DROP = """
+([selector, base64, name]) => {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], name));
+  const node = document.querySelector(selector);
+  const options = { dataTransfer, bubbles: true, cancelable: true };
+  for (const type of ["dragover", "drop"]) node.dispatchEvent(new DragEvent(type, options));
+}
+"""
+
+
+def test_a_clip_that_is_dropped_or_chosen_is_watched(lab: Page, tmp_path: Path) -> None:
+    live = lab.locator(".mmduet-player")
+    title = f"{PLAYER}.querySelector('.mmduet-player-title').textContent"
+    dropped = write_coded(tmp_path / "dropped.mp4", frames=50)
+    lab.evaluate(DROP, [".mmduet-player", base64.b64encode(dropped.read_bytes()).decode(), dropped.name])
+    chosen = write_large(tmp_path / "chosen.mp4", megabytes=3, frames=50)
+    for path in (dropped, chosen):
+        if path is chosen:
+            with lab.expect_file_chooser() as chooser:
+                live.get_by_role("button", name="Upload …").click()
+            chooser.value.set_files(path)
+        until(lab, f"{title} === '{path.name}' && {PLAYER}.querySelector('video, .mmduet-player-note')")
+        live.get_by_role("button", name="Watch", exact=True).click()
+        until(lab, f"{STATUS} === 'watched to the end' && {TIME} === '0:01.8 / 0:02.0'")
+    assert run_code(lab, "print(len(live.clips))") == "6\n"
+
+
+def test_what_is_no_clip_is_reported(lab: Page) -> None:
+    lab.evaluate(DROP, [".mmduet-player", base64.b64encode(b"no video").decode(), "text.mp4"])
+    message = f"{PLAYER}.querySelector('.mmduet-player-message').textContent"
+    until(lab, f"{message}.includes('text.mp4') && {message}.includes('is not a video')")
+    assert run_code(lab, "print(len(live.clips))") == "6\n"
+    lab.evaluate(DROP, [".mmduet-player", "", "none.mp4"])
+    until(lab, f"{PLAYER}.querySelector('.mmduet-player-upload-status').textContent === 'none.mp4 is empty'")

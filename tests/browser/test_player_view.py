@@ -50,8 +50,12 @@ def ticks(page: Page) -> list[str]:
 # --- links
 
 
-@pytest.mark.parametrize(("fragment", "shown"), [("#t=4", "0:04.0"), ("#t=0:03.5", "0:03.5"), ("#other", "0:00.0"), ("#t=99", "0:06.0")])
-def test_a_link_opens_the_player_at_its_moment(page: Page, clip: Path, save: Callable, fragment: str, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("fragment", "shown"), [("#t=4", "0:04.0"), ("#t=0:03.5", "0:03.5"), ("#other", "0:00.0"), ("#t=99", "0:06.0")]
+)
+def test_a_link_opens_the_player_at_its_moment(
+    page: Page, clip: Path, save: Callable, fragment: str, shown: str
+) -> None:
     open_player(page, save(inner(make_player(clip).to_html())), fragment)
     until(page, f"{TIME} === '{shown} / 0:06.0'")
     until(page, f"Math.abs({ROOT}.querySelector('video').currentTime - {float(shown[2:])}) < 0.1")

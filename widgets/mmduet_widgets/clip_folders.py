@@ -17,6 +17,10 @@ class ClipFolders:
     def __init__(self, clips: Iterable[str | Path]):
         self._folders = {Path(clip).resolve().parent for clip in clips}
 
+    def add(self, clip: Path) -> None:
+        """Allow the folder of one more clip."""
+        self._folders.add(clip.resolve().parent)
+
     def check(self, clip: Any) -> None:
         """Refuse whatever is no file of one of the folders, also behind a link."""
         if not isinstance(clip, str) or _folder(clip) not in self._folders:

@@ -25,7 +25,10 @@ from mmduet_widgets.player_state import (
     trace_data,
 )
 
-PARTS = ("_common", "_axis", "_pointer", "_timeline", "_view", "_transcript", "_kernel", "_live", "_stage", "_export", "")
+PARTS = (  # in this order, since classes and constants are used by those below
+    *("_common", "_axis", "_pointer", "_timeline", "_view", "_transcript"),
+    *("_kernel", "_upload", "_live", "_stage", "_export", ""),
+)
 ESM_PARTS = [f"duet_player{part}.js" for part in PARTS]
 
 FRAME_HEIGHT = 690  # pixels of a frame with a clip; the clip's row takes the rest of it

@@ -14,7 +14,9 @@ def source(name: str) -> str:
     return (STATIC / name).read_text(encoding="utf-8")
 
 
-def frame(template: str, data: Any, *, title: str, height: int, name: str = "", downloads: bool = False, **parts: str) -> str:
+def frame(
+    template: str, data: Any, *, title: str, height: int, name: str = "", downloads: bool = False, **parts: str
+) -> str:
     """Fill a template of `static/` and put it into an `<iframe>` that may run scripts, and else at most save files.
 
     Args:

@@ -1,30 +1,32 @@
 """LiveDuet: the DuetPlayer of a clip that the model is watching."""
 
 import copy
-import itertools
 import time
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
-from weakref import WeakSet
 
 import torch
 import traitlets as t
 
 from mmduet.errors import DuetError
+from mmduet.files import remove
 from mmduet.model.prompt import TextTurn
 from mmduet.policy import HEADS, REPLY, fresh_policy
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
 from mmduet_widgets.clip_folders import ClipFolders
-from mmduet_widgets.duet_player import DuetPlayer, SettingError
+from mmduet_widgets.duet_player import SettingError
 from mmduet_widgets.heartbeat import Heartbeat
+from mmduet_widgets.live_players import LivePlayers
+from mmduet_widgets.live_state import NOT_STARTED, LiveState
 from mmduet_widgets.pictures import Pictures
 from mmduet_widgets.player_state import empty_trace, json_number
 from mmduet_widgets.policy_choice import PolicyChoice
 from mmduet_widgets.run_settings import SETTINGS, check_setting, new_session
+from mmduet_widgets.uploads import Uploads
 from mmduet_widgets.watcher import Watcher
 
 EXAMPLES = (
@@ -32,15 +34,14 @@ EXAMPLES = (
     "What can be seen right now?",
     "Let me know when something new appears.",
 )
-COMMANDS = ("start", "pause", "resume", "stop", "ask", "forget")
+COMMANDS = ("start", "pause", "resume", "stop", "ask", "forget", "upload")
 FRAMES_SHOWN = " The frames that the model sees are shown while it watches."
-NOT_STARTED = {"spans": [], "thresholds": [], "state": "idle", "message": "", "stale": False}
-CLIPS_KEPT = 4  # players whose clips stay in memory
+PLAYERS = LivePlayers()
 SEND_EVERY = 0.15  # s between two traces sent to the browser, at least
 FRAMES_SENT = 10_000  # frames per second, at most: each time the whole trace is sent
 
 
-class LiveDuet(DuetPlayer):
+class LiveDuet(LiveState):
     """Shows a model while it watches a clip: its scores and responses appear live, and the user can ask.
 
     `start`, `pause`, `resume`, `stop`, `ask` and `forget` do the same as the buttons and return at once: a thread
@@ -66,30 +67,7 @@ class LiveDuet(DuetPlayer):
         DuetError: There is no clip, a clip cannot be read, or the session's policy is not a policy.
     """
 
-    clips: "t.List[Any]" = t.List(t.Unicode(), read_only=True).tag(sync=True)
-    examples: "t.List[Any]" = t.List(t.Unicode(), read_only=True).tag(sync=True)
-    clip = t.Unicode().tag(sync=True)
-    modes: "t.List[Any]" = t.List(read_only=True).tag(sync=True)
-    mode = t.Unicode().tag(sync=True)
-    heads: "t.List[Any]" = t.List(t.Unicode()).tag(sync=True)
-    frame_fps = t.Float().tag(sync=True)
-    remove_assistant_turns = t.Bool().tag(sync=True)
-    repetition_penalty = t.Float().tag(sync=True)
-    real_time = t.Bool(True).tag(sync=True)
-    state = t.Unicode("idle", read_only=True).tag(sync=True)
-    message = t.Unicode(read_only=True).tag(sync=True)
-    waiting: "t.List[Any]" = t.List(t.Unicode(), read_only=True).tag(sync=True)
-    thresholds: "t.List[Any]" = t.List(read_only=True).tag(sync=True)
-    stale = t.Bool(read_only=True).tag(sync=True)
-    picture = t.Dict(read_only=True).tag(sync=True)
-    frames_wanted = t.Bool().tag(sync=True)
-    progress = t.Dict(read_only=True).tag(sync=True)
-    heartbeat = t.Int(read_only=True).tag(sync=True)
-    heard = t.Int(read_only=True).tag(sync=True)
-
     _live: ClassVar = True
-    _players: ClassVar["WeakSet[LiveDuet]"] = WeakSet()
-    _numbers: ClassVar = itertools.count()
     _watcher: Watcher | None = None
     _heartbeat: Heartbeat | None = None
 
@@ -105,13 +83,8 @@ class LiveDuet(DuetPlayer):
         paths = list(dict.fromkeys(str(Path(clip)) for clip in clips))
         if not paths:
             raise DuetError("clips=[]: give the path of at least one clip.")
-        earlier = sorted(self._players, key=lambda player: player._number)
-        for player in earlier:
-            player.stop()
-        for player in earlier[: 1 - CLIPS_KEPT]:
-            player._release_clip()
-        self._number = next(self._numbers)
-        self._folders = ClipFolders(paths)
+        PLAYERS.make_room()
+        self._folders, self._uploads = ClipFolders(paths), Uploads()
         self._session = session
         self._used: dict[str, Any] = {}  # the settings of the run that is shown; none before there is one
         self._opening = [query.text for query in trace.queries] if trace else []  # asked at the start of a run
@@ -124,6 +97,7 @@ class LiveDuet(DuetPlayer):
         self.set_trait("modes", self._policies.data())
         self.set_trait("clips", paths)
         self.set_trait("examples", list(examples))
+        self.set_trait("upload", self._uploads.state)
         self.set_trait("waiting", list(self._opening))
         with self.hold_trait_notifications():
             self.clip = paths[0]
@@ -132,7 +106,7 @@ class LiveDuet(DuetPlayer):
             self.remove_assistant_turns = session.remove_assistant_turns
         self._used = self._settings() if trace else {}
         self.on_msg(self._run_command)
-        self._players.add(self)
+        PLAYERS.add(self)
 
     # commands
 
@@ -217,9 +191,7 @@ class LiveDuet(DuetPlayer):
 
     @property
     def _grid_due(self) -> bool:
-        return (
-            self._watcher is None or self._watcher.state != "running"
-        )  # a running player answers itself at every threshold
+        return not (self._watcher and self._watcher.state == "running")  # then the kernel replays each threshold
 
     # settings
 
@@ -278,7 +250,8 @@ class LiveDuet(DuetPlayer):
             state["note"] += FRAMES_SHOWN
         return {**state, "picture": {}, "frames_wanted": not state["video"]}
 
-    def _release_clip(self) -> None:
+    def release_clip(self) -> None:
+        """Give the clip's memory back, until the next start."""
         if self.video:
             self.set_trait("video", b"")
             self.set_trait("note", "The clip is no longer in memory: press Watch to show it again.")
@@ -296,20 +269,41 @@ class LiveDuet(DuetPlayer):
                 self.set_trait("message", str(error))
                 self.send_state([name for name in sync_data if name in self.keys])
 
-    def _run_command(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """Run a command, {"command": name, "number": …}; ask has a "text". `heard` becomes its number."""
-        if "export" in content:
+    def _run_command(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
+        """Run a command, {"command": name, "number": …}; ask has a "text", upload a "piece". `heard` is its number."""
+        if "command" not in content:
             return  # the finished player's part
-        command = content.get("command")
+        command = content["command"]
         if isinstance(number := content.get("number"), int):
             self.set_trait("heard", number)
         if command not in COMMANDS:
             raise DuetError(f"command {command!r} is not known; known are {COMMANDS}.")
         self.set_trait("message", "")
         try:
-            getattr(self, command)(*([content["text"]] if command == "ask" else []))
+            match command:
+                case "ask":
+                    self.ask(content["text"])
+                case "upload":
+                    self._receive(content["piece"], buffers)
+                case _:
+                    getattr(self, command)()
         except DuetError as error:
             self.set_trait("message", str(error))
+
+    def _receive(self, piece: Any, buffers: Any) -> None:
+        """Take a piece of a clip that the page sends; the complete clip is chosen."""
+        try:
+            if path := self._uploads.receive(piece, buffers):
+                try:
+                    self.clip = str(path)
+                except DuetError:
+                    remove(path)
+                    self._uploads.drop()
+                    raise
+                self._folders.add(path)
+                self.set_trait("clips", [*self.clips, self.clip])
+        finally:
+            self.set_trait("upload", self._uploads.state)
 
     # to the browser
 

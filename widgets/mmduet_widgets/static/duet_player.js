@@ -117,6 +117,7 @@ class Player {
   listen() {
     const { signal } = this;
     this.node.addEventListener("keydown", (event) => this.key(event), { signal });
+    this.live?.upload.listen(this.node, signal);
     this.node.addEventListener("click", (event) => this.takeFocus(event), { signal });
     this.range.addEventListener("input", () => this.drag(Number(this.range.value)), { signal });
     this.reset.addEventListener("click", () => this.drag(Number(this.policy.threshold)), { signal });

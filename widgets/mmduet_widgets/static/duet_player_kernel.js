@@ -18,10 +18,11 @@ class Kernel {
     signal.addEventListener("abort", () => clearInterval(timer));
   }
 
-  send(command, more) {
+  /** buffers: bytes that go with it. */
+  send(command, more, buffers = []) {
     if (!this.owing) this.last = performance.now();
     this.sent += 1;
-    this.model.send({ command, number: this.sent, ...more });
+    this.model.send({ command, number: this.sent, ...more }, undefined, buffers);
   }
 
   /** Whether a sign of life is to come. */

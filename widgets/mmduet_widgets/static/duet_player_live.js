@@ -19,6 +19,7 @@ class LiveControls {
   constructor(model, changed, signal) {
     Object.assign(this, { model, changed, signal });
     this.kernel = new Kernel(model, () => this.show(), signal);
+    this.upload = new Upload(model, this.kernel, signal);
     this.node = element("div", "live", {}, this.newRun(), this.newSettings());
     this.ask = this.newQuestions();
     follow(model, ["state", "message", "stale", "waiting", "trace", "progress", "duration"], () => this.show(), signal);
@@ -145,7 +146,7 @@ class LiveControls {
     onEnter(path, choose);
     follow(this.model, ["clip", "clips"], show, this.signal);
     show();
-    return [element("label", "field", {}, "clip", list), path];
+    return [element("label", "field", {}, "clip", list), path, this.upload.node];
   }
 
   /** The policy, and its heads where the model has any. */
