@@ -78,6 +78,7 @@ def test_the_frames_are_shown_while_the_model_watches(lab: Page, name: str) -> N
     live.get_by_label("Clip", exact=True).select_option(name)
     until(lab, f"{TIME} === '0:00.0 / 0:03.0'")
     until(lab, f"{PLAYER}.querySelector('.mmduet-player-note')")
+    assert not live.locator(".mmduet-player-picture").count(), "frames of the clip before are gone"
     live.get_by_role("button", name="Watch", exact=True).click()
     until(lab, f"{PLAYER}.querySelector('.mmduet-player-picture')?.naturalWidth > 0")
     first = picture_number(lab)

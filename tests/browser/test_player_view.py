@@ -108,7 +108,12 @@ def test_a_playhead_is_followed_and_nothing_leaves_the_part(page: Page, save: Ca
         page.get_by_role("button", name="Zoom in").click()
     page.locator(".mmduet-player").focus()
     page.keyboard.press("End")
-    until(page, f"{ROOT}.querySelector('.mmduet-player-shown').textContent === '1:45.0 to 2:00.0'")
+    shown = f"{ROOT}.querySelector('.mmduet-player-shown').textContent"
+    until(page, f"{shown} === '1:45.0 to 2:00.0'")
+    page.get_by_label("Part of the clip").fill("30")
+    assert page.evaluate(shown) == "0:30.0 to 0:45.0", "who looks elsewhere is left there"
+    page.locator(".mmduet-player-line").first.click()
+    until(page, f"{shown} === '0:00.0 to 0:15.0'")
 
 
 def test_the_pointer_shows_all_scores_of_its_frame(page: Page, save: Callable) -> None:

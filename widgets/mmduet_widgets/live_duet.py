@@ -58,7 +58,8 @@ class LiveDuet(LiveState):
     Args:
         session: It gives the model and the first settings, and is not used itself. `modes` are the built-in policies
             that fit its model (``greedy`` only if it decides in words, where no heads can be chosen), and its own.
-        clips: Paths to choose from. On the page, other files of their folders can be typed.
+        clips: Paths to choose from. On the page, other files of their folders can be typed, and clips of the user's own
+            uploaded.
         trace: A finished trace of the first clip. Runs begin with the same queries.
         spans: Of the first clip, as for DuetPlayer.
         examples: Questions to choose from.
@@ -70,6 +71,7 @@ class LiveDuet(LiveState):
     _live: ClassVar = True
     _watcher: Watcher | None = None
     _heartbeat: Heartbeat | None = None
+    _released = False  # whether the clip's memory was given back
 
     def __init__(
         self,
@@ -113,7 +115,7 @@ class LiveDuet(LiveState):
     def start(self) -> None:
         """Watch the clip from its start with the current settings; a running run is stopped."""
         self.stop()
-        if not self.video:
+        if self._released:
             self._load_clip()
         session = self._new_session()
         watcher = Watcher(
@@ -241,6 +243,7 @@ class LiveDuet(LiveState):
             self._show_policy(self._policies.make(self.mode, self.threshold, self.heads))
 
     def _load_clip(self) -> None:
+        self._released = False
         for name, value in self._clip_state(self.clip).items():
             self.set_trait(name, value)
 
@@ -253,6 +256,7 @@ class LiveDuet(LiveState):
     def release_clip(self) -> None:
         """Give the clip's memory back, until the next start."""
         if self.video:
+            self._released = True
             self.set_trait("video", b"")
             self.set_trait("note", "The clip is no longer in memory: press Watch to show it again.")
 

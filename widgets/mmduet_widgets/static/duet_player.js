@@ -192,6 +192,7 @@ class Player {
     if (publish && this.watching) return;
     this.time = clamp(time, 0, this.end);
     this.stage.seek(this.time);
+    if (publish) this.timeline.moveTo(this.time, { reveal: true });
     this.show();
     if (publish) this.publish();
   }

@@ -45,9 +45,13 @@ class Axis {
     this.show(this.from + seconds, this.to + seconds);
   }
 
+  shows(time) {
+    return time >= this.from && time <= this.to;
+  }
+
   /** Moves on to a time that is not shown; whether it did. */
   reveal(time) {
-    if (time >= this.from && time <= this.to) return false;
+    if (this.shows(time)) return false;
     this.pan(time - this.from - FOLLOWED * (this.to - this.from));
     return true;
   }

@@ -88,7 +88,8 @@ class Stage {
 
   /** { time, jpeg }; of an earlier time than the last one, it begins another run. */
   addPicture({ time, jpeg }) {
-    if (!jpeg || this.video) return;
+    if (!jpeg) return this.load(); // another clip
+    if (this.video) return;
     if (time <= this.pictures.at(-1)?.time) this.pictures = [];
     this.pictures.push({ time, jpeg: new Blob([jpeg], { type: "image/jpeg" }) });
     if (this.pictures.length > PICTURES) this.pictures = this.pictures.filter((_, at) => at % 2);

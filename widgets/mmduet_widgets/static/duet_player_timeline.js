@@ -302,10 +302,10 @@ class Timeline {
     this.curve = curve ?? this.trace[this.policy.decision?.head];
   }
 
-  moveTo(time) {
-    const moved = time !== this.time;
+  /** A playhead that is in sight stays in sight; one that the user left behind does not pull the view along. */
+  moveTo(time, { reveal = this.axis.shows(this.time) } = {}) {
     this.time = time;
-    if (moved && this.axis.reveal(time)) return this.redraw();
+    if (reveal && this.axis.reveal(time)) return this.redraw();
     this.playhead?.setAttribute("transform", `translate(${this.x(time)} 0)`);
     this.showValues(time);
   }

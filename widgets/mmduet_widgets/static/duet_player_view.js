@@ -21,8 +21,7 @@ class View {
   /** Shows a part that is `factor` times as long, around the playhead where it is in sight. */
   zoom(factor) {
     const { axis, time } = this.timeline;
-    const seen = time >= axis.from && time <= axis.to;
-    axis.zoom(factor, seen ? time : (axis.from + axis.to) / 2);
+    axis.zoom(factor, axis.shows(time) ? time : (axis.from + axis.to) / 2);
     this.timeline.redraw();
   }
 
