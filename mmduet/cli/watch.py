@@ -21,8 +21,10 @@ from mmduet.cli.predict import (
     MODE,
     MODEL,
     PENALTY,
+    POLICY,
     PROTOCOL,
     THRESHOLD,
+    speaking,
 )
 from mmduet.cli.root import DEVICE, DTYPE, app
 from mmduet.errors import DuetError
@@ -83,6 +85,7 @@ def watch(
     mode: MODE = None,
     threshold: THRESHOLD = None,
     heads: HEADS = None,
+    policy: POLICY = None,
     protocol: PROTOCOL = None,
     keep_responses: KEEP_RESPONSES = None,
     max_new_tokens: MAX_NEW_TOKENS = None,
@@ -100,6 +103,7 @@ def watch(
     from mmduet.checkpoints import load_duet
 
     queries = [read_query(text) for text in query or [NARRATE]]
+    when = speaking(policy, mode, threshold, heads)
     source = Source(clip, is_live=live or format is not None or is_stream(clip), format=format)
     duration = source.duration()
     outputs = {"srt": srt, "vtt": vtt, "csv": csv, "json": json, "html": html}
@@ -108,8 +112,7 @@ def watch(
     duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=device, max_pixels=max_pixels)
     session = make_session(
         duet, processor, context_frames or (LIVE_CONTEXT if source.is_live else None),
-        frame_fps=frame_fps, mode=mode, threshold=threshold, protocol=protocol,
-        heads=tuple(heads.split(",")) if heads else None, max_new_tokens=max_new_tokens,
+        frame_fps=frame_fps, protocol=protocol, max_new_tokens=max_new_tokens, **when,
         repetition_penalty=repetition_penalty, frames_per_turn=frames_per_turn,
         remove_assistant_turns=None if keep_responses is None else not keep_responses,
     )  # fmt: skip
