@@ -96,26 +96,17 @@ def predict(
     end_with_launcher()
     given = speaking(policy, mode, threshold, heads) | {
         "max_frames": max_frames, "protocol": protocol, "frame_fps": frame_fps, "frames_per_turn": frames_per_turn,
-        "max_new_tokens": max_new_tokens, "repetition_penalty": repetition_penalty,
-        "remove_assistant_turns": None if keep_responses is None else not keep_responses,
+        "max_new_tokens": max_new_tokens, "repetition_penalty": repetition_penalty, **keeping(keep_responses),
     }  # fmt: skip
-    with_overrides(benchmark, **given)  # refuses an unknown benchmark before a model is loaded
+    shrunk = {"max_pixels": str(max_pixels)} if max_pixels else {}
     check_output(output, inputs=[references, videos, model, *([adapter] if adapter else [])])
     questions = read_questions(references, benchmark)[:limit]
     with resumable(lambda: f"the answers so far are in {output}, and the same command asks the other questions."):
         device = own_device(device)
         duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=device, max_pixels=max_pixels)
         identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": str(duet.dtype)[6:]}
-        identity |= {"max_pixels": str(max_pixels)} if max_pixels else {}
-        outcome = predict(
-            duet,
-            processor,
-            questions,
-            videos,
-            output,
-            settings=with_overrides(benchmark, duet, **given),
-            identity=identity,
-        )
+        asked = with_overrides(benchmark, duet, **given)
+        outcome = predict(duet, processor, questions, videos, output, settings=asked, identity=identity | shrunk)
     end(outcome)
 
 
@@ -133,6 +124,11 @@ def speaking(policy: Path | None, mode: str | None, threshold: float | None, hea
     if threshold is not None or heads is not None:
         raise DuetError(f"--policy {policy} sets threshold and heads: leave out --threshold and --heads.")
     return settings_of(read_policy(policy, mode=mode))
+
+
+def keeping(keep_responses: bool | None) -> dict[str, Any]:
+    """The setting that says whether responses stay in the context."""
+    return {"remove_assistant_turns": None if keep_responses is None else not keep_responses}
 
 
 def end(outcome: "Outcome") -> NoReturn:

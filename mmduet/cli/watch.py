@@ -24,6 +24,7 @@ from mmduet.cli.predict import (
     POLICY,
     PROTOCOL,
     THRESHOLD,
+    keeping,
     speaking,
 )
 from mmduet.cli.root import DEVICE, DTYPE, app
@@ -106,15 +107,12 @@ def watch(
     when = speaking(policy, mode, threshold, heads)
     source = Source(clip, is_live=live or format is not None or is_stream(clip), format=format)
     duration = source.duration()
-    outputs = {"srt": srt, "vtt": vtt, "csv": csv, "json": json, "html": html}
-    files = {form: path for form, path in outputs.items() if path is not None}
-    check_files(files, clip)
+    files = checked_files({"srt": srt, "vtt": vtt, "csv": csv, "json": json, "html": html}, clip)
     duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=device, max_pixels=max_pixels)
     session = make_session(
         duet, processor, context_frames or (LIVE_CONTEXT if source.is_live else None),
         frame_fps=frame_fps, protocol=protocol, max_new_tokens=max_new_tokens, **when,
-        repetition_penalty=repetition_penalty, frames_per_turn=frames_per_turn,
-        remove_assistant_turns=None if keep_responses is None else not keep_responses,
+        repetition_penalty=repetition_penalty, frames_per_turn=frames_per_turn, **keeping(keep_responses),
     )  # fmt: skip
     events: list[Event] = []
     try:
@@ -233,17 +231,19 @@ class Source(NamedTuple):
         return iter_frames(self.address, fps=fps, size=size, batch_size=session.look_ahead.limit, ahead=ahead, pin=pin)
 
 
-def check_files(files: Mapping[str, Path], clip: str) -> None:
-    """Refuse to replace a file of another kind, before anything is computed."""
+def checked_files(outputs: Mapping[str, Path | None], clip: str) -> dict[str, Path]:
+    """The files that are asked for, by form. Refuses to replace a file of another kind, before anything is computed."""
     from mmduet.files import check_target, read_text
     from mmduet.trace import EXPORTS
 
     def is_ours(path: Path, begins: re.Pattern[str] | None) -> bool:
         return bool(begins.match(read_text(path))) if begins else typer.confirm(f"{path} exists. Replace it?", err=True)
 
+    files = {form: path for form, path in outputs.items() if path is not None}
     for form, path in files.items():
         begins = EXPORTS[form].begins if form in EXPORTS else PAGE
         check_target(path, ours=partial(is_ours, begins=begins), inputs=[clip])
+    return files
 
 
 def write_all(

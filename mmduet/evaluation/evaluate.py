@@ -146,8 +146,7 @@ def run(
         dtype: Precision of the weights: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``bfloat16``, ``float32`` …
         limit: Number of questions, the first ones; None or 0: all.
         output: The folder of prediction files. Every model and every settings get a file of their own.
-        policy: A policy file of `mmduet calibrate`, whose mode, threshold, heads and options replace those of
-            `settings`; None or "": none.
+        policy: A policy file of `mmduet calibrate`, which replaces those fields of `settings`; None or "": none.
         settings: Fields of `Settings` that differ from the published ones; None and "" mean as published.
         scoring: Options of the benchmark's `score` that differ from its defaults; None and "" mean the default.
 
@@ -155,12 +154,8 @@ def run(
         DuetError: A name, a setting or a file is wrong; the message says which and how to correct it.
     """
     benchmark = find_benchmark(benchmark)
-    given = _given(settings, inspect.signature(Settings).parameters, "settings")
-    if policy:
-        own = given.get("mode", "")
-        given |= settings_of(read_policy(policy, mode=own if ":" in own else None))
-    asked = benchmark.settings.overridden("heads", given)
-    policy_of(asked)  # refuses wrong settings before a model is loaded
+    given = _given(settings, inspect.signature(Settings).parameters, "settings") | _speaking(policy, settings)
+    policy_of(asked := benchmark.settings.overridden("heads", given))  # refuses wrong settings before a model is loaded
     options = _given(scoring, _keywords(benchmark), "scoring")
     items = read_references(references, benchmark)
     path = Path(predictions or "")
@@ -215,6 +210,14 @@ def _predict(
 def _keywords(benchmark: Benchmark) -> list[str]:
     parameters = inspect.signature(benchmark.score).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def _speaking(policy: str | Path | None, settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The settings of a policy file. A mode of one's own must be named in `settings`, too."""
+    if not policy:
+        return {}
+    mode = (settings or {}).get("mode") or ""
+    return settings_of(read_policy(policy, mode=mode if ":" in mode else None))
 
 
 def _given(values: Mapping[str, Any] | None, known: Any, argument: str) -> dict[str, Any]:

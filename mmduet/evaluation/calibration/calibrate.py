@@ -132,17 +132,9 @@ def calibrate(
     Raises:
         DuetError: There are fewer than two videos with scores and references, or the target cannot be met.
     """
-    scored = {name: each for name, each in predictions.items() if name in references and len(each.trace)}
-    if len({references[name].video for name in scored}) < 2:
-        raise DuetError(
-            f"{len(scored)} of {len(predictions)} predictions have frame scores and a reference: calibration needs "
-            "those of at least two videos, one to choose on and one to measure on."
-        )
-    spans = {name: references[name].spans for name in scored}
-    names = list(scored)
-    first, second = ([names[i] for i in half] for half in halves([str(references[n].video) for n in names], seed=seed))
-    here, there = ({name: scored[name] for name in half} for half in (first, second))
-    known = scored[names[0]].trace.heads
+    here, there = _halves(predictions, references, seed)
+    spans = {name: references[name].spans for name in (*here, *there)}
+    known = next(iter(here.values())).trace.heads
     tried = [
         (candidate, _sweep(here, spans, candidate.policy(0.0), thresholds))
         for candidate in candidates or candidates_for(known)
@@ -154,12 +146,25 @@ def calibrate(
         candidate=candidate,
         threshold=threshold,
         tried={str(each): _figures(found) for each, found in tried},
-        chosen_on=tuple(first),
-        measured_on=tuple(second),
+        chosen_on=tuple(here),
+        measured_on=tuple(there),
         figures=_measure(here, there, spans, candidate.policy(threshold), before),
         temperatures={head: _temperature(labels[0][head], labels[1][head]) for head in known},
         labelled=labels[1],
     )
+
+
+def _halves(predictions: Predictions, references: Mapping[str, Any], seed: int) -> tuple[Predictions, Predictions]:
+    """The scored predictions with references, by halves of the videos."""
+    scored = {name: each for name, each in predictions.items() if name in references and len(each.trace)}
+    names, videos = list(scored), [str(references[name].video) for name in scored]
+    if len(set(videos)) < 2:
+        raise DuetError(
+            f"{len(scored)} of {len(predictions)} predictions have frame scores and a reference: calibration needs "
+            "those of at least two videos, one to choose on and one to measure on."
+        )
+    first, second = halves(videos, seed=seed)
+    return {names[i]: scored[names[i]] for i in first}, {names[i]: scored[names[i]] for i in second}
 
 
 def _sweep(predictions: Predictions, spans: Mapping[str, Spans], policy: ThresholdPolicy, count: int) -> TimingSweep:
