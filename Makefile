@@ -1,5 +1,5 @@
 # make demo: the whole workbench once, ending in HTML reports.   make test: every check.   make lab: JupyterLab.
-# make app: notebook 03 as a page, for this machine and whoever has the token that it prints.
+# make app: the live player as a page, for this machine and whoever has the token that it prints.
 # make docs: the documentation, in docs/out/index.html.
 # ARGS="…" adds arguments to lab and app.
 # Each target first installs what it needs: a virtual environment, the pinned packages of pyproject.toml, the mini model.
@@ -7,12 +7,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
-# JupyterLab asks for neither news nor updates
-LAB = --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+# kernels run here, and not in notebooks/; JupyterLab asks for neither news nor updates
+LAB = --ServerApp.kernel_manager_class=mmduet_widgets.app.RootedKernelManager --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	--LabApp.extension_manager=readonly
-# other files in the notebook's folder are not served: Voilà would not ask for the token
+# other files in the notebook's folder are not served: Voilà would not ask for the token. The kernel of a page that is
+# gone ends: the page says so when it is left, and a kernel without a page is culled after 90 s
 APP = --Voila.ip=127.0.0.1 --token --no-browser --template=mmduet --VoilaConfiguration.file_denylist=.* \
-	--Voila.kernel_websocket_connection_class=mmduet_widgets.app.CheckedConnection
+	--Voila.kernel_websocket_connection_class=mmduet_widgets.app.CheckedConnection \
+	--VoilaConfiguration.multi_kernel_manager_class=mmduet_widgets.app.RootedKernelManager \
+	--MappingKernelManager.cull_idle_timeout=90 --MappingKernelManager.cull_interval=15
 
 .PHONY: setup demo test docs lab app clean
 setup: $(VENV)/.ready
@@ -39,7 +42,8 @@ lab: setup
 	$(BIN)/jupyter lab --ServerApp.root_dir=. $(ROOT) $(LAB) notebooks/03_duet_inference.ipynb $(ARGS)
 
 app: setup
-	JUPYTER_PATH=widgets $(BIN)/voila notebooks/03_duet_inference.ipynb $(APP) $(ARGS)
+	$(BIN)/mmduet scenes --train 0 --val 0 --test 6
+	JUPYTER_PATH=widgets $(BIN)/voila widgets/voila/app.ipynb $(APP) $(ARGS)
 
 clean:
 	rm -rf $(VENV) reports/out docs/out runs datasets

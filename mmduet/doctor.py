@@ -2,6 +2,7 @@
 
 import importlib.metadata as metadata
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from packaging.requirements import Requirement
 from mmduet.errors import DuetError
 
 DISTRIBUTION = "mmduet-workbench"
+MEMORY, DISK = 1.5e9, 0.7e9  # bytes that mini takes while it watches, and its built model
 # PyPI's decord wheel is for any Python 3 by its file name; the metadata inside still says Python 3.6,
 # which `pip check` of pip >= 24.2 believes
 DECORD_STALE_TAG = re.compile(r"^Tag: cp36-cp36m-", re.MULTILINE)
@@ -32,9 +34,25 @@ def examine(*, fix: bool = False) -> Iterator[Finding]:
         fix: Repair decord's metadata, and build the mini model.
     """
     yield Finding(sys.version_info >= (3, 11), f"Python {sys.version.split()[0]} (3.11 or later)")
+    yield from _machine()
     yield from _requirements()
     yield _guarded(lambda: _decord(fix))
     yield _guarded(lambda: _mini(fix))
+
+
+def _machine() -> Iterator[Finding]:
+    """GPU and cores, memory, disk."""
+    import psutil
+
+    from mmduet.checkpoints.presets import mini_folder
+    from mmduet.reports.records import device
+
+    memory, folder = psutil.virtual_memory(), mini_folder()
+    free = shutil.disk_usage(next(parent for parent in folder.parents if parent.is_dir())).free
+    amounts = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB of memory are free"
+    yield _guarded(lambda: Finding(True, device()))
+    yield Finding(memory.available >= MEMORY, f"{amounts} (mini takes {MEMORY / 1e9:.1f})")
+    yield Finding(free >= DISK, f"{free / 1e9:.1f} GB are free in {folder.parent} (mini takes {DISK / 1e9:.1f})")
 
 
 def _guarded(check: Callable[[], Finding]) -> Finding:

@@ -95,6 +95,40 @@ def write_coded(
     return path
 
 
+def write_sounding(path: Path, encoder: str, *, frames: int = 100) -> Path:
+    """The frames of `write_coded`, with a silent track of sound beside them."""
+    codec, settings = ENCODERS[encoder]
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=RATE, options=settings)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        sound: Any = container.add_stream("aac", rate=16000)
+        for number in range(frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(coded(number), format="rgb24")))
+        for n in range(frames * 16000 // RATE // 1024):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            silence.sample_rate, silence.pts = 16000, 1024 * n
+            container.mux(sound.encode(silence))
+        container.mux(stream.encode())
+        container.mux(sound.encode())
+    return path
+
+
+def write_large(path: Path, *, megabytes: int, frames: int = 50) -> Path:
+    """The frames of `write_coded`, at RATE, larger than asked for: noise that is not seen takes the space."""
+    rng, size = np.random.default_rng(0), (640, 480)
+    bytes_a_frame = megabytes * 1_000_000 // frames
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=RATE, options={"g": "1", "qmin": "1", "qmax": "1"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.bit_rate = 8 * bytes_a_frame * RATE * 2
+        for number in range(frames):
+            picture = np.kron(coded(number), np.ones((4, 4, 1), np.uint8)).astype(np.int16)
+            picture = np.clip(picture + rng.integers(-120, 120, picture.shape), 0, 255).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
 def copy_stream(source: Path, path: Path, *, start: float = 0.0, length: float = 1e9, options: Any = None) -> Path:
     """What ``ffmpeg -ss start -i source -t length -c copy path`` does: packets from the key frame before `start`, in
     decoding order, with times counted from `start`.

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ runner = CliRunner()
 ASKED = '[{"question_id": 1, "video": "a.mp4", "conversation": [{"role": "user", "content": "What?", "time": 0}]}]'
 
 
-COMMANDS = ["", "report", "scenes", "predict", "baseline", "train", "scan", "convert", "doctor", "evaluate"]
+COMMANDS = ["", "report", "scenes", "predict", "baseline", "train", "scan", "convert", "doctor", "evaluate", "watch"]
 BENCHMARKS = ["scenes", *BUILT_IN]
 
 
@@ -31,6 +32,23 @@ def test_help(command):
     result = runner.invoke(app, [*command.split(), "--help"])
     assert result.exit_code == 0
     assert "Usage" in result.output
+
+
+def test_it_says_its_version():
+    result = runner.invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"mmduet {metadata.version('mmduet-workbench')}\n")
+    assert runner.invoke(app, []).output.strip().startswith("Usage"), "without a command it prints help"
+
+
+@pytest.mark.parametrize(("given", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_torchs_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given, policy):
+    """The runtime says what it read when it was loaded; processes that a command starts inherit it."""
+    code = "import mmduet, mmduet.video, os; print(os.environ['OMP_WAIT_POLICY'])"
+    others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment = others | given | {"OMP_DISPLAY_ENV": "true"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{policy}\n"
+    assert f"OMP_WAIT_POLICY = '{policy}'" in done.stderr
 
 
 def test_a_mistake_is_one_sentence(tmp_path):

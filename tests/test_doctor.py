@@ -1,9 +1,11 @@
 """The doctor, with and without decord."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,3 +38,13 @@ def test_importing_the_package_needs_no_decord() -> None:
         "import sys; sys.modules['decord'] = None; import mmduet, mmduet.video, mmduet.cli, mmduet.data.scenes.generate"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_it_states_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, memory, disk = (finding.text for finding in doctor._machine())
+    assert re.search(r"GPU.*\d+ cores?", device)
+    assert re.match(r"\d+\.\d of \d+\.\d GB of memory are free", memory)
+    assert re.match(r"\d+\.\d GB are free in \S+", disk)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1e8))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1e9, total=4e9))
+    assert [finding.good for finding in doctor._machine()] == [True, False, False]

@@ -1,6 +1,19 @@
 """The `mmduet` command: one module a group of commands, each a thin layer over functions of the package."""
 
-from mmduet.cli import baseline, benchmarks, data, evaluate, predict, report, train
+from mmduet.cli import baseline, benchmarks, calibrate, data, evaluate, predict, report, timing, train, watch
 from mmduet.cli.root import app, main
 
-__all__ = ["app", "baseline", "benchmarks", "data", "evaluate", "main", "predict", "report", "train"]
+__all__ = [
+    "app",
+    "baseline",
+    "benchmarks",
+    "calibrate",
+    "data",
+    "evaluate",
+    "main",
+    "predict",
+    "report",
+    "timing",
+    "train",
+    "watch",
+]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mmduet.cli.root import app, check_figures, resumable, show
+from mmduet.cli.root import app, check_figures, resumable, show, write_figures
 from mmduet.errors import DuetError
 
 if TYPE_CHECKING:
     from mmduet.evaluation.benchmark import Benchmark, Option
+    from mmduet.evaluation.metrics.bootstrap import Estimate
 
 PREDICTIONS = Annotated[Path, typer.Option(help="Prediction file (JSONL).")]
 REFERENCES = Annotated[Path, typer.Option(help="The benchmark's test file.")]
@@ -125,7 +126,39 @@ def _evaluate(
         console.say(f"{given or benchmark.title}:")
         scores = benchmark.score(found, items, **options)
     if scores is not None:
-        show(benchmark.estimate(scores), benchmark.units, output)
+        figures, units = benchmark.estimate(scores), benchmark.units
+        show(figures, units)
+        timing = _timing(benchmark, predictions, references, console)
+        if output is not None:
+            write_figures(output, {name: (figure, units[name]) for name, figure in figures.items()} | timing)
+
+
+def _timing(
+    benchmark: "Benchmark", predictions: Path, references: Path, console: Terminal
+) -> dict[str, tuple["Estimate", str]]:
+    """Print when the model responds, if the references say when something is due.
+
+    Returns:
+        Name in the output file -> figure and unit.
+    """
+    from mmduet.evaluation import response_timing as timing
+
+    try:
+        items = benchmark.read_references(references)
+        if not timing.has_spans(items):
+            return {}
+        found = benchmark.read_predictions(predictions, items).by_id
+    except DuetError as error:  # a benchmark's own command may read files of other forms
+        console.say(f"no timing: {error}")
+        return {}
+    scores = timing.timing_scores(found, items)
+    if not (known := scores["responses"].count()):
+        console.say("no timing: the model did not choose the times of its responses.")
+        return {}
+    console.say(f"timing of responses, {known} questions:")
+    estimates = timing.estimate_timing(scores)
+    show(estimates, timing.UNITS)
+    return {f"timing: {name}": (estimate, timing.UNITS[name]) for name, estimate in estimates.items()}
 
 
 def _command(

@@ -1,12 +1,12 @@
 """`mmduet predict`: ask a benchmark's questions."""
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from mmduet.cli.root import DEVICE, DTYPE, app, resumable
+from mmduet.errors import DuetError
 
 if TYPE_CHECKING:
     from mmduet.evaluation.predict import Outcome
@@ -22,8 +22,8 @@ PROTOCOL = Annotated[str | None, typer.Option(help="training, or upstream: as th
 MODE = Annotated[
     str | None,
     typer.Option(
-        help="Policy: threshold, sum (of scores since the last response), greedy (of a model that decides in "
-        "words), or module:OBJECT."
+        help="Policy: threshold, sum (of scores since the last response), hysteresis (not twice in a rise), greedy (of "
+        "a model that decides in words), or module:OBJECT."
     ),
 ]
 MODEL = Annotated[str, typer.Option(help="Preset, checkpoint folder, hub id, or your own preset as module:OBJECT.")]
@@ -47,6 +47,9 @@ PENALTY = Annotated[
 FPS = Annotated[float | None, typer.Option(help="Frames a second; 0: max-frames cover the video.")]
 LIMIT = Annotated[int | None, typer.Option(min=1, help="Ask only the first questions, this many.")]
 THRESHOLD = Annotated[float | None, typer.Option(help="Respond above this; inf: never.")]
+POLICY = Annotated[
+    Path | None, typer.Option(help="Policy file of `mmduet calibrate`, instead of mode, threshold and heads.")
+]
 FRAMES_PER_TURN = Annotated[
     int | None,
     typer.Option(min=1, help="Frames between two answers of a model that decides in words.", show_default="2"),
@@ -69,6 +72,7 @@ def predict(
     mode: MODE = None,
     threshold: THRESHOLD = None,
     heads: HEADS = None,
+    policy: POLICY = None,
     protocol: PROTOCOL = None,
     keep_responses: KEEP_RESPONSES = None,
     max_new_tokens: MAX_NEW_TOKENS = None,
@@ -90,21 +94,41 @@ def predict(
     from mmduet.system.workers import end_with_launcher
 
     end_with_launcher()
-    settings = partial(
-        with_overrides, benchmark, max_frames=max_frames, mode=mode, threshold=threshold, protocol=protocol,
-        frame_fps=frame_fps, heads=tuple(heads.split(",")) if heads else None, frames_per_turn=frames_per_turn,
-        max_new_tokens=max_new_tokens, repetition_penalty=repetition_penalty,
-        remove_assistant_turns=None if keep_responses is None else not keep_responses,
-    )  # fmt: skip
+    given = speaking(policy, mode, threshold, heads) | {
+        "max_frames": max_frames, "protocol": protocol, "frame_fps": frame_fps, "frames_per_turn": frames_per_turn,
+        "max_new_tokens": max_new_tokens, "repetition_penalty": repetition_penalty, **keeping(keep_responses),
+    }  # fmt: skip
+    shrunk = {"max_pixels": str(max_pixels)} if max_pixels else {}
     check_output(output, inputs=[references, videos, model, *([adapter] if adapter else [])])
     questions = read_questions(references, benchmark)[:limit]
     with resumable(lambda: f"the answers so far are in {output}, and the same command asks the other questions."):
         device = own_device(device)
         duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=device, max_pixels=max_pixels)
         identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": str(duet.dtype)[6:]}
-        identity |= {"max_pixels": str(max_pixels)} if max_pixels else {}
-        outcome = predict(duet, processor, questions, videos, output, settings=settings(duet), identity=identity)
+        asked = with_overrides(benchmark, duet, **given)
+        outcome = predict(duet, processor, questions, videos, output, settings=asked, identity=identity | shrunk)
     end(outcome)
+
+
+def speaking(policy: Path | None, mode: str | None, threshold: float | None, heads: str | None) -> dict[str, Any]:
+    """The settings that say when the model speaks: of a policy file, or else of the options.
+
+    Raises:
+        DuetError: There are both, or the file is no policy file.
+    """
+    from mmduet.evaluation.benchmark import settings_of
+    from mmduet.policy import read_policy
+
+    if policy is None:
+        return {"mode": mode, "threshold": threshold, "heads": tuple(heads.split(",")) if heads else None}
+    if threshold is not None or heads is not None:
+        raise DuetError(f"--policy {policy} sets threshold and heads: leave out --threshold and --heads.")
+    return settings_of(read_policy(policy, mode=mode))
+
+
+def keeping(keep_responses: bool | None) -> dict[str, Any]:
+    """The setting that says whether responses stay in the context."""
+    return {"remove_assistant_turns": None if keep_responses is None else not keep_responses}
 
 
 def end(outcome: "Outcome") -> NoReturn:

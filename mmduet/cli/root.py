@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+import mmduet
 from mmduet.errors import DuetError
 
 if TYPE_CHECKING:
@@ -52,6 +53,20 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mmduet {mmduet.__version__}")
+        raise typer.Exit
+
+
+@app.callback(help=__doc__)
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
+    ] = False,
+) -> None: ...
+
+
 def main() -> None:
     """Run the command; a user's mistake is printed as one sentence, without a traceback."""
     try:
@@ -83,10 +98,15 @@ def check_figures(output: Path | None, *inputs: Path | None) -> None:
 
 def show(estimates: Mapping[str, "Estimate"], units: Mapping[str, str], output: Path | None = None) -> None:
     """Print figures with their intervals and units, and write them as JSON if there is an output."""
-    from mmduet.files import write_json
-
     width, wide = max(map(len, estimates)), max(len(str(estimate)) for estimate in estimates.values())
     for name, estimate in estimates.items():
         typer.echo(f"  {name:{width}} {estimate!s:{wide}} {units[name]}")
     if output:
-        write_json(output, {name: asdict(e) | {"unit": units[name]} for name, e in estimates.items()})
+        write_figures(output, {name: (estimate, units[name]) for name, estimate in estimates.items()})
+
+
+def write_figures(output: Path, figures: Mapping[str, tuple["Estimate", str]]) -> None:
+    """Write figures with their units as JSON: name -> value, low, high, unit."""
+    from mmduet.files import write_json
+
+    write_json(output, {name: asdict(estimate) | {"unit": unit} for name, (estimate, unit) in figures.items()})

@@ -6,6 +6,7 @@
 * ``baselines`` asks a ``chat_model`` them instead, about whole videos.
 * ``items`` and ``references`` read test files, and ``coverage`` matches them with predictions.
 * ``metrics`` and ``judges`` score; ``table`` puts figures beside the published ones.
+* ``response_timing`` measures when a model responds, in the same way for every benchmark.
 
 `__init__.pyi` lists the public names. Each is imported when it is first used, so that this package loads no torch.
 """

@@ -1,4 +1,4 @@
-from . import evaluate as evaluate, judges as judges
+from . import calibration as calibration, evaluate as evaluate, judges as judges
 from .answering import answer as answer
 from .benchmark import Benchmark as Benchmark, Metric as Metric, Question as Question, Settings as Settings
 from .benchmarks import (
@@ -35,4 +35,5 @@ from .metrics.bootstrap import (
 )
 from .prediction_file import Prediction as Prediction, read_predictions as read_predictions
 from .references import read_questions as read_questions, read_references as read_references
+from .response_timing import timing_scores as timing_scores, timing_table as timing_table
 from .table import beside_published as beside_published, best_and_worst as best_and_worst

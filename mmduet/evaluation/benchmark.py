@@ -18,7 +18,7 @@ from mmduet.evaluation.items import Places, read_items
 from mmduet.evaluation.metrics.bootstrap import Combined, Estimate, estimate_means
 from mmduet.evaluation.prediction_file import Prediction, PredictionFile, read_predictions
 from mmduet.evaluation.table import PAPER
-from mmduet.policy import REPLY, Policy, make_policy
+from mmduet.policy import REPLY, Policy, PolicyFile, make_policy
 from mmduet.trace import Query, UserTurn
 
 Predictions = Mapping[str, Prediction]  # question id -> prediction
@@ -54,6 +54,7 @@ class Settings:
         mode: The policy, a name of `mmduet.policy.POLICIES`.
         threshold: The policy's threshold; None: the model never responds.
         heads: The heads whose scores the policy adds up.
+        options: The policy's other settings.
         protocol: As in `DuetSession`, and so are the others.
     """
 
@@ -62,6 +63,7 @@ class Settings:
     mode: str = "threshold"
     threshold: float | None = None
     heads: tuple[str, ...] = ("informative",)
+    options: Mapping[str, float] = field(default_factory=dict)
     protocol: str = "training"
     remove_assistant_turns: bool = False
     repetition_penalty: float | None = None
@@ -69,8 +71,12 @@ class Settings:
     frames_per_turn: int | None = None
 
     def stated(self) -> dict[str, Any]:
-        """The settings as a prediction file states them: `frames_per_turn` only of a model that decides in words."""
-        return {name: value for name, value in asdict(self).items() if name != "frames_per_turn" or value is not None}
+        """The settings as a prediction file states them: options and `frames_per_turn` only where they are set."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in ("options", "frames_per_turn") or value not in ({}, None)
+        }
 
     def in_words(self) -> "Settings":
         """MMDuet2's published settings for a model that decides in words; the frames of a video are the same."""
@@ -94,7 +100,14 @@ def policy_of(settings: Settings) -> Policy:
         DuetError: The mode, the threshold or a head is wrong.
     """
     threshold = math.inf if settings.threshold is None else settings.threshold
-    return make_policy(settings.mode, threshold, heads=settings.heads)
+    return make_policy(settings.mode, threshold, heads=settings.heads, options=settings.options)
+
+
+def settings_of(policy: PolicyFile) -> dict[str, Any]:
+    """The fields of `Settings` that a policy file sets."""
+    return {
+        "mode": policy.mode, "threshold": policy.threshold, "heads": tuple(policy.heads), "options": policy.options,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

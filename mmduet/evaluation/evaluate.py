@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of
+from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of, settings_of
 from mmduet.evaluation.benchmarks import find_benchmark
 from mmduet.evaluation.coverage import Coverage, coverage
 from mmduet.evaluation.metrics.bootstrap import Estimate
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.evaluation.references import read_questions, read_references
+from mmduet.evaluation.response_timing import UNITS, estimate_timing, timing_scores, timing_table
 from mmduet.evaluation.table import beside_published
-from mmduet.policy import Policy
+from mmduet.policy import Policy, read_policy
 
 if TYPE_CHECKING:
     from mmduet.model.duet import DuetForConditionalGeneration
@@ -75,6 +76,16 @@ class Result:
         units = self.benchmark.units
         return {f"{n} ({units[n]})": (e.value, e.low, e.high) for n in self._headline for e in [self.estimates[n]]}
 
+    def timing(self, name: str = "this run") -> pd.DataFrame:
+        """Whether the model responds at the right moments: the row of `timing_table`, named `name`."""
+        return timing_table({name: self})
+
+    @property
+    def timing_figures(self) -> dict[str, tuple[float, float, float]]:
+        """The same figures for `record_metrics`: name with unit -> value, low, high."""
+        found = estimate_timing(timing_scores(self.predictions, self.references))
+        return {f"{name} ({UNITS[name]})": (e.value, e.low, e.high) for name, e in found.items()}
+
     @property
     def policy(self) -> Policy:
         """The policy that decided when to respond."""
@@ -118,6 +129,7 @@ def run(
     dtype: str = "auto",
     limit: int | None = None,
     output: str | Path = "runs/predictions",
+    policy: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     scoring: Mapping[str, Any] | None = None,
 ) -> Result:
@@ -134,6 +146,7 @@ def run(
         dtype: Precision of the weights: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``bfloat16``, ``float32`` …
         limit: Number of questions, the first ones; None or 0: all.
         output: The folder of prediction files. Every model and every settings get a file of their own.
+        policy: A policy file of `mmduet calibrate`, which replaces those fields of `settings`; None or "": none.
         settings: Fields of `Settings` that differ from the published ones; None and "" mean as published.
         scoring: Options of the benchmark's `score` that differ from its defaults; None and "" mean the default.
 
@@ -141,9 +154,8 @@ def run(
         DuetError: A name, a setting or a file is wrong; the message says which and how to correct it.
     """
     benchmark = find_benchmark(benchmark)
-    given = _given(settings, inspect.signature(Settings).parameters, "settings")
-    asked = benchmark.settings.overridden("heads", given)
-    policy_of(asked)  # refuses wrong settings before a model is loaded
+    given = _given(settings, inspect.signature(Settings).parameters, "settings") | _speaking(policy, settings)
+    policy_of(asked := benchmark.settings.overridden("heads", given))  # refuses wrong settings before a model is loaded
     options = _given(scoring, _keywords(benchmark), "scoring")
     items = read_references(references, benchmark)
     path = Path(predictions or "")
@@ -198,6 +210,14 @@ def _predict(
 def _keywords(benchmark: Benchmark) -> list[str]:
     parameters = inspect.signature(benchmark.score).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def _speaking(policy: str | Path | None, settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The settings of a policy file. A mode of one's own must be named in `settings`, too."""
+    if not policy:
+        return {}
+    mode = (settings or {}).get("mode") or ""
+    return settings_of(read_policy(policy, mode=mode if ":" in mode else None))
 
 
 def _given(values: Mapping[str, Any] | None, known: Any, argument: str) -> dict[str, Any]:

@@ -55,6 +55,11 @@ class Prediction:
     video: str | None = None
     unread: tuple[str, ...] = ()
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether the model itself chose the times of its responses. A whole-video baseline did not."""
+        return self.segments is None and all(response.time != UNTIMED for response in self.trace.responses)
+
 
 @dataclass(slots=True)
 class PredictionFile:

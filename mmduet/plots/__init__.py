@@ -4,6 +4,7 @@ Every function takes plain data and returns a figure. Nothing here knows a model
 """
 
 from mmduet.plots.benchmarks import curves_figure, sweep_figure
+from mmduet.plots.calibration import operating_figure, reliability_figure
 from mmduet.plots.comparison import ComparedTrace, all_queries, comparison_figure
 from mmduet.plots.distribution import distribution_figure
 from mmduet.plots.labels import label_figure
@@ -32,7 +33,9 @@ __all__ = [
     "film_strip",
     "label_figure",
     "latency_figure",
+    "operating_figure",
     "paged_figure",
+    "reliability_figure",
     "replayed_responses",
     "replies_figure",
     "responses_table",

@@ -7,11 +7,15 @@ may also have a threshold, which plots and widgets then move: see `ThresholdPoli
 scores    what a model says of a frame, and the number that policies make of it
 protocol  what an object needs to be a policy
 rules     ScoreThreshold, ScoreSum, Greedy
+hysteresis  ScoreHysteresis
 replay    decisions at other thresholds
 builtin   policies by name
+policy_file  a policy that was chosen, as a small file
 """
 
 from mmduet.policy.builtin import POLICIES, make_policy, policy_mode
+from mmduet.policy.hysteresis import ScoreHysteresis
+from mmduet.policy.policy_file import PolicyFile, check_policy_target, read_policy, write_policy
 from mmduet.policy.protocol import (
     Policy,
     ThresholdPolicy,
@@ -21,7 +25,7 @@ from mmduet.policy.protocol import (
     has_threshold,
     threshold_policy,
 )
-from mmduet.policy.replay import replay_thresholds, threshold_grid
+from mmduet.policy.replay import fine_thresholds, replay_thresholds, threshold_grid
 from mmduet.policy.rules import Greedy, ScoreSum, ScoreThreshold
 from mmduet.policy.scores import (
     HEADS,
@@ -43,19 +47,25 @@ __all__ = [
     "FrameScores",
     "Greedy",
     "Policy",
+    "PolicyFile",
+    "ScoreHysteresis",
     "ScoreSum",
     "ScoreThreshold",
     "ScoredFrames",
     "ThresholdPolicy",
+    "check_policy_target",
     "checked_policy",
     "checked_threshold",
     "decision_score",
     "decision_scores",
+    "fine_thresholds",
     "fresh_policy",
     "has_threshold",
     "make_policy",
     "policy_mode",
+    "read_policy",
     "replay_thresholds",
     "threshold_grid",
     "threshold_policy",
+    "write_policy",
 ]

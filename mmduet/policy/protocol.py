@@ -30,6 +30,8 @@ class ThresholdPolicy(Policy, Protocol):
     * ``accumulates``: True where the decision curve adds up over frames, so that it is no score: figures then draw it
       in a panel of its own. Default: False.
     * ``heads``: the heads whose scores it uses; figures emphasise them. Default: none.
+    * ``options``: name -> number, its settings besides threshold and heads, as its class takes them. Default: none.
+    * ``choices``: option -> the values that `mmduet calibrate` tries. Default: none.
 
     Attributes:
         threshold: A live session may assign it between two frames.

@@ -38,6 +38,30 @@ def threshold_grid(policy: ThresholdPolicy, traces: Sequence[ScoredFrames]) -> l
     return even_grid(policy, traces) if own is None else own(traces)
 
 
+def fine_thresholds(policy: ThresholdPolicy, traces: Sequence[ScoredFrames], count: int = 200) -> FloatArray:
+    """Choose thresholds between which a policy's decisions differ, to choose the best of them.
+
+    They are dense where few frames exceed them. Of a policy that adds scores up, they have even ratios.
+
+    Returns:
+        Up to `count` of them, ascending, with at most 6 significant digits; nothing exceeds the last. float64 [T].
+    """
+    curves = [policy.with_threshold(math.inf).decision_curve(trace) for trace in traces]
+    values = np.unique(np.concatenate([np.zeros(0), *map(finite, curves)]))
+    if getattr(policy, "accumulates", False):
+        values = values[values > 0]
+    if not len(values):
+        return np.zeros(1)
+    if getattr(policy, "accumulates", False):
+        found = np.geomspace(values[0], values[-1], count)
+    elif len(values) > count:
+        above = np.geomspace(len(values), 1, count)  # so many different scores are above each
+        found = np.interp(len(values) - above, np.arange(len(values)), values)
+    else:
+        found = np.concatenate([values[:1] - 1e-3, (values[:-1] + values[1:]) / 2, values[-1:]])
+    return np.unique([*(float(f"{value:.6g}") for value in found[:-1]), *found[-1:]])
+
+
 def finite(values: FloatArray) -> FloatArray:
     """Drop nan and infinite values."""
     return values[np.isfinite(values)]

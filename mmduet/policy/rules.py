@@ -107,10 +107,11 @@ class ScoreSum:
 
     def decision_curve(self, trace: ScoredFrames) -> FloatArray:
         """Compute the running sum at each frame, before a response resets it; float64 [N]."""
-        policy, curve = self.with_threshold(self.threshold), []
-        for scores in trace.scores():
-            curve.append(policy.total + decision_score(scores, policy.heads))
-            policy.need(scores)
+        total, curve = 0.0, []
+        for score in decision_scores(trace, self.heads).tolist():
+            total += score
+            curve.append(total)
+            total = total if total <= self.threshold else 0.0
         return np.array(curve, dtype=float)
 
     def replay(self, traces: Sequence[ScoredFrames], thresholds: ArrayLike) -> list[BoolArray]:

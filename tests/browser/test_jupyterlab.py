@@ -10,6 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
+from tests.browser import axe
 from tests.browser.servers import run_code, run_notebook, serve_lab, set_theme
 from tests.chromium import Browser, Page, record, until
 from tests.clips import write_clip
@@ -243,3 +244,16 @@ def test_light_and_dark(lab: Page) -> None:
         brightness[theme] = np.median(np.asarray(picture))
     assert brightness["Dark"] < 60
     assert brightness["Light"] > 200
+
+
+@pytest.mark.parametrize("theme", ["Dark", "Light"])
+@pytest.mark.parametrize("size", axe.SIZES)
+def test_no_reader_is_kept_out(lab: Page, theme: str, size: str) -> None:
+    set_theme(lab, theme)
+    width, height = axe.SIZES[size]
+    lab.set_viewport_size({"width": width, "height": height})
+    live = lab.locator(".mmduet-player").nth(1)
+    live.locator(".mmduet-player-menu > summary").click()
+    assert axe.findings(lab, within=".mmduet-player") == []
+    assert axe.wider_than_page(lab, within=".mmduet-player") == []
+    lab.keyboard.press("Escape")

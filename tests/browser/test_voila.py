@@ -1,45 +1,68 @@
-"""Notebook 03 as `make app` serves it: behind a token, on loopback, with the live player at work."""
+"""The page of `make app`: behind a token, on loopback, with a player at once and a kernel that ends with its page."""
 
 import asyncio
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-import nbformat
+import psutil
 import pytest
-from papermill.iorw import load_notebook_node
-from papermill.parameterize import parameterize_notebook
 
 from mmduet.data.scenes import make_scenes
 from tests.browser.servers import serve
 from tests.chromium import Browser, record, until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+NAME = "widgets/voila/app.ipynb"
 ROOT = "document.querySelector('.mmduet-player')"
-SMALL = {"model": "tiny", "clip": 0, "threshold": 0.0, "max_new_tokens": 3}
+SMALL = 'page = AppPage(model=\\"tiny\\", threshold=0.0, max_new_tokens=3, clips='
+CULLED = ("--MappingKernelManager.cull_idle_timeout=4", "--MappingKernelManager.cull_interval=1")
+PATIENCE = 60  # s
+
+
+def make_folder(folder: Path) -> list[str]:
+    """A folder as `make app` expects it, with the real notebook on the `tiny` model; the arguments of Voilà."""
+    make_scenes(folder / "datasets", train=0, val=0, test=1)
+    (folder / NAME).parent.mkdir(parents=True)
+    notebook = (REPOSITORY / NAME).read_text()
+    assert "page = AppPage(" in notebook
+    (folder / NAME).write_text(notebook.replace("page = AppPage(", SMALL))
+    (folder / NAME).with_name("picture.png").write_bytes(b"a picture")
+    made = subprocess.run(["make", "-n", "app"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    served = re.search(rf"JUPYTER_PATH=widgets \S+/voila {NAME} (.+)", made)
+    assert served
+    return served[1].split()
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """Its address and "token=…". The notebook is the real one on the `tiny` model."""
+    """Its address and "token=…"."""
     folder = tmp_path_factory.mktemp("app")
-    (folder / "notebooks").mkdir()
-    make_scenes(folder / "datasets", train=0, val=0, test=1)
-    name = "notebooks/03_duet_inference.ipynb"
-    notebook = parameterize_notebook(
-        load_notebook_node(str(REPOSITORY / name)), {**SMALL, "data": str(folder / "datasets")}, report_mode=False
-    )
-    nbformat.write(notebook, folder / name)
-    (folder / "notebooks" / "picture.png").write_bytes(b"a picture")
-    made = subprocess.run(["make", "-n", "app"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-    served = re.search(rf"JUPYTER_PATH=widgets \S+/voila {name} (.+)", made)
-    assert served
-    with serve(folder, "voila", name, *served[1].split(), JUPYTER_PATH=str(REPOSITORY / "widgets")) as address:
+    with serve(folder, "voila", NAME, *make_folder(folder), JUPYTER_PATH=str(REPOSITORY / "widgets")) as address:
         yield address
+
+
+def kernels(folder: Path) -> int:
+    """How many kernels run in a folder."""
+    found = 0
+    for process in psutil.process_iter():
+        try:
+            found += process.cwd() == str(folder) and "ipykernel_launcher" in process.cmdline()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def wait_for(kept: int, folder: Path) -> None:
+    ending = time.monotonic() + PATIENCE
+    while (found := kernels(folder)) != kept:
+        assert time.monotonic() < ending, f"{found} kernels run, not {kept}"
+        time.sleep(0.2)
 
 
 def test_it_wants_its_token(app: tuple[str, str]) -> None:
@@ -50,7 +73,7 @@ def test_it_wants_its_token(app: tuple[str, str]) -> None:
         urlopen(f"{address}/api/kernels/00000000-0000-0000-0000-000000000000")
 
 
-@pytest.mark.parametrize("name", ["picture.png", "notebooks/picture.png", "03_duet_inference.ipynb"])
+@pytest.mark.parametrize("name", ["picture.png", "widgets/voila/picture.png", "app.ipynb"])
 def test_files_beside_the_notebook_are_not_served(app: tuple[str, str], name: str) -> None:
     address, token = app
     for query in ("", f"?{token}"):
@@ -99,7 +122,7 @@ def test_its_player_watches_live(browser: Browser, app: tuple[str, str]) -> None
     page.goto(f"{address}/?{token}", timeout=90_000)
     player = page.locator(".mmduet-player")
     player.wait_for(timeout=90_000)
-    page.locator(".js-plotly-plot svg.main-svg").first.wait_for()
+    page.get_by_text("tiny is loaded").wait_for(timeout=90_000)
     status, frames = (f"{ROOT}.querySelector('.mmduet-player-{name}').textContent" for name in ("status", "counts"))
     player.get_by_role("button", name="Watch", exact=True).click()
     until(page, f"{status} === 'watching' && /in [1-9]\\d* frames/.test({frames})")
@@ -118,3 +141,32 @@ def test_its_player_watches_live(browser: Browser, app: tuple[str, str]) -> None
         request.partition("://")[2].partition("/")[0] for request in seen.requests if request.startswith("http")
     } == {address.partition("://")[2]}
     page.close()
+
+
+def test_the_kernel_of_a_page_ends_with_it(browser: Browser, tmp_path: Path) -> None:
+    with serve(tmp_path, "voila", NAME, *make_folder(tmp_path), JUPYTER_PATH=str(REPOSITORY / "widgets")) as address:
+        page = browser.new_page()
+        page.goto("{}/?{}".format(*address), timeout=90_000)
+        for _ in range(3):
+            page.locator(".mmduet-player").wait_for(timeout=90_000)
+            page.reload(timeout=90_000)
+        page.locator(".mmduet-player").wait_for(timeout=90_000)
+        wait_for(1, tmp_path)
+        page.close(run_before_unload=True)
+        wait_for(0, tmp_path)
+
+
+def test_a_kernel_without_a_page_is_culled_and_that_of_an_open_page_stays(browser: Browser, tmp_path: Path) -> None:
+    options = (*make_folder(tmp_path), *CULLED)
+    with serve(tmp_path, "voila", NAME, *options, JUPYTER_PATH=str(REPOSITORY / "widgets")) as (address, token):
+        page = browser.new_page()
+        page.goto(f"{address}/?{token}", timeout=90_000)
+        page.get_by_text("tiny is loaded").wait_for(timeout=90_000)
+        with urlopen(f"{address}/?{token}", timeout=90) as answer:
+            answer.read()  # another visitor, who is gone before the page is shown
+        assert kernels(tmp_path) == 2
+        wait_for(1, tmp_path)
+        page.get_by_label("Device").select_option("cpu")
+        page.get_by_text("Loading tiny").wait_for()
+        page.get_by_text("tiny is loaded").wait_for()
+        page.close()

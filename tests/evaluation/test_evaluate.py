@@ -35,6 +35,8 @@ def test_every_benchmark_runs_on_scenes(benchmark, data, tiny, tmp_path):
     assert list(table.columns) == [*result.figures, "source"]
     assert list(table.index) == ["mine", *benchmark.published]
     assert list(result.table(metrics=(headline[0],)).index) == ["this run"]
+    assert list(result.timing("mine").columns) == ["questions", *result.timing_figures]
+    assert result.timing("mine").loc["mine", "questions"] == 2, "a model that watches chooses its times"
     assert set(result.with_scores) == set(result.coverage.matched)
     assert len(result.thumbnail(result.coverage.matched[0])["frames"]) == 6
     again = evaluate.run(benchmark, tiny, *scenes(benchmark, data, clips=2), **given | {"predictions": result.path})

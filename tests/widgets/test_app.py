@@ -1,10 +1,12 @@
-"""Messages to the server of `make app`."""
+"""The servers of `make app` and `make lab`: their kernels, and messages to them."""
+
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
-from mmduet_widgets.app import is_message
+from mmduet_widgets.app import RootedKernelManager, is_message
 
 PARTS = st.lists(st.binary(max_size=40), min_size=4, max_size=9)  # header, parent header, metadata, content, buffers
 
@@ -28,3 +30,12 @@ def test_a_number_that_is_not_true_is_noticed(parts: list[bytes], place: int, nu
 )
 def test_anything_else_is_dropped(message: object) -> None:
     assert not is_message(message)
+
+
+@pytest.mark.parametrize("notebook", ["", "notebooks", "notebooks/deep", "missing"])
+def test_kernels_run_where_the_server_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notebook: str
+) -> None:
+    (tmp_path / "notebooks" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert RootedKernelManager(root_dir=str(tmp_path / "notebooks")).cwd_for_path(notebook) == str(tmp_path)

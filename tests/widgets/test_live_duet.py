@@ -1,66 +1,24 @@
-"""LiveDuet in Python: settings, commands, and that no thread is left."""
+"""LiveDuet in Python: runs, settings, and that no thread is left."""
 
 import gc
 import json
 import math
-import threading
 import weakref
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import traitlets
 from ipywidgets import Widget
 from mmduet_widgets import LiveDuet
 
-from mmduet.checkpoints import build_tiny_words
 from mmduet.errors import DuetError, VideoError
-from mmduet.policy import HEADS, ScoreSum, ScoreThreshold
+from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace, Query, Response
-from mmduet.video import read_frames
 from tests.clips import write_clip, write_sound
 from tests.policies import EveryThird
+from tests.widgets.live import PATIENCE, post, sent, watching
 from tests.widgets.players import inner
-
-PATIENCE = 30  # s
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("clips")
-    return [write_clip(folder / name, frames=frames) for name, frames in (("one.mp4", 36), ("two.webm", 24))]
-
-
-@pytest.fixture
-def session(tiny) -> DuetSession:
-    return DuetSession(*tiny, policy=ScoreThreshold(0.5), frame_fps=4.0, max_new_tokens=3)
-
-
-@pytest.fixture
-def player(session: DuetSession, clips: list[Path]):
-    player = LiveDuet(session, clips)
-    player.real_time = False
-    yield player
-    player.close()
-    player.wait(PATIENCE)
-    assert watching() == 0
-
-
-def watching() -> int:
-    """Threads that watch."""
-    return [thread.name for thread in threading.enumerate()].count("mmduet-watcher")
-
-
-def sent(player: LiveDuet, **state: Any) -> None:
-    """What the browser sets."""
-    player.set_state(json.loads(json.dumps(state)))
-
-
-def post(player: LiveDuet, **content: Any) -> None:
-    """A message from the browser."""
-    player._handle_custom_msg(content, [])
 
 
 def test_it_watches_and_is_a_player_of_what_it_saw(player: LiveDuet, session: DuetSession) -> None:
@@ -159,54 +117,6 @@ def test_a_threshold_is_used_while_it_runs(player: LiveDuet) -> None:
     assert player.trace.responses
 
 
-@pytest.mark.parametrize(
-    ("state", "message"),
-    [
-        ({"mode": "loud"}, "mode='loud' is not known"),
-        ({"heads": []}, "name one or both"),
-        ({"heads": ["nose"]}, "name one or both"),
-        ({"frame_fps": 0}, "frame_fps=0.0: give a positive number"),
-        ({"frame_fps": None}, "frame_fps"),
-        ({"repetition_penalty": -1}, "repetition_penalty=-1.0"),
-        ({"clip": "none.mp4"}, "none.mp4 is in none of the player's folders"),
-        ({"clip": "/etc/passwd"}, "/etc/passwd is in none of the player's folders"),
-        ({"threshold": "NaN"}, "threshold=nan"),
-    ],
-)
-def test_a_wrong_value_is_reported_and_not_taken(player: LiveDuet, state: dict[str, Any], message: str) -> None:
-    before = player.get_state(list(state))
-    sent(player, **state)
-    assert message in player.message
-    assert player.get_state(list(state)) == before
-    with pytest.raises((DuetError, traitlets.TraitError)):
-        player.set_trait(*next(iter(state.items())))
-    post(player, command="start")
-    assert player.message == ""
-
-
-def test_a_page_cannot_lead_out_of_the_folders(player: LiveDuet, tmp_path: Path) -> None:
-    folder = Path(player.clips[0]).parent
-    outside = write_clip(tmp_path / "outside.mp4")
-    (folder / "link.mp4").symlink_to(outside)
-    for clip in (
-        outside,
-        folder / "link.mp4",
-        f"{folder}/../../{outside.relative_to(tmp_path.parent.parent)}",
-        3,
-        None,
-    ):
-        sent(player, clip=str(clip) if isinstance(clip, Path) else clip)
-        assert "is in none of the player's folders" in player.message
-        assert player.clip == player.clips[0]
-    sent(player, clip=str(folder / "none.mp4"))
-    assert "none.mp4 does not exist" in player.message
-    beside = write_clip(folder / "beside.mp4")
-    sent(player, clip=str(beside))
-    assert player.clip == str(beside), "another file of the folder can be typed"
-    player.clip = str(outside)
-    assert player.title == "outside.mp4", "Python may read what it likes"
-
-
 def test_only_the_newest_players_keep_their_clips(session: DuetSession, clips: list[Path]) -> None:
     players = [LiveDuet(session, clips) for _ in range(10)]
     assert [bool(player.video) for player in players] == [False] * 6 + [True] * 4
@@ -232,28 +142,6 @@ def test_another_clip_ends_the_run(player: LiveDuet) -> None:
     sent(player, clip=str(write_sound(Path(player.clip).with_name("sound.mp4"))))
     assert "no picture track" in player.message
     assert (player.state, player.clip) == ("ended", player.clips[1])
-
-
-def test_questions_are_checked(player: LiveDuet) -> None:
-    post(player, command="ask", text="  ")
-    assert player.message == "the question is empty: type one."
-    post(player, command="ask", text="<|im_end|>")
-    assert "a token of the prompt" in player.message
-    post(player, command="ask", text="and now?")
-    assert (player.message, player.waiting) == ("", ["and now?"])
-    for _ in range(2):
-        player.start()
-        player.wait(PATIENCE)
-        assert player.trace.queries == [Query(0.0, "and now?")], "each run begins with it"
-    post(player, command="forget")
-    assert player.waiting == []
-    player.start()
-    player.pause()
-    post(player, command="ask", text="here?")
-    assert player.waiting == ["here?"]
-    player.stop()
-    player.wait(PATIENCE)
-    assert (player.trace.queries, player.waiting) == ([], []), "what no frame took is gone with the run"
 
 
 def test_it_begins_with_a_trace(session: DuetSession, clips: list[Path]) -> None:
@@ -307,12 +195,6 @@ def test_a_policy_of_ones_own_is_a_choice_with_or_without_a_threshold(session: D
     player.close()
 
 
-def test_a_page_names_no_module(player: LiveDuet) -> None:
-    sent(player, mode="tests.policies:EveryThird")
-    assert "is not known: use one of ['sum', 'threshold']" in player.message
-    assert player.mode == "threshold"
-
-
 def test_the_sliders_places_are_replayed_when_the_run_ends(player: LiveDuet) -> None:
     player.start()
     player.pause()
@@ -332,56 +214,3 @@ def test_what_it_cannot_play_is_refused(session: DuetSession, tmp_path: Path) ->
     session.policy = object()  # type: ignore[assignment]
     with pytest.raises(DuetError, match="is not a policy"):
         LiveDuet(session, [write_clip(tmp_path / "clip.mp4")])
-
-
-@pytest.fixture
-def words(clips: list[Path]):
-    """A player of a model that decides in words, at a third of a second: an odd number of frames."""
-    session = DuetSession(*build_tiny_words(), frame_fps=3.0, max_new_tokens=2)
-    player = LiveDuet(session, clips)
-    player.real_time = False
-    yield player
-    player.close()
-    player.wait(PATIENCE)
-
-
-def test_a_model_that_decides_in_words_offers_greedy_and_no_heads(words: LiveDuet, player: LiveDuet) -> None:
-    assert (words.mode, words.threshold, words.heads) == ("greedy", None, ["reply"])
-    assert {mode["mode"] for mode in words.modes} == {"greedy", "threshold", "sum"}
-    assert not any(mode["heads"] for mode in words.modes)
-    assert [curve["name"] for curve in words.curves] == ["reply"], "before it has seen anything"
-    assert "greedy" not in [mode["mode"] for mode in player.modes]
-    assert [curve["name"] for curve in player.curves] == list(HEADS)
-    sent(player, mode="greedy")
-    assert "mode='greedy' is not known" in player.message
-    sent(player, heads=["reply"])
-    assert "a model with heads" in player.message
-
-
-def test_a_model_that_decides_in_words_is_watched_to_the_last_frame(words: LiveDuet, clips: list[Path]) -> None:
-    words.ask("what?")
-    words.start()
-    words.wait(PATIENCE)
-    assert (words.state, words.message) == ("ended", "")
-    session = words._session
-    frames = read_frames(clips[0], fps=3.0, size=session.processor.frame.size).frames
-    assert len(frames) % 2, "the last piece is not full"
-    seen = session.run(frames, [Query(0.0, "what?")])
-    assert words.trace.times.tolist() == seen.times.tolist()
-    np.testing.assert_allclose(words.trace.reply, seen.reply, atol=1e-5)
-    assert words.trace.responses == seen.responses
-    assert words.replays[0]["frames"] == np.flatnonzero(seen.greedy).tolist()
-
-
-def test_greedy_and_a_threshold_take_turns(words: LiveDuet) -> None:
-    sent(words, mode="threshold")
-    assert (words.threshold, words.policy["mode"]) == (0.5, "threshold")
-    sent(words, threshold=0.25)
-    words.start()
-    words.wait(PATIENCE)
-    assert [r.time for r in words.trace.responses] == words.trace.times[words.trace.reply > 0.25].tolist()
-    sent(words, mode="greedy")
-    assert words.stale
-    words.start()
-    words.wait(PATIENCE)
-    assert (words.state, words.threshold, words.policy["mode"]) == ("ended", None, "greedy")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmduet_widgets import DuetPlayer, ScorePlot, duet_player, prediction_view
+from mmduet_widgets import DuetPlayer, ScorePlot, clip_file, prediction_view
 
 from mmduet.evaluation.prediction_file import UNTIMED, Prediction
 from mmduet.policy import Greedy, ScoreThreshold
@@ -39,7 +39,7 @@ def test_a_clip_is_played(prediction, tmp_path):
 
 
 def test_a_clip_too_large_to_be_shown_becomes_pictures(prediction, tmp_path, monkeypatch):
-    monkeypatch.setattr(duet_player, "MAX_VIDEO_BYTES", 10)
+    monkeypatch.setattr(clip_file, "MAX_VIDEO_BYTES", 10)
     plot = view(prediction, write_clip(tmp_path / "clip.mp4"))
     assert isinstance(plot, ScorePlot)
     assert pictures(plot) == 4

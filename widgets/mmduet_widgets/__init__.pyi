@@ -1,3 +1,4 @@
+from .app_page import AppPage as AppPage
 from .compare_traces import CompareTraces as CompareTraces
 from .dataset_browser import DatasetBrowser as DatasetBrowser
 from .display import show as show, showing as showing

@@ -1,11 +1,24 @@
-"""The server of `make app`: it checks the messages that a page sends."""
+"""The servers of `make app` and `make lab`: where kernels run, and checks of the messages that a page sends."""
 
+import os
 from typing import Any
 
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 PARTS = range(6, 1001)  # offsets of a message: of its channel, header, parent header, metadata, content, buffers, end
+
+
+class RootedKernelManager(AsyncMappingKernelManager):
+    """Starts kernels in the folder that the server was started in, wherever their notebook is.
+
+    A relative path then means the same in a notebook, for papermill and for a command.
+    """
+
+    def cwd_for_path(self, path: str, **kwargs: Any) -> str:
+        """Return the working folder of a notebook's kernel."""
+        return os.getcwd()
 
 
 class CheckedConnection(ZMQChannelsWebsocketConnection):

@@ -20,7 +20,7 @@ from mmduet.plots import label_figure, paged_figure
 from mmduet.plots.style import QUERY_COLOR, RESPONSE_COLOR
 from mmduet.trace import Query, Response
 from mmduet.video import read_frames
-from mmduet_widgets.duet_player import read_clip
+from mmduet_widgets.clip_file import read_clip
 from mmduet_widgets.figure_view import FigureView, framed
 
 THUMBNAIL = 96  # pixels

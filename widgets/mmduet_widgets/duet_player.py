@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import anywidget
 import traitlets as t
 
-from mmduet.errors import DuetError, VideoError
+from mmduet.errors import DuetError
 from mmduet.policy import Policy, checked_policy, checked_threshold, has_threshold
-from mmduet.trace import DuetTrace
+from mmduet.trace import EXPORTS, DuetTrace
+from mmduet_widgets.clip_file import clip_duration, read_clip
 from mmduet_widgets.frame import frame, source
 from mmduet_widgets.player_state import (
     curves_data,
@@ -24,9 +25,11 @@ from mmduet_widgets.player_state import (
     trace_data,
 )
 
-ESM_PARTS = [f"duet_player{part}.js" for part in ("_common", "_timeline", "_transcript", "_live", "")]
-MAX_VIDEO_BYTES = 8_000_000
-BROWSER_MAGIC = ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"))  # MP4; WebM and Matroska: (offset, bytes)
+PARTS = (  # in this order, since classes and constants are used by those below
+    *("_common", "_axis", "_pointer", "_timeline", "_view", "_transcript"),
+    *("_kernel", "_upload", "_live", "_stage", "_export", ""),
+)
+ESM_PARTS = [f"duet_player{part}.js" for part in PARTS]
 
 FRAME_HEIGHT = 690  # pixels of a frame with a clip; the clip's row takes the rest of it
 WITHOUT_VIDEO = -110  # pixels more without a clip
@@ -51,7 +54,7 @@ class DuetPlayer(anywidget.AnyWidget):
 
     Args:
         video: A clip's path or its bytes, MP4 or WebM. A clip that is larger than 8 MB or in another format is not
-            shown, and `note` says so.
+            shown, and `note` says so; `duration` is its length, s, where it is known.
         trace: Scores are in [0, 1]; nan is drawn as a gap.
         policy: The policy that is replayed. One without a threshold shows its marks alone.
         spans: Reference (start, end, label), s.
@@ -82,6 +85,7 @@ class DuetPlayer(anywidget.AnyWidget):
     title = t.Unicode(read_only=True).tag(sync=True)
     video = t.Bytes(read_only=True).tag(sync=True)
     note = t.Unicode(read_only=True).tag(sync=True)
+    duration = t.Float(read_only=True).tag(sync=True)
 
     def __init__(
         self,
@@ -92,15 +96,14 @@ class DuetPlayer(anywidget.AnyWidget):
         spans: Iterable[tuple[float, float, str]] = (),
         title: str = "",
     ):
-        clip, note = read_clip(video)
+        shown = self._clip_state(video)
         self._lock = RLock()  # a live player's thread and the kernel's both set traits
         self._policy = checked_policy(policy)
         state = {
             "trace": trace,
             "spans": [span_data(span) for span in spans],
             "title": title,
-            "video": clip,
-            "note": note,
+            **shown,
         }
         super().__init__(threshold=policy.threshold if has_threshold(policy) else None)
         with self.hold_sync():
@@ -108,11 +111,17 @@ class DuetPlayer(anywidget.AnyWidget):
                 self.set_trait(name, value)
             self._show_policy(policy)
         self._ready = True
+        self.on_msg(self._send_export)
 
     def notify_change(self, change: Any) -> None:
         """Send a change; two threads may set traits, but only one of them sends at a time."""
         with self._lock:
             super().notify_change(change)
+
+    def _clip_state(self, video: str | Path | bytes) -> dict[str, Any]:
+        """The traits that show a clip."""
+        clip, note = read_clip(video)
+        return {"video": clip, "note": note, "duration": clip_duration(video)}
 
     @property
     def _grid_due(self) -> bool:
@@ -173,17 +182,26 @@ class DuetPlayer(anywidget.AnyWidget):
             raise SettingError(f"time={value}: give seconds from the clip's start, 0 or more.")
         return value
 
+    def _export(self, kind: str) -> str:
+        return EXPORTS[kind].make(self.trace, self.duration or None)
+
+    def _send_export(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        """Answer {"export": kind} of the page's menu with the file's text."""
+        if (kind := content.get("export")) in EXPORTS:
+            self.send({"export": kind, "text": self._export(kind)})
+
     def to_html(self) -> str:
         """Make an `<iframe>` of the player as it stands, with its clip, that needs neither network nor kernel.
 
         For pages without a kernel: ``display(HTML(player.to_html()))``.
         """
         shown = policy_data(self._policy, self.trace)
-        state = self.get_state(["threshold", "time", "trace", "replays", "spans", "title", "note"])
+        state = self.get_state(["threshold", "time", "trace", "replays", "spans", "title", "note", "duration"])
         state |= {
             "curves": curves_data(self.trace),
             "policy": shown,
             "replay_grid": grid_data(self._policy, self.trace, shown.get("dial")),
+            "exports": {kind: self._export(kind) for kind in EXPORTS},
         }
         return frame(
             "duet_player.html",
@@ -191,33 +209,6 @@ class DuetPlayer(anywidget.AnyWidget):
             title=self.title or "Duet player",
             height=FRAME_HEIGHT + OWN_PANEL * ("sum" in shown["tops"]) + WITHOUT_VIDEO * (not self.video),
             name="mmduet-player-frame",
+            downloads=True,
             CSS=self._css,
         )
-
-
-def read_clip(video: str | Path | bytes) -> tuple[bytes, str]:
-    """Read a clip.
-
-    Returns:
-        Its bytes and "", or none and a sentence that says why it is not shown.
-
-    Raises:
-        VideoError: There is no such file, or it is empty.
-    """
-    name = "the clip" if isinstance(video, bytes) else str(video)
-    size = len(video) if isinstance(video, bytes) else _file_size(Path(video))
-    if not size:
-        raise VideoError(f"{name}: has 0 bytes; give an MP4 or WebM clip.")
-    if size > MAX_VIDEO_BYTES:
-        limit = f"the {MAX_VIDEO_BYTES / 1e6:.0f} MB that a player takes"
-        return b"", f"The clip is not shown: its {size / 1e6:.1f} MB are more than {limit}."
-    clip = video if isinstance(video, bytes) else Path(video).read_bytes()
-    if not any(clip[offset:].startswith(magic) for offset, magic in BROWSER_MAGIC):
-        return b"", "The clip is not shown: browsers play MP4 and WebM, and it is neither."
-    return clip, ""
-
-
-def _file_size(path: Path) -> int:
-    if not path.is_file():
-        raise VideoError(f"{path}: no such file; give the path of a clip, or its bytes.")
-    return path.stat().st_size

@@ -1,25 +1,32 @@
 """LiveDuet: the DuetPlayer of a clip that the model is watching."""
 
 import copy
-import itertools
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
-from weakref import WeakSet
 
+import torch
 import traitlets as t
 
 from mmduet.errors import DuetError
+from mmduet.files import remove
 from mmduet.model.prompt import TextTurn
 from mmduet.policy import HEADS, REPLY, fresh_policy
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
-from mmduet.video import read_metadata
-from mmduet_widgets.duet_player import DuetPlayer, SettingError, read_clip
+from mmduet_widgets.clip_folders import ClipFolders
+from mmduet_widgets.duet_player import SettingError
+from mmduet_widgets.heartbeat import Heartbeat
+from mmduet_widgets.live_players import LivePlayers
+from mmduet_widgets.live_state import NOT_STARTED, LiveState
+from mmduet_widgets.pictures import Pictures
 from mmduet_widgets.player_state import empty_trace, json_number
 from mmduet_widgets.policy_choice import PolicyChoice
+from mmduet_widgets.run_settings import SETTINGS, check_setting, new_session
+from mmduet_widgets.uploads import Uploads
 from mmduet_widgets.watcher import Watcher
 
 EXAMPLES = (
@@ -27,15 +34,14 @@ EXAMPLES = (
     "What can be seen right now?",
     "Let me know when something new appears.",
 )
-COMMANDS = ("start", "pause", "resume", "stop", "ask", "forget")
-SETTINGS = ("mode", "heads", "frame_fps", "remove_assistant_turns", "repetition_penalty")  # fixed during a run
-NOT_STARTED = {"spans": [], "thresholds": [], "state": "idle", "message": "", "stale": False}
-CLIPS_KEPT = 4  # players whose clips stay in memory
+COMMANDS = ("start", "pause", "resume", "stop", "ask", "forget", "upload")
+FRAMES_SHOWN = " The frames that the model sees are shown while it watches."
+PLAYERS = LivePlayers()
 SEND_EVERY = 0.15  # s between two traces sent to the browser, at least
 FRAMES_SENT = 10_000  # frames per second, at most: each time the whole trace is sent
 
 
-class LiveDuet(DuetPlayer):
+class LiveDuet(LiveState):
     """Shows a model while it watches a clip: its scores and responses appear live, and the user can ask.
 
     `start`, `pause`, `resume`, `stop`, `ask` and `forget` do the same as the buttons and return at once: a thread
@@ -52,7 +58,8 @@ class LiveDuet(DuetPlayer):
     Args:
         session: It gives the model and the first settings, and is not used itself. `modes` are the built-in policies
             that fit its model (``greedy`` only if it decides in words, where no heads can be chosen), and its own.
-        clips: Paths to choose from. On the page, other files of their folders can be typed.
+        clips: Paths to choose from. On the page, other files of their folders can be typed, and clips of the user's own
+            uploaded.
         trace: A finished trace of the first clip. Runs begin with the same queries.
         spans: Of the first clip, as for DuetPlayer.
         examples: Questions to choose from.
@@ -61,26 +68,10 @@ class LiveDuet(DuetPlayer):
         DuetError: There is no clip, a clip cannot be read, or the session's policy is not a policy.
     """
 
-    clips: "t.List[Any]" = t.List(t.Unicode(), read_only=True).tag(sync=True)
-    examples: "t.List[Any]" = t.List(t.Unicode(), read_only=True).tag(sync=True)
-    clip = t.Unicode().tag(sync=True)
-    modes: "t.List[Any]" = t.List(read_only=True).tag(sync=True)
-    mode = t.Unicode().tag(sync=True)
-    heads: "t.List[Any]" = t.List(t.Unicode()).tag(sync=True)
-    frame_fps = t.Float().tag(sync=True)
-    remove_assistant_turns = t.Bool().tag(sync=True)
-    repetition_penalty = t.Float().tag(sync=True)
-    real_time = t.Bool(True).tag(sync=True)
-    state = t.Unicode("idle", read_only=True).tag(sync=True)
-    message = t.Unicode(read_only=True).tag(sync=True)
-    waiting: "t.List[Any]" = t.List(t.Unicode(), read_only=True).tag(sync=True)
-    thresholds: "t.List[Any]" = t.List(read_only=True).tag(sync=True)
-    stale = t.Bool(read_only=True).tag(sync=True)
-
     _live: ClassVar = True
-    _players: ClassVar["WeakSet[LiveDuet]"] = WeakSet()
-    _numbers: ClassVar = itertools.count()
     _watcher: Watcher | None = None
+    _heartbeat: Heartbeat | None = None
+    _released = False  # whether the clip's memory was given back
 
     def __init__(
         self,
@@ -94,13 +85,8 @@ class LiveDuet(DuetPlayer):
         paths = list(dict.fromkeys(str(Path(clip)) for clip in clips))
         if not paths:
             raise DuetError("clips=[]: give the path of at least one clip.")
-        earlier = sorted(self._players, key=lambda player: player._number)
-        for player in earlier:
-            player.stop()
-        for player in earlier[: 1 - CLIPS_KEPT]:
-            player._release_clip()
-        self._number = next(self._numbers)
-        self._folders = {Path(path).resolve().parent for path in paths}  # that the page may choose from
+        PLAYERS.make_room()
+        self._folders, self._uploads = ClipFolders(paths), Uploads()
         self._session = session
         self._used: dict[str, Any] = {}  # the settings of the run that is shown; none before there is one
         self._opening = [query.text for query in trace.queries] if trace else []  # asked at the start of a run
@@ -113,6 +99,7 @@ class LiveDuet(DuetPlayer):
         self.set_trait("modes", self._policies.data())
         self.set_trait("clips", paths)
         self.set_trait("examples", list(examples))
+        self.set_trait("upload", self._uploads.state)
         self.set_trait("waiting", list(self._opening))
         with self.hold_trait_notifications():
             self.clip = paths[0]
@@ -121,17 +108,24 @@ class LiveDuet(DuetPlayer):
             self.remove_assistant_turns = session.remove_assistant_turns
         self._used = self._settings() if trace else {}
         self.on_msg(self._run_command)
-        self._players.add(self)
+        PLAYERS.add(self)
 
     # commands
 
     def start(self) -> None:
         """Watch the clip from its start with the current settings; a running run is stopped."""
         self.stop()
-        if not self.video:
+        if self._released:
             self._load_clip()
         session = self._new_session()
-        watcher = Watcher(session, self.clip, real_time=self.real_time, after=self._watcher, changed=self._follow)
+        watcher = Watcher(
+            session,
+            self.clip,
+            real_time=self.real_time,
+            after=self._watcher,
+            changed=self._follow,
+            shown=partial(self._picture, Pictures()),
+        )
         for text in self._opening:
             watcher.ask(text)
         with self._lock:
@@ -140,6 +134,7 @@ class LiveDuet(DuetPlayer):
             self.set_trait("message", "")
             self._show(watcher)
         watcher.start()
+        self._heartbeat = Heartbeat(watcher, self._beat)
 
     def pause(self) -> None:
         """Pause after the current frame."""
@@ -182,8 +177,9 @@ class LiveDuet(DuetPlayer):
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the run is over. timeout: most seconds."""
-        if self._watcher:
-            self._watcher.join(timeout)
+        for part in (self._watcher, self._heartbeat):
+            if part:
+                part.join(timeout)
 
     def close(self) -> None:
         """Stop, and remove the player from every page."""
@@ -197,9 +193,7 @@ class LiveDuet(DuetPlayer):
 
     @property
     def _grid_due(self) -> bool:
-        return (
-            self._watcher is None or self._watcher.state != "running"
-        )  # a running player answers itself at every threshold
+        return not (self._watcher and self._watcher.state == "running")  # then the kernel replays each threshold
 
     # settings
 
@@ -207,26 +201,13 @@ class LiveDuet(DuetPlayer):
         return {name: copy.copy(getattr(self, name)) for name in SETTINGS}
 
     def _new_session(self) -> DuetSession:
-        session = self._session.fresh()
-        session.policy = self._policies.make(self.mode, self.threshold, self.heads)
-        session.frame_fps = self.frame_fps
-        session.remove_assistant_turns = self.remove_assistant_turns
-        session.repetition_penalty = None if self.repetition_penalty == 1 else self.repetition_penalty
-        return session
+        return new_session(self._session, self._policies, self._settings(), self.threshold)
 
     @t.validate("clip", "mode", "heads", "frame_fps", "repetition_penalty")
     def _check_setting(self, proposal: Any) -> Any:
-        name, value = proposal["trait"].name, proposal["value"]
+        value = proposal["value"]
         try:
-            match name:
-                case "clip":
-                    read_metadata(value)
-                case "mode":
-                    self._policies.check_mode(value)
-                case "heads":
-                    self._policies.check_heads(value)
-                case _:
-                    DuetSession(self._session.model, self._session.processor, **{name: value})
+            check_setting(self._session, self._policies, proposal["trait"].name, value)
         except DuetError as error:
             raise SettingError(str(error)) from error
         return value
@@ -249,22 +230,33 @@ class LiveDuet(DuetPlayer):
     def _use_clip(self, change: Any) -> None:
         if not change["old"]:
             return  # the first clip is already loaded
+        if self._watcher and self.watching:  # what no frame took yet is asked at the start of the next run
+            self._opening += [text for text in self._watcher.waiting if text not in self._opening]
         self.stop()
         with self._lock:
             self._load_clip()
             self._used = {}
             self.time = 0.0
-            for name, value in {"title": Path(change["new"]).name, "trace": self._nothing, **NOT_STARTED}.items():
+            shown = {"title": Path(change["new"]).name, "trace": self._nothing, "waiting": list(self._opening)}
+            for name, value in {**shown, **NOT_STARTED}.items():
                 self.set_trait(name, value)
             self._show_policy(self._policies.make(self.mode, self.threshold, self.heads))
 
     def _load_clip(self) -> None:
-        video, note = read_clip(self.clip)
-        self.set_trait("video", video)
-        self.set_trait("note", note)
+        self._released = False
+        for name, value in self._clip_state(self.clip).items():
+            self.set_trait(name, value)
 
-    def _release_clip(self) -> None:
+    def _clip_state(self, video: str | Path | bytes) -> dict[str, Any]:
+        state = super()._clip_state(video)
+        if state["note"]:
+            state["note"] += FRAMES_SHOWN
+        return {**state, "picture": {}, "frames_wanted": not state["video"]}
+
+    def release_clip(self) -> None:
+        """Give the clip's memory back, until the next start."""
         if self.video:
+            self._released = True
             self.set_trait("video", b"")
             self.set_trait("note", "The clip is no longer in memory: press Watch to show it again.")
 
@@ -275,30 +267,54 @@ class LiveDuet(DuetPlayer):
         with self._lock:
             try:
                 if "clip" in sync_data:
-                    self._check_folder(sync_data["clip"])
+                    self._folders.check(sync_data["clip"])
                 super().set_state(sync_data)
             except (DuetError, t.TraitError) as error:
                 self.set_trait("message", str(error))
                 self.send_state([name for name in sync_data if name in self.keys])
 
-    def _check_folder(self, clip: Any) -> None:
-        """A page may only read files in the folders of the clips that the player was made with."""
-        if not isinstance(clip, str) or _folder(clip) not in self._folders:
-            folders = ", ".join(map(str, sorted(self._folders)))
-            raise SettingError(f"{str(clip)[:200]} is in none of the player's folders ({folders}): choose one of them.")
-
-    def _run_command(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """Run a command, {"command": name}; ask has a "text"."""
-        command = content.get("command")
+    def _run_command(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
+        """Run a command, {"command": name, "number": …}; ask has a "text", upload a "piece". `heard` is its number."""
+        if "command" not in content:
+            return  # the finished player's part
+        command = content["command"]
+        if isinstance(number := content.get("number"), int):
+            self.set_trait("heard", number)
         if command not in COMMANDS:
             raise DuetError(f"command {command!r} is not known; known are {COMMANDS}.")
         self.set_trait("message", "")
         try:
-            getattr(self, command)(*([content["text"]] if command == "ask" else []))
+            match command:
+                case "ask":
+                    self.ask(content["text"])
+                case "upload":
+                    self._receive(content["piece"], buffers)
+                case _:
+                    getattr(self, command)()
         except DuetError as error:
             self.set_trait("message", str(error))
 
+    def _receive(self, piece: Any, buffers: Any) -> None:
+        """Take a piece of a clip that the page sends; the complete clip is chosen."""
+        try:
+            if path := self._uploads.receive(piece, buffers):
+                try:
+                    self.clip = str(path)
+                except DuetError:
+                    remove(path)
+                    self._uploads.drop()
+                    raise
+                self._folders.add(path)
+                self.set_trait("clips", [*self.clips, self.clip])
+        finally:
+            self.set_trait("upload", self._uploads.state)
+
     # to the browser
+
+    def _beat(self, watcher: Watcher) -> None:
+        if watcher is self._watcher:
+            self.set_trait("heartbeat", self.heartbeat + 1)
+            self.set_trait("progress", {"behind": watcher.behind, "left": watcher.left(self.duration)})
 
     def _follow(self, watcher: Watcher, *, at_once: bool = False) -> None:
         """Show the news of a run; its thread calls this, too."""
@@ -307,6 +323,11 @@ class LiveDuet(DuetPlayer):
             due = watcher.state != self.state or self.state != "running" or time.monotonic() - self._sent >= pause
             if watcher is self._watcher and self._used and (due or at_once):
                 self._show(watcher)
+
+    def _picture(self, pictures: Pictures, time: float, frame: torch.Tensor) -> None:
+        """Show a frame that the model sees, where the page cannot show the clip."""
+        if self.frames_wanted and (jpeg := pictures.take(frame)):
+            self.set_trait("picture", {"time": time, "jpeg": jpeg})
 
     def _show(self, watcher: Watcher) -> None:
         trace, more = watcher.trace, len(self.trace)
@@ -322,11 +343,3 @@ class LiveDuet(DuetPlayer):
                 self.time = float(trace.times[-1]) if len(trace) else 0.0
             self.set_trait("state", watcher.state)
         self._sent = time.monotonic()
-
-
-def _folder(clip: str) -> Path | None:
-    """The real folder of a file; None for a name that no file can have."""
-    try:
-        return Path(clip).resolve().parent
-    except (OSError, ValueError, RuntimeError):
-        return None

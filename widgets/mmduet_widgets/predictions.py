@@ -7,7 +7,8 @@ from mmduet.errors import VideoError
 from mmduet.evaluation.frames import frames_of
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import Policy
-from mmduet_widgets.duet_player import DuetPlayer, read_clip
+from mmduet_widgets.clip_file import read_clip
+from mmduet_widgets.duet_player import DuetPlayer
 from mmduet_widgets.score_plot import ScorePlot
 
 

@@ -17,6 +17,7 @@ from mmduet.streaming.session import DuetSession, Event
 from mmduet.system import threads
 from mmduet.trace import DuetTrace, Query
 from mmduet.video import iter_frames
+from mmduet_widgets.pace import Pace
 
 WatcherState = Literal["running", "paused", "ended", "stopped", "error"]
 
@@ -32,6 +33,8 @@ class Watcher:
         real_time: Whether frames keep at least the distance that they have in the clip.
         after: An earlier watcher that was stopped; this one begins when that one's memory is free.
         changed: Called in the watcher's thread after each event and each change of state.
+        shown: Called in the watcher's thread with the time, s, and the pixels, uint8 [3, H, W], of each frame that the
+            model is about to see.
     """
 
     def __init__(
@@ -42,9 +45,11 @@ class Watcher:
         real_time: bool = True,
         after: "Watcher | None" = None,
         changed: Callable[["Watcher"], None] = lambda watcher: None,
+        shown: Callable[[float, torch.Tensor], None] = lambda time, frame: None,
     ):
         session.reset()
-        self.session, self.clip, self.real_time, self.changed = session, clip, real_time, changed
+        self.session, self.clip, self.real_time = session, clip, real_time
+        self.changed, self.shown = changed, shown
         policy = session.policy
         self.threshold = policy.threshold if has_threshold(policy) else None
         self.thresholds = {} if self.threshold is None else {0.0: self.threshold}  # time, s -> threshold from then on
@@ -53,6 +58,7 @@ class Watcher:
         self._asked: list[str] = []
         self._context_length = 0
         self._paused = self._stopped = False
+        self._pace = Pace()
         self._end: WatcherState | None = None
         self._condition = Condition()
         self._thread = Thread(target=self._run, args=(after,), name="mmduet-watcher", daemon=True)
@@ -71,6 +77,16 @@ class Watcher:
     def waiting(self) -> list[str]:
         """Questions that have not entered the context yet; each frame lets one enter."""
         return self._asked[sum(isinstance(event, Query) for event in list(self._events)) :]
+
+    @property
+    def behind(self) -> float:
+        """How far the model is behind the clip, s; 0 where it need not keep the clip's pace."""
+        live = self.real_time and self.state == "running"
+        return self._pace.behind(time.monotonic() if live else None)
+
+    def left(self, duration: float) -> float | None:
+        """Time from here to the end of a clip of `duration`, s, about; None before the second frame."""
+        return self._pace.left(duration)
 
     # commands, from any thread; none of them waits for the model
 
@@ -105,6 +121,10 @@ class Watcher:
         """Ask with the next frame. Raises DuetError for a text with one of the prompt's own tokens."""
         self._asked.append(TextTurn("user", text).text)
 
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def join(self, timeout: float | None = None) -> None:
         """Wait for the end. timeout: most seconds."""
         self._thread.join(timeout)
@@ -130,25 +150,32 @@ class Watcher:
 
     def _frames(self) -> Iterator[torch.Tensor]:
         """Each frame at its time, after the questions and the threshold that have come until then."""
-        session, given, due = self.session, 0, 0.0
+        session, given = self.session, 0
         size = session.processor.frame.size
         for batch in iter_frames(self.clip, fps=session.frame_fps, size=size, batch_size=1):
-            self._wait(due)
-            due = time.monotonic() + 1 / session.frame_fps
+            self._wait()
+            self._pace.begin(float(batch.times[0]), 1 / session.frame_fps, time.monotonic())
             for text in self._asked[given:]:
                 session.ask(text)
                 given += 1
             self._use_threshold()
+            self.shown(float(batch.times[0]), batch.frames[0])
             yield batch.frames
 
-    def _wait(self, due: float) -> None:
-        """Wait until the next frame is due, a time of `time.monotonic`. Raises Interrupted once it is stopped."""
+    def _wait(self) -> None:
+        """Wait until the next frame is due. Raises Interrupted once it is stopped."""
         with self._condition:
+            if self.real_time:
+                self._pace.arrive(time.monotonic())
             while not self._stopped:
-                left = due - time.monotonic() if self.real_time else 0.0
+                now = time.monotonic()
+                left = self._pace.due - now if self.real_time else 0.0
                 if not self._paused and left <= 0:
                     return
-                self._condition.wait(None if self._paused else left)
+                paused = self._paused
+                self._condition.wait(None if paused else left)
+                if paused:
+                    self._pace.pause(time.monotonic() - now)
         raise Interrupted
 
     def _use_threshold(self) -> None:

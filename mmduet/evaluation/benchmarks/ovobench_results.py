@@ -32,6 +32,11 @@ class Answers(Prediction):
 
     rounds: tuple[Round, ...] = ()
 
+    @property
+    def is_timed(self) -> bool:
+        """The benchmark chose the times."""
+        return False
+
 
 class _Answer(BaseModel):
     id: StrictInt | StrictStr

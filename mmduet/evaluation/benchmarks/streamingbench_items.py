@@ -133,6 +133,11 @@ class Polled(Prediction):
 
     last: PolledTurn | None = None
 
+    @property
+    def is_timed(self) -> bool:
+        """The loop chose the times at which it asked, and ended with the first yes."""
+        return False
+
 
 def poll(item: ProactiveItem, answer: Callable[[float, float, str], str]) -> Dialogue:
     """Poll a model about a question, as published.

@@ -12,6 +12,9 @@ Two evaluations are published, and their rules differ. `RULES` has both.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmduet.errors import DuetError
 
 START, HIGHEST = 0.5, 2  # the score before the first reply, and the highest one
@@ -162,6 +165,23 @@ def pauc(points: Sequence[Point], span: Interval, *, omega: float = 0.5) -> floa
     largest = HIGHEST * (span[1] - span[0])
     area = sum(score * (end - start) for start, end, score in found)
     return min(area / largest, 1.0) if largest > 0 else 0.0  # 1.0: rounding of times
+
+
+def pauc_if_right(first: NDArray[np.float64], span: Interval, *, omega: float = 0.5) -> NDArray[np.float64]:
+    """PAUC of a reference answer whose replies all have the highest score; what is known of it without words.
+
+    Args:
+        first: Time of the first reply, s, in the span; float64 [N].
+        span: Start and end, s.
+        omega: ω in [0, 1].
+
+    Returns:
+        float64 [N], each as `pauc`.
+    """
+    start, end = span
+    if end <= start:
+        return np.zeros(len(first))
+    return 1 - (1 - SILENT) * (1 - omega) * (first - start) / (end - start)
 
 
 def check_omega(omega: float) -> None:

@@ -6,6 +6,7 @@ Scores are replayed and no model runs; `DuetTrace.replay` says when that is exac
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,20 @@ from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.metrics.bootstrap import percentile_interval, resample_weights
+from mmduet.evaluation.metrics.pauc import SILENT, pauc_if_right
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import BoolArray, FloatArray, Policy, replay_thresholds, threshold_policy
+from mmduet.trace import DuetTrace
 
 RATE, TIMING = "responses a minute", ("timing precision", "timing recall", "timing F1")
+OUTSIDE, TIMED_PAUC = f"{RATE} outside spans", "timing PAUC"
 
-UNITS = {RATE: "of video", **dict.fromkeys(TIMING, "0 to 1")}
+UNITS = {
+    RATE: "of video",
+    **dict.fromkeys(TIMING, "0 to 1"),
+    OUTSIDE: "of other video",
+    TIMED_PAUC: "0 to 1",
+}
 
 IntArray = NDArray[np.int64]
 
@@ -33,12 +42,14 @@ class TimingSweep:
     Attributes:
         questions: P names.
         thresholds: T of them.
-        minutes: Length of each video, float64 [P].
+        minutes: Minutes of each video from its question on (`minutes_asked`), float64 [P].
         spans: Number of each question's reference spans, int64 [P].
         responses: Number of responses, int64 [P, T].
         correct: Number of responses within a reference span, int64 [P, T].
         recalled: Number of reference spans that have a response, int64 [P, T].
         metrics: name -> float64 [P, T].
+        outside: Minutes of each video outside its reference spans, float64 [P].
+        area: Sum of the PAUC of each question's reference spans, if responses in a span are right, float64 [P, T].
     """
 
     questions: tuple[str, ...]
@@ -49,28 +60,38 @@ class TimingSweep:
     correct: IntArray
     recalled: IntArray
     metrics: dict[str, FloatArray]
+    outside: FloatArray
+    area: FloatArray
 
     def table(self) -> pd.DataFrame:
         """Tabulate the metrics over all questions.
 
         Returns:
             A row per threshold, a column per metric, nan where the denominator is 0. ``responses a minute`` of
-            video. Where questions have reference spans, in [0, 1]: ``timing precision``, the share of responses within
-            a span; ``timing recall``, the share of spans that have a response; ``timing F1``, their harmonic mean.
-            Then the means of `metrics` over questions.
+            video, from the question on. Where questions have reference spans, in [0, 1]: ``timing precision``, the
+            share of responses within a span; ``timing recall``, the share of spans that have a response;
+            ``timing F1``, their harmonic mean. Then the means of `metrics` over questions.
         """
-        values = self._values(np.ones((1, len(self.questions))))
+        values = self._shown(np.ones((1, len(self.questions))))
         return self._framed({name: column[0] for name, column in values.items()})
 
     def intervals(self, *, draws: int = 1000, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Compute 95 % percentile bootstrap intervals over questions: their lower and upper ends, each like `table`."""
         weights = resample_weights(len(self.questions), draws=draws, seed=seed)
-        ends = {name: percentile_interval(column) for name, column in self._values(weights).items()}
+        ends = {name: percentile_interval(column) for name, column in self._shown(weights).items()}
         low, high = ({name: pair[place] for name, pair in ends.items()} for place in (0, 1))
         return self._framed(low), self._framed(high)
 
-    def _values(self, weights: FloatArray) -> dict[str, FloatArray]:
-        """Each metric, [D, T], with the questions weighted by weights, [D, P]."""
+    def _shown(self, weights: FloatArray) -> dict[str, FloatArray]:
+        return {name: value for name, value in self.values(weights).items() if name not in (OUTSIDE, TIMED_PAUC)}
+
+    def values(self, weights: FloatArray) -> dict[str, FloatArray]:
+        """Each figure, [D, T], with the questions weighted by weights, [D, P].
+
+        They are those of `table`, and, where questions have reference spans, ``responses a minute outside spans``, for
+        each minute of video without a span, and ``timing PAUC``, the mean PAUC of spans whose responses are all right
+        (see `mmduet.evaluation.metrics.pauc`; ω is 0.5).
+        """
         values = {RATE: _ratio(weights @ self.responses, weights @ self.minutes[:, None])}
         if self.spans.any():
             known = weights * (self.spans > 0)
@@ -78,6 +99,8 @@ class TimingSweep:
             recall = _ratio(known @ self.recalled, known @ self.spans[:, None])
             f1 = _ratio(2 * precision * recall, precision + recall)
             values |= dict(zip(TIMING, (precision, recall, f1), strict=True))
+            values[OUTSIDE] = _ratio(known @ (self.responses - self.correct), known @ self.outside[:, None])
+            values[TIMED_PAUC] = _ratio(known @ self.area, known @ self.spans[:, None])
         for name, metric in self.metrics.items():
             values[name] = _ratio(weights @ np.nan_to_num(metric), weights @ ~np.isnan(metric))
         return values
@@ -95,6 +118,8 @@ def sweep(
     metrics: Mapping[str, Metric] | None = None,
 ) -> TimingSweep:
     """Replay a policy at many thresholds over every prediction that has scores.
+
+    A replay's response before the question does not count.
 
     Args:
         predictions: question -> prediction; one without scores, as of a whole-video baseline, is left out.
@@ -114,23 +139,25 @@ def sweep(
     replayed = replay_thresholds(policy, [prediction.trace for prediction in scored.values()], thresholds)
     shape = (len(scored), len(thresholds))
     responses, correct, recalled = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-    values = {name: np.empty(shape) for name in metrics or {}}
+    area, values = np.zeros(shape), {name: np.empty(shape) for name in metrics or {}}
     for row, (name, speaks) in enumerate(zip(scored, replayed, strict=True)):
         times = scored[name].trace.times
-        within = _within(times, spans.get(name, ()))
-        responses[row], correct[row] = speaks.sum(1), (speaks & within.any(0)).sum(1)
-        recalled[row] = (speaks[:, None] & within).any(2).sum(1)
+        speaks = speaks & (times >= asked_at(scored[name].trace))
+        counts = _counts(times, speaks, spans.get(name, ()))
+        responses[row], correct[row], recalled[row], area[row] = counts
         for metric, column in values.items():
             column[row] = _measured(name, times, speaks, (metrics or {})[metric])
     return TimingSweep(
         questions=tuple(scored),
         thresholds=tuple(float(threshold) for threshold in thresholds),
-        minutes=np.array([prediction.duration / 60 for prediction in scored.values()]),
+        minutes=np.array([minutes_asked(prediction) for prediction in scored.values()]),
         spans=np.array([len(spans.get(name, ())) for name in scored], dtype=np.int64),
         responses=responses,
         correct=correct,
         recalled=recalled,
         metrics=values,
+        outside=np.array([_outside(each, spans.get(name, ())) for name, each in scored.items()]) / 60,
+        area=area,
     )
 
 
@@ -146,10 +173,56 @@ def responses_a_minute(count: int, duration: float) -> float:
     return count / duration * 60
 
 
-def _within(times: FloatArray, spans: Spans) -> BoolArray:
-    """Which frames lie in which span, both ends included: bool [spans, frames]."""
+def asked_at(trace: DuetTrace) -> float:
+    """When the question was asked, s: the time of its first query; 0 if the trace has none."""
+    return min((query.time for query in trace.queries), default=0.0)
+
+
+def minutes_asked(prediction: Prediction) -> float:
+    """Minutes of video from the question on, >= 0."""
+    return max(0.0, prediction.duration - asked_at(prediction.trace)) / 60
+
+
+def within_spans(times: FloatArray, spans: Spans) -> BoolArray:
+    """Which of N times lie in which of S spans, both ends included: bool [S, N]."""
     bounds = np.array([span[:2] for span in spans], dtype=float).reshape(-1, 2)
     return (bounds[:, :1] <= times) & (times <= bounds[:, 1:])
+
+
+def covered(spans: Spans, start: float, end: float) -> tuple[float, float]:
+    """Seconds from start to end that any span covers, and those that none covers."""
+    inside = other = 0.0
+    last = start
+    for first, final in sorted((min(span[0], end), min(span[1], end)) for span in spans):
+        other += max(0.0, first - last)
+        inside += max(0.0, final - max(first, last))
+        last = max(last, final)
+    return inside, other + max(0.0, end - last)
+
+
+def _outside(prediction: Prediction, spans: Spans) -> float:
+    """Seconds of video without a span, from the question on."""
+    return covered(spans, asked_at(prediction.trace), prediction.duration)[1]
+
+
+def _counts(times: FloatArray, speaks: BoolArray, spans: Spans) -> tuple[NDArray[Any], ...]:
+    """Responses, those within a span, spans that have one, and the sum of the spans' PAUC; [T] each.
+
+    Args:
+        times: Times of the frames, s, ascending; float64 [N].
+        speaks: Whether they speak, bool [T, N].
+        spans: The reference spans.
+    """
+    within = within_spans(times, spans)
+    sums = speaks.astype(np.float32) @ np.vstack([np.ones(len(times)), within.any(0), within]).T.astype(np.float32)
+    replied, area = sums[:, 2:] > 0, np.full(sums[:, 2:].shape, SILENT)
+    for column, (start, end, _) in enumerate(spans):
+        frames = np.flatnonzero(within[column])
+        if len(frames):
+            part = slice(frames[0], frames[-1] + 1)
+            gained = pauc_if_right(times[part], (start, end))[speaks[:, part].argmax(1)]
+            area[:, column] = np.where(replied[:, column], gained, SILENT)
+    return sums[:, 0], sums[:, 1], replied.sum(1), area.sum(1)
 
 
 def _measured(name: str, times: FloatArray, speaks: BoolArray, metric: Metric) -> list[float]:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.metrics.timing import RATE, TIMING, responses_a_minute, sweep
+from mmduet.evaluation.metrics.timing import RATE, TIMING, minutes_asked, responses_a_minute, sweep
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import ScoreSum, ScoreThreshold
-from mmduet.trace import DuetTrace
+from mmduet.trace import DuetTrace, Query
 from tests.policies import EveryThird
 
 
@@ -46,6 +46,15 @@ def test_questions_without_spans_count_for_speed_alone():
     assert table[RATE].item() == pytest.approx(4 / 1.5)
     assert table["timing precision"].item() == 1.0
     assert list(sweep(TWO, {}, ScoreThreshold(0.5), [0.5]).table().columns) == [RATE]
+
+
+def test_only_the_time_from_the_question_on_counts():
+    asked = predicted("a", [0.9, 0.1, 0.6, 0.1])
+    asked.trace.queries = [Query(9.0, "And now?"), Query(2.0, "What?")]
+    swept = sweep({"a": asked}, SPANS, ScoreThreshold(0.5), [0.5])
+    assert swept.minutes.item() == (30 - 2) / 60
+    assert (swept.responses.item(), swept.correct.item(), swept.recalled.item()) == (1, 1, 1)
+    assert minutes_asked(Prediction("late", 1.0, asked.trace)) == 0
 
 
 def test_a_metric_is_asked_once_for_each_different_set_of_responses():

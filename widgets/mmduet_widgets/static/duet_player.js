@@ -1,8 +1,8 @@
-// Fifth part: the player, and what mounts it.
+// Last part: the player, and what mounts it.
 
 const PUBLISH_EVERY = 250; // ms between two times sent to the kernel while the clip plays
 const DRAG = "Drag the dashed line. ";
-const HINT = "Click to seek. Space plays, ← → go by a frame, home and end to the ends.";
+const HINT = "Click to seek. Space plays, ← → go by a frame, home and end to the ends, + − 0 zoom.";
 const PLAY = "M4 2.5v11l9-5.5z";
 const PAUSE = "M3.5 2.5h3v11h-3zM9.5 2.5h3v11h-3z";
 const BACK = "M11.5 3v10L5 8zM3.5 3h1.5v10H3.5z";
@@ -14,15 +14,15 @@ class Player {
     this.model = model;
     this.signal = signal;
     this.time = 0;
-    this.wanted = null; // where the clip shall be, while it is on its way elsewhere
-    this.starting = false; // whether it shall play once it is there
     this.published = 0;
-    this.live = model.get("state") === undefined ? null : new LiveControls(model, signal);
-    const actions = { seek: (time) => this.seek(time), drag: (value) => this.drag(value) };
+    this.live = model.get("state") === undefined ? null : new LiveControls(model, () => this.showPlaying(), signal);
+    const actions = { seek: (time) => this.seek(time), drag: (value) => this.drag(value), viewed: () => this.view?.show() };
     this.timeline = new Timeline(actions, signal);
+    this.view = new View(this.timeline);
+    this.export = new Export(model, this.timeline, () => model.get("title"), signal);
     this.transcript = new Transcript(actions);
+    this.stage = new Stage(model, this.stageActions(), signal);
     this.build();
-    this.loadClip();
     this.refresh();
     this.listen();
     this.seek(model.get("time"), { publish: false });
@@ -30,7 +30,19 @@ class Player {
 
   /** Whether the model is at work on the clip: it says where the clip is. */
   get watching() {
-    return this.model.get("state") === "running";
+    return this.live?.state === "running";
+  }
+
+  /** What the stage calls; a clip may change before there is anything else to show. */
+  stageActions() {
+    return {
+      changed: () => this.node && this.refresh(),
+      pictured: () => this.show(),
+      toggle: () => this.toggle(),
+      playing: () => this.showPlaying(),
+      stopped: () => this.showPlaying({ publish: true }),
+      tick: (time) => this.tick(time),
+    };
   }
 
   // --- what is on the page
@@ -38,26 +50,25 @@ class Player {
   build() {
     this.title = element("h3", "title");
     this.said = element("p", "counts");
-    this.stage = element("div", "stage");
     this.hint = element("p", "hint");
     const side = element("div", "side", {}, this.transcript.node, ...(this.live ? [this.live.ask] : []));
     this.node = element(
-      "div", "", { class: "mmduet-player", role: "group", tabindex: "0", "data-lm-suppress-shortcuts": "true" },
+      "div", "", { class: "mmduet-player", role: "group", tabindex: "0" },
       element("header", "head", {}, this.title, this.said),
       ...(this.live ? [this.live.node] : []),
       element(
         "div", "body", {},
-        this.stage, side, this.newControls(),
-        element("div", "curves", {}, this.timeline.svg, this.timeline.legend, this.hint),
+        this.stage.node, side, this.newControls(),
+        element("div", "curves", {}, this.timeline.svg, this.view.node, this.timeline.legend, this.hint),
       ),
     );
     if (this.live) this.transcript.node.setAttribute("role", "log"); // read out as it grows
   }
 
   newControls() {
-    this.play = this.button("Play", PLAY, () => this.toggle(), "main");
-    this.back = this.button("One frame back", BACK, () => this.step(-1));
-    this.forth = this.button("One frame forth", FORTH, () => this.step(1));
+    this.play = iconButton("Play", PLAY, () => this.toggle(), "main");
+    this.back = iconButton("One frame back", BACK, () => this.step(-1));
+    this.forth = iconButton("One frame forth", FORTH, () => this.step(1));
     this.shown = element("span", "time");
     this.range = element("input", "range", { type: "range", min: 0, "aria-label": "Threshold" });
     this.dial = element("label", "dial", {}, "threshold", this.range);
@@ -66,45 +77,8 @@ class Player {
     return element(
       "div", "controls", {},
       element("div", "playback", {}, this.back, this.play, this.forth, this.shown),
-      this.dial, this.counted, this.reset,
+      this.dial, this.counted, this.reset, this.export.node,
     );
-  }
-
-  button(name, path, action, names = "") {
-    const attributes = { type: "button", "aria-label": name, title: name };
-    const button = element("button", `button ${names}`.trim(), attributes, icon(path));
-    button.addEventListener("click", action);
-    return button;
-  }
-
-  /** The clip from its bytes, or the sentence that says why there is none. */
-  loadClip() {
-    this.release();
-    const bytes = this.model.get("video");
-    if (!bytes?.byteLength) return this.goWithout(this.model.get("note"));
-    const type = bytes.getUint32(4) === 0x66747970 ? "video/mp4" : "video/webm"; // "ftyp"
-    this.url = URL.createObjectURL(new Blob([bytes], { type }));
-    const attributes = { playsinline: "", preload: "auto", "aria-label": "The clip", tabindex: "-1" };
-    this.video = element("video", "video", attributes);
-    this.video.src = this.url;
-    this.stage.replaceChildren(this.video);
-    this.node.classList.remove("mmduet-player-without");
-    this.listenToClip();
-  }
-
-  /** Curves and transcript alone. */
-  goWithout(note) {
-    this.video = null;
-    this.stage.replaceChildren(element("p", "note", { role: "note" }, note));
-    this.node.classList.add("mmduet-player-without");
-  }
-
-  /** Gives the clip's memory back. */
-  release() {
-    cancelAnimationFrame(this.request);
-    this.pause();
-    this.video?.removeAttribute("src");
-    URL.revokeObjectURL(this.url);
   }
 
   /** Takes over all there is to show. */
@@ -117,6 +91,7 @@ class Player {
     Object.assign(this, { trace, policy });
     this.shortest = Math.max(endOf(trace.times), ...marks, ...spans.map((span) => span.end));
     this.title.textContent = title;
+    this.node.classList.toggle("mmduet-player-without", !this.stage.shows);
     this.hint.textContent = `${policy.decision ? DRAG : ""}${HINT}`;
     this.node.setAttribute("aria-label", `${title}. ${this.hint.textContent}`);
     this.transcript.set(trace);
@@ -142,60 +117,55 @@ class Player {
   listen() {
     const { signal } = this;
     this.node.addEventListener("keydown", (event) => this.key(event), { signal });
+    this.live?.upload.listen(this.node, signal);
+    this.node.addEventListener("click", (event) => this.takeFocus(event), { signal });
     this.range.addEventListener("input", () => this.drag(Number(this.range.value)), { signal });
     this.reset.addEventListener("click", () => this.drag(Number(this.policy.threshold)), { signal });
     const sizes = new ResizeObserver(() => this.resize());
     sizes.observe(this.timeline.svg.parentNode);
-    signal.addEventListener("abort", () => {
-      sizes.disconnect();
-      this.release();
-    });
+    signal.addEventListener("abort", () => sizes.disconnect());
     const on = (names, listener) => follow(this.model, names, listener, signal);
     on(["time"], () => this.publishing || this.seek(this.model.get("time"), { publish: false }));
     on(["threshold"], () => this.moveThreshold());
     on(["replays"], () => this.moveThreshold());
-    on(["trace", "curves", "policy", "replay_grid", "spans", "title", "thresholds"], () => this.refreshSoon());
-    on(["video", "note"], () => this.loadClip());
-    on(["state"], () => this.watching && this.pause());
-    on(["state"], () => this.showPlaying());
-  }
-
-  listenToClip() {
-    const { video } = this;
-    const on = (event, listener) => video.addEventListener(event, () => video === this.video && listener());
-    on("loadedmetadata", () => this.refresh());
-    on("click", () => this.toggle());
-    on("play", () => this.followClip());
-    on("pause", () => this.showPlaying({ publish: true }));
-    on("seeked", () => this.seekClip());
-    on("error", () => {
-      this.goWithout("This browser cannot play the clip; curves and transcript work without it.");
-      this.refresh();
-    });
+    on(["trace", "curves", "policy", "replay_grid", "spans", "title", "duration", "thresholds"], () => this.refreshSoon());
+    on(["state"], () => this.watching && this.stage.pause());
   }
 
   key(event) {
-    const own = event.target.closest("input, select, button");
+    const own = event.target.closest("input, select, button, summary");
     const action = {
       " ": () => (this.live?.watching ? this.live.pauseOrResume() : this.toggle()),
       ArrowLeft: () => this.step(-1),
       ArrowRight: () => this.step(1),
       Home: () => this.seek(0),
       End: () => this.seek(this.end),
+      "+": () => this.view.zoom(1 / ZOOM),
+      "-": () => this.view.zoom(ZOOM),
+      0: () => this.view.zoom(Infinity),
     }[event.key];
-    const kept = own && (!own.matches("button") || event.key === " "); // a slider's arrows, a button's space
+    const kept = own && (!own.matches("button, summary") || event.key === " "); // a slider's arrows, a button's space
     if (!action || kept || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();
     action();
   }
 
+  /**
+   * After a command or a click the keys are the player's again: Space plays, and does not press the same button once
+   * more. A button that is pressed by key keeps the focus, unless it is a command's.
+   */
+  takeFocus({ target, detail }) {
+    const button = target.closest("button");
+    const left = button && this.node.contains(document.activeElement) && !document.activeElement.matches("input, select");
+    if (left && (detail || button.matches(".mmduet-player-command, .mmduet-player-reset, .mmduet-player-item"))) focusPlayer(button);
+  }
+
   // --- time
 
   /** When everything shown is over, s. */
   get end() {
-    const clip = this.video?.duration;
-    return Number.isFinite(clip) ? Math.max(clip, this.shortest) : this.shortest;
+    return Math.max(this.stage.duration || this.model.get("duration"), this.shortest);
   }
 
   resize() {
@@ -205,20 +175,12 @@ class Player {
   }
 
   toggle() {
-    if (!this.video || this.watching) return;
-    if (!this.video.paused) return this.pause();
-    this.starting = !this.starting;
-    this.seekClip();
-  }
-
-  pause() {
-    this.starting = false;
-    this.video?.pause();
+    if (!this.watching) this.stage.toggle();
   }
 
   /** Pauses on the next frame of the trace, or on the one before. */
   step(direction) {
-    this.pause();
+    this.stage.pause();
     const { times } = this.trace;
     const after = (time) => time > this.time + NUDGE;
     const before = (time) => time < this.time - NUDGE;
@@ -229,36 +191,17 @@ class Player {
   seek(time, { publish = true } = {}) {
     if (publish && this.watching) return;
     this.time = clamp(time, 0, this.end);
-    this.wanted = this.time + NUDGE;
-    this.seekClip();
+    this.stage.seek(this.time);
+    if (publish) this.timeline.moveTo(this.time, { reveal: true });
     this.show();
     if (publish) this.publish();
   }
 
-  /** One seek at a time: a clip sent elsewhere again and again shows no picture, one that plays stops at its end. */
-  seekClip() {
-    if (!this.video || this.video.seeking) return;
-    if (this.wanted !== null) {
-      this.video.currentTime = this.wanted;
-      this.wanted = null;
-    } else if (this.starting) {
-      this.starting = false;
-      this.video.play().catch(() => this.showPlaying());
-    }
-  }
-
-  /** While the clip plays, everything goes along. */
-  followClip() {
-    this.showPlaying();
-    cancelAnimationFrame(this.request);
-    const tick = () => {
-      if (!this.video || this.video.paused || this.signal.aborted) return;
-      if (!this.video.seeking && this.wanted === null) this.time = this.video.currentTime;
-      this.show();
-      if (performance.now() - this.published > PUBLISH_EVERY) this.publish();
-      this.request = requestAnimationFrame(tick);
-    };
-    tick();
+  /** While the clip plays, everything follows; time is null while it is on its way elsewhere. */
+  tick(time) {
+    this.time = time ?? this.time;
+    this.show();
+    if (performance.now() - this.published > PUBLISH_EVERY) this.publish();
   }
 
   /** Tells the kernel the time. */
@@ -273,6 +216,7 @@ class Player {
   show() {
     this.shown.textContent = `${clock(this.time)} / ${clock(this.end)}`;
     this.timeline.moveTo(this.time);
+    this.stage.showPicture(this.watching ? Infinity : this.time);
     const mark = this.transcript.moveTo(this.time);
     for (const node of this.timeline.svg.querySelectorAll("[data-turn]")) {
       node.classList.toggle("mmduet-player-current", node.dataset.turn === mark);
@@ -280,13 +224,14 @@ class Player {
   }
 
   showPlaying({ publish = false } = {}) {
-    const playing = Boolean(this.video && !this.video.paused);
+    if (!this.play) return; // not built yet
+    const { playing } = this.stage;
     const name = playing ? "Pause" : "Play";
     this.play.setAttribute("aria-label", name);
     this.play.title = name;
     this.play.replaceChildren(icon(playing ? PAUSE : PLAY));
-    this.play.disabled = !this.video || this.watching;
-    this.back.disabled = this.forth.disabled = this.watching;
+    setDisabled(this.play, !this.stage.video || this.watching);
+    for (const button of [this.back, this.forth]) setDisabled(button, this.watching);
     if (publish && !this.watching) this.publish();
   }
 

@@ -1,4 +1,4 @@
-// The browser's side of DuetPlayer, first of the five parts that duet_player.py joins into one module:
+// The browser's side of DuetPlayer, first of the parts that duet_player.py joins into one module:
 // replays, numbers and words, elements. Every text goes through textContent.
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -96,9 +96,22 @@ function filled(node, names, attributes, children) {
   return node;
 }
 
+// JupyterLab looks for this on the element that has the focus: without it, keys cut, move and run cells. It stands on
+// every element, since more can have the focus than controls, such as what scrolls.
+const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
+
 /** An HTML element. Children that are strings stay text. */
 const element = (tag, names, attributes = {}, ...children) =>
-  filled(document.createElement(tag), names, attributes, children);
+  filled(document.createElement(tag), names, { ...OWN_KEYS, ...attributes }, children);
+
+/** Gives the focus to the player around a node, without scrolling: its keys play, step and seek. */
+const focusPlayer = (node) => node.closest(".mmduet-player")?.focus({ preventScroll: true });
+
+/** Disables a button or not; the focus of a disabled one would be lost to the page. */
+function setDisabled(button, disabled) {
+  if (disabled && button.matches(":focus")) focusPlayer(button);
+  button.disabled = disabled;
+}
 
 /** An SVG element. */
 const shape = (tag, names, attributes = {}, ...children) =>
@@ -106,6 +119,14 @@ const shape = (tag, names, attributes = {}, ...children) =>
 
 function icon(path) {
   return shape("svg", "icon", { viewBox: "0 0 16 16", "aria-hidden": "true" }, shape("path", "", { d: path }));
+}
+
+/** A round button with a picture; its name is read out and shown as a hint. */
+function iconButton(name, path, action, names = "") {
+  const attributes = { type: "button", "aria-label": name, title: name };
+  const button = element("button", `button ${names}`.trim(), attributes, icon(path));
+  button.addEventListener("click", action);
+  return button;
 }
 
 /** Calls a listener whenever one of a model's values changes, until the signal aborts. */

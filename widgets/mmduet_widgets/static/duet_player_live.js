@@ -2,9 +2,10 @@
 
 const STATES = {
   idle: "ready", running: "watching", paused: "paused", ended: "watched to the end", stopped: "stopped",
-  error: "failed",
+  error: "failed", silent: "no answer",
 };
 const CHOICES = { informative: "informative", relevance: "relevance", "informative relevance": "informative + relevance" };
+const LATE = 0.5; // s behind the clip that are worth a word
 const OTHER = "another file …";
 
 /** In JupyterLab, the enter key neither ends a field's change nor sends a form. */
@@ -14,26 +15,33 @@ function onEnter(field, action) {
 
 /** The controls of a run. `node` stands above the clip, `ask` under the transcript. */
 class LiveControls {
-  constructor(model, signal) {
-    this.model = model;
-    this.signal = signal;
+  /** changed: called when what can be done with the clip may have changed. */
+  constructor(model, changed, signal) {
+    Object.assign(this, { model, changed, signal });
+    this.kernel = new Kernel(model, () => this.show(), signal);
+    this.upload = new Upload(model, this.kernel, signal);
     this.node = element("div", "live", {}, this.newRun(), this.newSettings());
     this.ask = this.newQuestions();
-    follow(model, ["state", "message", "stale", "waiting", "trace"], () => this.show(), signal);
+    follow(model, ["state", "message", "stale", "waiting", "trace", "progress", "duration"], () => this.show(), signal);
     this.show();
   }
 
   /** Whether a run is on, be it paused. */
   get watching() {
-    return ["running", "paused"].includes(this.model.get("state"));
+    return ["running", "paused"].includes(this.state);
+  }
+
+  /** Of the run; "silent" where the kernel does not answer. */
+  get state() {
+    return this.kernel.silent ? "silent" : this.model.get("state");
   }
 
   send(command, more = {}) {
-    this.model.send({ command, ...more });
+    this.kernel.send(command, more);
   }
 
   pauseOrResume() {
-    this.send(this.model.get("state") === "paused" ? "resume" : "pause");
+    this.send(this.state === "paused" ? "resume" : "pause");
   }
 
   // --- the run
@@ -44,9 +52,11 @@ class LiveControls {
     this.stop = this.button("", () => this.send("stop"));
     this.stop.textContent = "Stop";
     this.status = element("span", "status", { role: "status" });
+    this.bar = element("progress", "bar", { max: 1, "aria-label": "Watched of the clip" });
+    this.pace = element("span", "pace");
     this.message = element("p", "message", { role: "alert" });
     const pace = this.checkbox("real_time", "at the clip's own pace");
-    return element("div", "run", {}, this.start, this.pause, this.stop, this.status, pace, this.message);
+    return element("div", "run", {}, this.start, this.pause, this.stop, this.status, this.bar, this.pace, pace, this.message);
   }
 
   button(names, action) {
@@ -56,13 +66,14 @@ class LiveControls {
   }
 
   show() {
-    const state = this.model.get("state");
+    const state = this.state;
     this.start.textContent = this.watching ? "Restart" : "Watch";
     this.pause.textContent = state === "paused" ? "Resume" : "Pause";
-    this.pause.disabled = this.stop.disabled = !this.watching;
+    for (const button of [this.pause, this.stop]) setDisabled(button, !this.watching);
     this.node.dataset.state = state;
     this.status.textContent = STATES[state];
-    this.message.textContent = this.model.get("message");
+    this.message.textContent = this.kernel.silent ? NO_ANSWER : this.model.get("message");
+    this.showProgress();
     this.note.textContent = this.model.get("stale")
       ? `Changed: ${this.watching ? "restart" : "watch again"} to use it.`
       : "Used from the next start on.";
@@ -71,6 +82,25 @@ class LiveControls {
     const when = this.watching ? "With the next frame" : "Asked at the start";
     this.waiting.textContent = waiting.length ? `${when}: ${waiting.join(" · ")}` : "";
     this.forget.classList.toggle("mmduet-player-gone", this.watching || !waiting.length);
+    this.changed();
+  }
+
+  /** How much of the clip is watched, how long the rest takes, and whether the model keeps up. */
+  showProgress() {
+    const seen = this.model.get("trace").times.at(-1) ?? 0;
+    const { behind, left } = this.model.get("progress");
+    const parts = [
+      Number.isFinite(left) ? `about ${clock(left, 0)} left` : "",
+      behind >= LATE ? `${behind.toFixed(1)} s behind the clip` : "",
+    ];
+    this.bar.value = this.duration ? clamp(seen / this.duration, 0, 1) : 0;
+    this.pace.textContent = parts.filter(Boolean).join(" · ");
+    for (const node of [this.bar, this.pace]) node.classList.toggle("mmduet-player-gone", !this.watching);
+  }
+
+  /** Of the clip, s; 0 where it is not known. */
+  get duration() {
+    return this.model.get("duration");
   }
 
   // --- its settings
@@ -116,7 +146,7 @@ class LiveControls {
     onEnter(path, choose);
     follow(this.model, ["clip", "clips"], show, this.signal);
     show();
-    return [element("label", "field", {}, "clip", list), path];
+    return [element("label", "field", {}, "clip", list), path, this.upload.node];
   }
 
   /** The policy, and its heads where the model has any. */

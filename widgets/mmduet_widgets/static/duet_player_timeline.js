@@ -1,8 +1,6 @@
-// Second part: the timeline.
+// The timeline.
 
 // Pixels.
-const LEFT = 84;
-const RIGHT = 50;
 const ROW = 22;
 const SCORES = 132;
 const SUMS = 84;
@@ -10,18 +8,20 @@ const AXIS = 22;
 const GAP = 8;
 const GRAB = 8; // half the height of what can be grabbed of the threshold's line
 const LETTER = 6.4; // the width of a letter, about
+const EDGE = 10; // what a mark at an end reaches over it
 const MOST_LANES = 3;
 
 /** Rows of marks over the score curves, all over one time axis. Pointing at it seeks or drags. */
 class Timeline {
-  /** actions: { seek(time), drag(threshold) }. signal: aborts what listens. */
+  /** actions: { seek(time), drag(threshold), viewed() when another part is shown }. signal: aborts what listens. */
   constructor(actions, signal) {
     this.actions = actions;
+    this.axis = new Axis();
     this.name = `mmduet-player-${Math.random().toString(36).slice(2)}`;
     this.time = 0;
     this.svg = shape("svg", "timeline", { role: "img" });
     this.legend = element("div", "legend");
-    this.listen(signal);
+    this.pointer = new Pointer(this, actions, signal);
   }
 
   /**
@@ -31,13 +31,20 @@ class Timeline {
    */
   set(data) {
     Object.assign(this, data);
+    this.axis.setEnd(this.end);
     this.lanes = lanesOf(this.spans);
     this.replay();
     this.fillLegend();
-    if (this.width) this.draw();
+    this.redraw();
   }
 
-  /** The names of the curves, with their values at the playhead or the pointer. */
+  /** Draws what there is, once it is known how wide. */
+  redraw() {
+    if (this.axis.width && this.trace) this.draw();
+    this.actions.viewed();
+  }
+
+  /** The names of the curves, with their values at the playhead. */
   fillLegend() {
     this.values = {};
     this.legend.replaceChildren();
@@ -55,12 +62,16 @@ class Timeline {
   }
 
   resize(width) {
-    this.width = Math.max(width, LEFT + RIGHT + 80);
-    if (this.trace) this.draw();
+    this.axis.width = Math.max(width, LEFT + RIGHT + 80);
+    this.redraw();
   }
 
   x(time) {
-    return LEFT + (time / this.end) * (this.width - LEFT - RIGHT);
+    return this.axis.x(time);
+  }
+
+  get width() {
+    return this.axis.width;
   }
 
   /** The y of a value in a panel; values beyond it stay at its edge. */
@@ -73,10 +84,10 @@ class Timeline {
     this.placeRows();
     this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
     this.svg.setAttribute("height", this.height);
-    this.drawSpans();
-    if (this.scores) this.drawPanel(this.scores);
-    if (this.sums) this.drawPanel(this.sums);
+    for (const panel of [this.scores, this.sums]) if (panel) this.drawPanel(panel);
     this.drawAxis();
+    this.drawWindow();
+    this.drawSpans();
     for (const { name, color } of this.curves) {
       this.drawCurve(this.scores, this.trace[name], color, this.policy.decision?.head === name);
     }
@@ -84,10 +95,12 @@ class Timeline {
     this.drawTurns("asked", this.trace.queries);
     this.drawTurns("said", this.trace.responses);
     if (this.scores) this.rowName("would", "would speak");
-    this.overlay = this.svg.appendChild(shape("g"));
+    this.overlay = this.window.appendChild(shape("g"));
     const knob = shape("path", "", { d: `M-5 ${this.bottom + 7}h10v-3l-5 -6l-5 6z` });
     this.playhead = shape("g", "playhead", {}, shape("line", "", { y1: 0, y2: this.bottom }), knob);
-    this.svg.append(this.playhead);
+    this.window.append(this.playhead);
+    this.handle = this.svg.appendChild(shape("g"));
+    this.tip = this.svg.appendChild(shape("g", "tip"));
     this.drawThreshold();
     this.moveTo(this.time);
   }
@@ -120,11 +133,13 @@ class Timeline {
   drawSpans() {
     if (this.spans.length) this.rowName("spans", "reference");
     this.spans.forEach(({ start, end, label }, index) => {
-      const [left, right] = [this.x(start), Math.max(this.x(end), this.x(start) + 2)];
+      const [first, last] = [clamp(start, this.axis.from, this.axis.to), clamp(end, this.axis.from, this.axis.to)];
+      if (first === last && start !== end) return; // not in the part that is shown
+      const [left, right] = [this.x(first), Math.max(this.x(last), this.x(first) + 2)];
       const top = this.rows.spans + this.lanes[index] * ROW;
       const room = Math.floor((right - left - 10) / LETTER);
       const short = label.length <= room ? label : room > 2 ? `${label.slice(0, room - 1).trimEnd()}…` : "";
-      this.svg.append(
+      this.window.append(
         shape("rect", "shade", { x: left, y: top, width: right - left, height: this.bottom - top }),
         shape(
           "g", "span", { "data-time": start },
@@ -149,20 +164,25 @@ class Timeline {
   }
 
   drawAxis() {
-    const most = Math.max((this.width - LEFT - RIGHT) / 70, 1);
-    const steps = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
-    const step = steps.find((step) => this.end / step <= most) ?? 7200;
-    for (let time = 0; time <= this.end + 1e-9; time += step) {
+    const { times, digits } = this.axis.ticks();
+    for (const time of times) {
       const x = this.x(time);
       this.svg.append(
         shape("line", "grid", { x1: x, x2: x, y1: this.bottom, y2: this.bottom + 4 }),
-        shape("text", "tick middle", { x, y: this.bottom + 13 }, clock(time, step < 1 ? 1 : 0)),
+        shape("text", "tick middle", { x, y: this.bottom + 13 }, clock(time, digits)),
       );
     }
   }
 
+  /** What belongs to a time is drawn into a window, which ends with the part that is shown. */
+  drawWindow() {
+    const shown = { x: LEFT - EDGE, y: 0, width: this.axis.room + 2 * EDGE, height: this.height };
+    this.window = shape("g", "", { "clip-path": `url(#${this.name}-window)` });
+    this.svg.append(shape("clipPath", "", { id: `${this.name}-window` }, shape("rect", "", shown)), this.window);
+  }
+
   /** compared: whether it is the decision curve. */
-  drawCurve(panel, values, color, compared, parent = this.svg) {
+  drawCurve(panel, values, color, compared, parent = this.window) {
     let pen = "M";
     const points = values.map((value, index) => {
       if (value === null) {
@@ -186,7 +206,7 @@ class Timeline {
       const until = this.thresholds[index + 1]?.[0] ?? Math.max(time, last);
       return `${index ? "V" : `M${LEFT} `}${this.y(this.compared, Number(value)).toFixed(1)}H${this.x(until).toFixed(1)}`;
     });
-    this.svg.append(shape("path", "held", { d: steps.join("") }));
+    this.window.append(shape("path", "held", { d: steps.join("") }));
   }
 
   drawTurns(row, turns) {
@@ -200,13 +220,14 @@ class Timeline {
         shape("circle", "", { r: row === "asked" ? 8 : 6 }),
       );
       if (row === "asked") mark.append(shape("text", "", {}, "?"));
-      this.svg.append(mark);
+      this.window.append(mark);
     });
   }
 
   /** Everything that changes as the threshold is dragged. */
   drawThreshold() {
     this.overlay.replaceChildren();
+    this.handle.replaceChildren();
     if (this.policy.decision) {
       const y = this.y(this.compared, this.threshold);
       this.drawOver(y);
@@ -237,7 +258,7 @@ class Timeline {
 
   /** Hollow marks where it would speak: one path, for there may be thousands. */
   drawWould() {
-    const step = ((this.x(this.end) - LEFT) / Math.max(this.trace.times.length, 1)) * 0.46;
+    const step = ((this.x(this.end) - this.x(0)) / Math.max(this.trace.times.length, 1)) * 0.46;
     const r = clamp(step, 2.5, 6);
     const y = this.rows.would + ROW / 2;
     const mark = (time) => `M${(this.x(time) - r).toFixed(1)} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
@@ -247,7 +268,7 @@ class Timeline {
 
   drawLine(y) {
     const right = this.width - RIGHT;
-    this.overlay.append(
+    this.handle.append(
       shape(
         "g", "threshold", {},
         shape("line", "", { x1: LEFT, x2: right, y1: y, y2: y }),
@@ -281,68 +302,34 @@ class Timeline {
     this.curve = curve ?? this.trace[this.policy.decision?.head];
   }
 
-  moveTo(time) {
+  /** A playhead that is in sight stays in sight; one that the user left behind does not pull the view along. */
+  moveTo(time, { reveal = this.axis.shows(this.time) } = {}) {
     this.time = time;
+    if (reveal && this.axis.reveal(time)) return this.redraw();
     this.playhead?.setAttribute("transform", `translate(${this.x(time)} 0)`);
     this.showValues(time);
   }
 
+  /** { time, scores: [{ name, value, color }] } of the frame that is on at a time; null where there is none. */
+  valuesAt(time) {
+    const index = frameAt(this.trace.times, time);
+    if (index < 0) return null;
+    const scores = this.curves.map(({ name, color }) => ({ name, color, value: score(this.trace[name][index]) }));
+    if (this.decision) scores.push({ ...this.decision, value: score(this.curve?.[index]) });
+    return { time: this.trace.times[index], scores };
+  }
+
   /** The legend's values, of the frame that is on at a time. */
-  showValues(time, hovered = false) {
-    const { trace } = this;
-    const index = frameAt(trace.times, time);
-    for (const { name } of this.curves) this.values[name].textContent = score(trace[name][index]);
-    if (this.decision) this.values[this.decision.name].textContent = score(this.curve?.[index]);
-    const text = !this.curves.length ? "no scores" : index < 0 ? "no frame yet" : `${hovered ? "pointing at" : "at"} ${clock(trace.times[index])}`;
-    this.moment.textContent = text;
-  }
-
-  // --- pointing
-
-  listen(signal) {
-    const on = (event, listener) => this.svg.addEventListener(event, listener, { signal });
-    on("pointerdown", (event) => this.press(event));
-    on("pointermove", (event) => this.move(event));
-    on("lostpointercapture", () => (this.holds = ""));
-    on("pointerleave", () => this.showValues(this.time));
-  }
-
-  press(event) {
-    if (event.button !== 0) return;
-    const grabbed = event.target.closest(".mmduet-player-threshold");
-    this.holds = grabbed ? "threshold" : "time";
-    this.svg.setPointerCapture(event.pointerId);
-    const mark = event.target.closest("[data-time]");
-    if (mark) this.actions.seek(Number(mark.dataset.time));
-    else if (event.target.closest(".mmduet-player-would")) this.actions.seek(this.speaksNear(this.timeAt(event)));
-    else if (!grabbed) this.move(event);
-  }
-
-  /** The time that is pointed at, s. */
-  timeAt({ clientX }) {
-    const { left, width } = this.svg.getBoundingClientRect();
-    const x = (clientX - left) * (this.width / width);
-    return clamp(((x - LEFT) / (this.width - LEFT - RIGHT)) * this.end, 0, this.end);
+  showValues(time) {
+    const values = this.valuesAt(time);
+    for (const node of Object.values(this.values)) node.textContent = score(NaN);
+    for (const { name, value } of values?.scores ?? []) this.values[name].textContent = value;
+    this.moment.textContent = !this.curves.length ? "no scores" : values ? `at ${clock(values.time)}` : "no frame yet";
   }
 
   /** When it would speak, nearest to a time. */
   speaksNear(time) {
     const times = this.frames.map((index) => this.trace.times[index]);
     return times.reduce((best, other) => (Math.abs(other - time) < Math.abs(best - time) ? other : best));
-  }
-
-  move(event) {
-    if (this.holds === "threshold") this.actions.drag(this.valueAt(event));
-    else if (this.holds === "time") this.actions.seek(this.timeAt(event));
-    else this.showValues(this.timeAt(event), true);
-  }
-
-  /** The threshold that is pointed at, in whole steps. */
-  valueAt({ clientY }) {
-    const { top, width } = this.svg.getBoundingClientRect();
-    const { top: most, step } = this.policy.dial;
-    const y = (clientY - top) * (this.width / width) - this.compared.y;
-    const value = clamp(1 - y / this.compared.height, 0, 1) * most;
-    return Number((Math.round(value / step) * step).toPrecision(6));
   }
 }

@@ -178,7 +178,10 @@ def test_a_policy_has_a_name_that_makes_it(mode):
 @pytest.mark.parametrize(
     ("mode", "message"),
     [
-        ("loud", r"mode='loud' is not known: use one of \['greedy', 'sum', 'threshold'\], or module:OBJECT"),
+        (
+            "loud",
+            r"mode='loud' is not known: use one of \['greedy', 'hysteresis', 'sum', 'threshold'\], or module:OBJECT",
+        ),
         ("no.such.module:Loud", "cannot be imported"),
         ("math:pi", "mode='math:pi' has type float"),
         ("tests.policies:EveryThird", r"must take \(threshold, heads=…\)"),

@@ -1,0 +1,130 @@
+"""`mmduet calibrate`: choose a policy from scored frames."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmduet.cli.root import app
+from mmduet.errors import DuetError
+
+if TYPE_CHECKING:
+    from mmduet.evaluation.calibration import Calibration
+    from mmduet.policy import Policy
+
+PREDICTIONS = Annotated[Path, typer.Argument(help="Prediction file with frame scores (JSONL).")]
+REFERENCES = Annotated[Path, typer.Option(help="The benchmark's test file.")]
+TARGET = Annotated[
+    str,
+    typer.Option(
+        help="rate=N: N responses a minute, with the best timing F1. f1: the best timing F1. pauc: the best PAUC, if "
+        "responses in a span are right. false-alarms=N: at most N responses a minute outside the spans, and the most "
+        "spans with a response."
+    ),
+]
+BENCHMARK = Annotated[
+    str | None,
+    typer.Option(help="The benchmark, or your own as module:OBJECT.", show_default="as the prediction file states"),
+]
+OUTPUT = Annotated[
+    Path | None, typer.Option(help="Policy file to write (JSON).", show_default="PREDICTIONS.policy.json")
+]
+MODES = Annotated[str, typer.Option(help="Policies that are tried, with commas; also module:OBJECT.")]
+HEADS = Annotated[
+    str | None,
+    typer.Option(
+        help="Heads that are tried, with commas; a sum of both as informative+relevance.",
+        show_default="each head, and both",
+    ),
+]
+
+
+@app.command()
+def calibrate(
+    predictions: PREDICTIONS,
+    references: REFERENCES,
+    target: TARGET,
+    benchmark: BENCHMARK = None,
+    output: OUTPUT = None,
+    modes: MODES = "threshold,sum,hysteresis",
+    heads: HEADS = None,
+    max_rate: Annotated[float | None, typer.Option(min=0, help="Maximum responses a minute.")] = None,
+    thresholds: Annotated[int, typer.Option(min=2, help="Thresholds that are tried of each policy.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of the halves.")] = 0,
+) -> None:
+    """Choose when to speak from scored frames, without the model, and write it as a policy file.
+
+    Mode, heads and threshold are chosen on one half of the videos. What they give on the other half is printed with 95
+    % intervals over questions, beside the policy that made the predictions. `mmduet predict --policy FILE` and the
+    notebooks take the file.
+    """
+    from mmduet.evaluation import calibration
+    from mmduet.evaluation.benchmarks import find_benchmark
+    from mmduet.evaluation.coverage import coverage
+    from mmduet.policy import check_policy_target, write_policy
+
+    wanted = calibration.parse_target(target, **({} if max_rate is None else {"most": max_rate}))
+    written = output or predictions.with_name(f"{predictions.name}.policy.json")
+    check_policy_target(written, [predictions, references])
+    stated = _stated(predictions)
+    known = find_benchmark(_benchmark(predictions, benchmark or stated.get("benchmark")))
+    items = known.read_references(references)
+    found = known.read_predictions(predictions, items)
+    typer.echo(str(coverage(found, items)))
+    scores = next((each.trace.heads for each in found.by_id.values() if len(each.trace)), ())
+    chosen = calibration.calibrate(
+        found.by_id,
+        items,
+        wanted,
+        candidates=calibration.candidates_for(
+            scores, modes.split(","), [choice.split("+") for choice in heads.split(",")] if heads else None
+        ),
+        before=_before(stated),
+        thresholds=thresholds,
+        seed=seed,
+    )
+    write_policy(written, chosen.file(benchmark=known.name, predictions=predictions.name))
+    _print(chosen, thresholds)
+    typer.echo(f"{written}: for `mmduet predict --policy`, and for the parameter `policy_file` of notebooks")
+
+
+def _benchmark(predictions: Path, name: Any) -> str:
+    if not isinstance(name, str):
+        raise DuetError(f"{predictions} does not state its benchmark: give --benchmark.")
+    return name
+
+
+def _stated(predictions: Path) -> Mapping[str, Any]:
+    """What the prediction file's settings state; nothing of a file of others."""
+    from mmduet.evaluation.prediction_file import settings_path
+    from mmduet.files import read_json, validated
+
+    path = settings_path(predictions)
+    stated: dict[str, Any] = validated(path, dict[str, Any], read_json(path)) if path.exists() else {}
+    return stated
+
+
+def _before(stated: Mapping[str, Any]) -> "Policy | None":
+    """The built-in policy that made the predictions; None where it is not known."""
+    from mmduet.policy import POLICIES, make_policy
+
+    settings = stated.get("settings")
+    if not isinstance(settings, dict) or settings.get("mode") not in POLICIES or settings.get("threshold") is None:
+        return None
+    return make_policy(
+        settings["mode"], settings["threshold"], heads=settings.get("heads", ()), options=settings.get("options")
+    )
+
+
+def _print(chosen: "Calibration", thresholds: int) -> None:
+    typer.echo(
+        f"target {chosen.target}: chosen of {len(chosen.tried)} policies, at {thresholds} thresholds, on "
+        f"{len(chosen.chosen_on)} questions; measured on {len(chosen.measured_on)} others:\n\n  {chosen.policy!r}\n"
+    )
+    typer.echo(f"{chosen.table().to_string()}\n")
+    for head, temperature in chosen.temperatures.items():
+        typer.echo(
+            f"{head}: as the probability of a span, temperature {temperature.value:.2f}; calibration error "
+            f"{temperature.before:.3f}, scaled {temperature.after:.3f}"
+        )

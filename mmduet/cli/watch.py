@@ -1,0 +1,269 @@
+"""`mmduet watch`: watch a clip, a camera or a stream, and print what is said."""
+
+import os
+import re
+import shlex
+import stat
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from mmduet.cli.predict import (
+    FRAMES_PER_TURN,
+    HEADS,
+    KEEP_RESPONSES,
+    MAX_NEW_TOKENS,
+    MAX_PIXELS,
+    MODE,
+    MODEL,
+    PENALTY,
+    POLICY,
+    PROTOCOL,
+    THRESHOLD,
+    keeping,
+    speaking,
+)
+from mmduet.cli.root import DEVICE, DTYPE, app
+from mmduet.errors import DuetError
+
+if TYPE_CHECKING:
+    from mmduet.model.backbone import Backbone
+    from mmduet.model.processing import DuetProcessor
+    from mmduet.streaming.session import DuetSession, Event
+    from mmduet.trace import Query
+    from mmduet.video import FrameBatch
+
+NARRATE = "Please concisely narrate the video in real time."
+PAGE = re.compile(r'(?s).{0,200}<meta name="generator" content="mmduet report">')
+LIVE_CONTEXT = 240  # frames: two minutes at 2 frames a second
+TIMED = re.compile(r"(?P<text>.*\S)\s*@\s*(?P<time>\d+(?:\.\d+)?)\s*", re.DOTALL)
+
+CLIP = Annotated[str, typer.Argument(help="A video file, a camera such as /dev/video0, or the address of a stream.")]
+QUERY = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A question, asked at the start or at a time, s: TEXT@12.5. Can be repeated.", show_default=NARRATE
+    ),
+]
+SRT = Annotated[Path | None, typer.Option(help="Write the responses as subtitles to this file.")]
+VTT = Annotated[Path | None, typer.Option(help="Write the responses as subtitles for browsers to this file.")]
+CSV = Annotated[Path | None, typer.Option(help="Write a table to this file, a row a frame.")]
+JSON = Annotated[Path | None, typer.Option(help="Write the trace to this file; DuetTrace.from_json reads it.")]
+HTML = Annotated[Path | None, typer.Option(help="Write a page with the clip, scores and responses to this file.")]
+FRAME_FPS = Annotated[
+    float | None, typer.Option(help="Frames a second.", show_default="2, of a model that decides in words 1")
+]
+CONTEXT_FRAMES = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        help="Maximum frames in the context; older ones are dropped.",
+        show_default=f"all of a clip, {LIVE_CONTEXT} of a camera or stream",
+    ),
+]
+LIVE = Annotated[bool, typer.Option("--live", help="The file is still being recorded: wait for more at its end.")]
+FORMAT = Annotated[str | None, typer.Option(help="FFmpeg's name of a camera's or stream's format, such as v4l2.")]
+
+
+@app.command()
+def watch(
+    clip: CLIP,
+    query: QUERY = None,
+    srt: SRT = None,
+    vtt: VTT = None,
+    csv: CSV = None,
+    json: JSON = None,
+    html: HTML = None,
+    model: MODEL = "mini",
+    adapter: Annotated[str | None, typer.Option(help="PEFT adapter, instead of the preset's own.")] = None,
+    dtype: DTYPE = "auto",
+    device: DEVICE = "auto",
+    frame_fps: FRAME_FPS = None,
+    mode: MODE = None,
+    threshold: THRESHOLD = None,
+    heads: HEADS = None,
+    policy: POLICY = None,
+    protocol: PROTOCOL = None,
+    keep_responses: KEEP_RESPONSES = None,
+    max_new_tokens: MAX_NEW_TOKENS = None,
+    repetition_penalty: PENALTY = None,
+    frames_per_turn: FRAMES_PER_TURN = None,
+    max_pixels: MAX_PIXELS = None,
+    context_frames: CONTEXT_FRAMES = None,
+    live: LIVE = False,
+    format: FORMAT = None,
+) -> None:
+    """Watch a clip, a camera or a stream, and print queries and responses with their times as they come.
+
+    Ctrl-C ends it. The files are written at the end, also after Ctrl-C or where a stream breaks off.
+    """
+    from mmduet.checkpoints import load_duet
+
+    queries = [read_query(text) for text in query or [NARRATE]]
+    when = speaking(policy, mode, threshold, heads)
+    source = Source(clip, is_live=live or format is not None or is_stream(clip), format=format)
+    duration = source.duration()
+    files = checked_files({"srt": srt, "vtt": vtt, "csv": csv, "json": json, "html": html}, clip)
+    duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=device, max_pixels=max_pixels)
+    session = make_session(
+        duet, processor, context_frames or (LIVE_CONTEXT if source.is_live else None),
+        frame_fps=frame_fps, protocol=protocol, max_new_tokens=max_new_tokens, **when,
+        repetition_penalty=repetition_penalty, frames_per_turn=frames_per_turn, **keeping(keep_responses),
+    )  # fmt: skip
+    events: list[Event] = []
+    try:
+        status = follow(session, source, queries, events)
+    finally:  # also where a stream breaks off
+        write_all(files, session, source, events, duration)
+    raise typer.Exit(status)
+
+
+def make_session(
+    duet: "Backbone", processor: "DuetProcessor", context_frames: int | None, **given: Any
+) -> "DuetSession":
+    """A session with the settings that are given and not None; else at 2 frames a second and threshold 0.5.
+
+    A model that decides in words has its published settings instead of these.
+    """
+    from mmduet.evaluation.benchmark import Settings, policy_of
+    from mmduet.streaming.session import DuetSession
+
+    own = Settings(frame_fps=2.0, threshold=0.5)
+    settings = own.overridden(duet.decides, {name: value for name, value in given.items() if value is not None})
+    names = (
+        "frame_fps",
+        "protocol",
+        "remove_assistant_turns",
+        "repetition_penalty",
+        "max_new_tokens",
+        "frames_per_turn",
+    )
+    chosen = {name: getattr(settings, name) for name in names}
+    return DuetSession(duet, processor, policy=policy_of(settings), context_frames=context_frames, **chosen)
+
+
+def follow(session: "DuetSession", source: "Source", queries: "Sequence[Query]", events: "list[Event]") -> int:
+    """Watch to the end or to Ctrl-C; print what is said, and add each event to a list.
+
+    Returns:
+        The command's status.
+    """
+    from mmduet.system.interrupts import Terminated, terminable
+    from mmduet.trace import Query
+
+    try:
+        with terminable():
+            for event in session.stream(source.frames(session), queries):
+                events.append(event)
+                _say(event)
+    except KeyboardInterrupt as stop:
+        typer.secho(f"mmduet: stopped at {session.time:.1f} s of the video.", fg="yellow", err=True)
+        return 143 if isinstance(stop, Terminated) else 130
+    asked = sum(isinstance(event, Query) for event in events)
+    for query in sorted(queries, key=lambda query: query.time)[asked:]:
+        late = f"mmduet: {query.text!r} at {query.time:g} s was not asked: the video ended at {session.time:.1f} s."
+        typer.secho(late, fg="yellow", err=True)
+    return 0
+
+
+def _say(event: "Event") -> None:
+    from mmduet.trace import Query, Response
+
+    if isinstance(event, Query | Response):
+        who = "user" if isinstance(event, Query) else "model"
+        words = " ".join("".join(char if char.isprintable() else " " for char in event.text).split())
+        typer.echo(f"{event.time:7.1f} s  {who:5}  {words}")
+
+
+def read_query(text: str) -> "Query":
+    """A query from ``TEXT@12.5`` or ``TEXT``, which is asked at the start."""
+    from mmduet.trace import Query
+
+    if timed := TIMED.fullmatch(text):
+        return Query(float(timed["time"]), timed["text"])
+    if not text.strip():
+        raise DuetError(f"--query {text!r} is empty: give a question, such as 'What is happening?@12.5'.")
+    return Query(0.0, text.strip())
+
+
+def is_stream(address: str) -> bool:
+    """Whether it is the address of a stream, or a device such as a camera."""
+    try:
+        return "://" in address or stat.S_ISCHR(os.stat(address).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+class Source(NamedTuple):
+    """The video to watch.
+
+    Attributes:
+        address: A file, a device or an address.
+        is_live: Whether frames come as they are recorded.
+        format: FFmpeg's name of its format; None: FFmpeg finds it.
+    """
+
+    address: str
+    is_live: bool
+    format: str | None
+
+    def duration(self) -> float | None:
+        """Of a clip, s; None where frames still come."""
+        from mmduet.video import read_metadata
+
+        return None if self.is_live else read_metadata(self.address).duration
+
+    def frames(self, session: "DuetSession") -> "Iterable[FrameBatch]":
+        """The frames as a session needs them."""
+        from mmduet.video import iter_frames
+        from mmduet.video.stream import StreamSource
+
+        fps, size = session.frame_fps, session.processor.frame.size
+        if self.is_live:
+            return StreamSource(
+                self.address, fps=fps, size=size, drop_late=not Path(self.address).is_file(), format=self.format
+            )
+        ahead, pin = session.kernels.decode_ahead, session.kernels.pin
+        return iter_frames(self.address, fps=fps, size=size, batch_size=session.look_ahead.limit, ahead=ahead, pin=pin)
+
+
+def checked_files(outputs: Mapping[str, Path | None], clip: str) -> dict[str, Path]:
+    """The files that are asked for, by form. Refuses to replace a file of another kind, before anything is computed."""
+    from mmduet.files import check_target, read_text
+    from mmduet.trace import EXPORTS
+
+    def is_ours(path: Path, begins: re.Pattern[str] | None) -> bool:
+        return bool(begins.match(read_text(path))) if begins else typer.confirm(f"{path} exists. Replace it?", err=True)
+
+    files = {form: path for form, path in outputs.items() if path is not None}
+    for form, path in files.items():
+        begins = EXPORTS[form].begins if form in EXPORTS else PAGE
+        check_target(path, ours=partial(is_ours, begins=begins), inputs=[clip])
+    return files
+
+
+def write_all(
+    files: Mapping[str, Path], session: "DuetSession", source: Source, events: "list[Event]", duration: float | None
+) -> None:
+    """Write what was seen and said to each file."""
+    from mmduet.files import write_file
+    from mmduet.reports.trace_page import trace_page
+    from mmduet.trace import EXPORTS, DuetTrace
+
+    trace = DuetTrace.from_events(events, context_length=len(session.state.context))
+    for form, path in files.items():
+        if form in EXPORTS:
+            text = EXPORTS[form].make(trace, duration)
+        else:
+            text = trace_page(
+                trace, session.policy, title=Path(source.address).name or source.address,
+                command=shlex.join(["mmduet", *sys.argv[1:]]),
+                clip=None if source.is_live else Path(source.address), frame_fps=session.frame_fps,
+            )  # fmt: skip
+        write_file(path, text)
+    written = "".join(f"; {path}" for path in files.values())
+    typer.echo(f"{len(trace)} frames, {len(trace.responses)} responses{written}")

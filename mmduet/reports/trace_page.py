@@ -1,0 +1,83 @@
+"""Trace page: one watched video as an HTML page that works offline, in the form of a report."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from mmduet.policy import Policy
+from mmduet.trace import DuetTrace
+
+SHOWN_AS = {".mp4": "video/mp4", ".webm": "video/webm"}  # that browsers play
+MAX_VIDEO_BYTES = 8_000_000
+STRIP_SIZE = 96  # pixels of the side of a frame in the film strip
+
+
+def trace_page(
+    trace: DuetTrace, policy: Policy, *, title: str, command: str, clip: Path | None = None, frame_fps: float = 2.0
+) -> str:
+    """Make the page of a trace: the clip with its responses as subtitles, the scores, and all that was said.
+
+    Args:
+        trace: What was seen and said.
+        policy: The policy that the session followed; a slider moves its threshold.
+        title: The heading.
+        command: The command that made the trace.
+        clip: The clip, unless it was a camera or a stream. An MP4 or WebM file of at most 8 MB is put into the page.
+        frame_fps: Frames per second of the trace.
+    """
+    from nbformat import v4
+
+    from mmduet.reports.export import PLOT, export_html
+
+    frames = None if clip is None else _frames(clip, trace, frame_fps)
+    cells = [v4.new_markdown_cell(f"# {' '.join(title.split())}\n\n    {' '.join(command.split())}")]
+    if clip is not None:
+        cells += _section("The clip", "clip", {"text/html": _video(clip, trace)})
+    cells += _section("When did it speak?", "score_figure(trace, policy)", {PLOT: _figure(trace, policy, frames)})
+    cells += _section("What was said?", "transcript", {"text/html": _transcript(trace)})
+    return export_html(v4.new_notebook(cells=cells))
+
+
+def _section(heading: str, source: str, data: dict[str, Any]) -> list[Any]:
+    from nbformat import v4
+
+    output = v4.new_output("display_data", data=data)
+    return [v4.new_markdown_cell(f"## {heading}"), v4.new_code_cell(source, outputs=[output])]
+
+
+def _video(clip: Path, trace: DuetTrace) -> str:
+    kind, size, most = SHOWN_AS.get(clip.suffix.lower()), clip.stat().st_size / 1e6, MAX_VIDEO_BYTES / 1e6
+    if kind is None:
+        return f"<p>The clip is not in this page: browsers play {' and '.join(SHOWN_AS)}.</p>"
+    if size > most:
+        return f"<p>The clip is not in this page: its {size:.0f} MB are more than {most:.0f} MB.</p>"
+    video, captions = (base64.b64encode(data).decode() for data in (clip.read_bytes(), trace.to_vtt().encode()))
+    return (
+        f'<video controls style="max-width: 100%" src="data:{kind};base64,{video}">'
+        f'<track kind="captions" label="responses" srclang="en" default src="data:text/vtt;base64,{captions}"></video>'
+    )
+
+
+def _frames(clip: Path, trace: DuetTrace, frame_fps: float) -> Any:
+    """The frames of the film strip; None of a model that decides in words, whose pieces may have several frames."""
+    from mmduet.video import read_frames
+
+    if trace.reply is not None or not len(trace):
+        return None
+    return read_frames(clip, fps=frame_fps, size=STRIP_SIZE, max_frames=len(trace)).frames
+
+
+def _figure(trace: DuetTrace, policy: Policy, frames: Any) -> Any:
+    from mmduet.plots import score_figure
+
+    return json.loads(score_figure(trace, policy, frames=frames).to_json())
+
+
+def _transcript(trace: DuetTrace) -> str:
+    import pandas as pd
+
+    turns = [(query.time, 0, "user", query.text) for query in trace.queries]
+    turns += [(response.time, 1, "model", response.text) for response in trace.responses]
+    rows = [(f"{time:.1f}", who, text) for time, _, who, text in sorted(turns)]
+    return pd.DataFrame(rows, columns=["time, s", "who", "text"]).to_html(index=False)

@@ -1,0 +1,48 @@
+"""The clip of a player: its bytes for the browser, or why it is not shown; and its length."""
+
+from pathlib import Path
+
+from mmduet.errors import VideoError
+
+MAX_VIDEO_BYTES = 8_000_000
+BROWSER_MAGIC = ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"))  # MP4; WebM and Matroska: (offset, bytes)
+
+
+def read_clip(video: str | Path | bytes) -> tuple[bytes, str]:
+    """Read a clip.
+
+    Returns:
+        Its bytes and "", or none and a sentence that says why it is not shown.
+
+    Raises:
+        VideoError: There is no such file, or it is empty.
+    """
+    name = "the clip" if isinstance(video, bytes) else str(video)
+    size = len(video) if isinstance(video, bytes) else _file_size(Path(video))
+    if not size:
+        raise VideoError(f"{name}: has 0 bytes; give an MP4 or WebM clip.")
+    if size > MAX_VIDEO_BYTES:
+        limit = f"the {MAX_VIDEO_BYTES / 1e6:.0f} MB that a player takes"
+        return b"", f"The clip is not shown: its {size / 1e6:.1f} MB are more than {limit}."
+    clip = video if isinstance(video, bytes) else Path(video).read_bytes()
+    if not any(clip[offset:].startswith(magic) for offset, magic in BROWSER_MAGIC):
+        return b"", "The clip is not shown: browsers play MP4 and WebM, and it is neither."
+    return clip, ""
+
+
+def clip_duration(video: str | Path | bytes) -> float:
+    """The length of a file, s, also where no browser plays it; 0 where it is not known: of bytes, or no video."""
+    if isinstance(video, bytes):
+        return 0.0
+    from mmduet.video import read_metadata  # loads torch, which a player of bytes does not need
+
+    try:
+        return read_metadata(video).duration
+    except VideoError:
+        return 0.0
+
+
+def _file_size(path: Path) -> int:
+    if not path.is_file():
+        raise VideoError(f"{path}: no such file; give the path of a clip, or its bytes.")
+    return path.stat().st_size
