@@ -120,6 +120,17 @@ def test_a_clip_that_cannot_be_shown_is_reported(tmp_path: Path) -> None:
     assert make_player(str(clip)).video == make_player(clip.read_bytes()).video == clip.read_bytes()
 
 
+@pytest.mark.parametrize("trace", [make_trace(2, relevance=np.array([np.nan, 1.0])), make_words(), make_words(0)])
+def test_a_page_holds_the_files_of_its_menu(trace: DuetTrace) -> None:
+    player = make_player(trace=trace, policy=ScoreThreshold(0.5))
+    assert page_state(player)["exports"] == {
+        "srt": trace.to_srt(),
+        "vtt": trace.to_vtt(),
+        "csv": trace.to_csv(),
+        "json": trace.to_json(),
+    }
+
+
 def test_no_text_ends_a_script_or_the_frame() -> None:
     player = make_player(title=ATTACK, spans=[(0, 1, ATTACK)])
     document = inner(player.to_html())

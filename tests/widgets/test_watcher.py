@@ -193,6 +193,25 @@ def test_in_real_time_no_frame_comes_early(watch) -> None:
     assert seen[-1] - seen[0] >= 34 / 12
 
 
+def test_it_says_how_far_it_is_behind_the_clip(watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    behind: list[float] = []
+    encode = DuetSession._encode
+
+    def slow(self, frames):
+        until = time.monotonic() + 0.1
+        while time.monotonic() < until:
+            pass
+        return encode(self, frames)
+
+    monkeypatch.setattr(DuetSession, "_encode", slow)
+    watcher = run(watch(real_time=True, fps=12.0, changed=lambda watcher: behind.append(watcher.behind)))
+    assert behind[-2] >= 34 * (0.1 - 1 / 12), "each frame takes longer than the clip gives it"
+    assert sorted(behind[:-1]) == behind[:-1], "it does not catch up"
+    assert 0 < watcher.left(3.0) < watcher.left(6.0)
+    hasty = run(watch(real_time=False, fps=12.0))
+    assert hasty.behind == 0.0
+
+
 def test_one_begins_when_the_last_is_done(watch) -> None:
     order: list[Watcher] = []
     first = watch(changed=order.append)

@@ -187,7 +187,8 @@ class DuetPlayer(anywidget.AnyWidget):
 
     def _send_export(self, _: Any, content: dict[str, Any], __: Any) -> None:
         """Answer {"export": kind} of the page's menu with the file's text."""
-        if (kind := content.get("export")) in EXPORTS:
+        kind = content.get("export")
+        if isinstance(kind, str) and kind in EXPORTS:
             self.send({"export": kind, "text": self._export(kind)})
 
     def to_html(self) -> str:

@@ -81,8 +81,9 @@ class Watcher:
     @property
     def behind(self) -> float:
         """How far the model is behind the clip, s; 0 where it need not keep the clip's pace."""
-        live = self.real_time and self.state == "running"
-        return self._pace.behind(time.monotonic() if live else None)
+        if not self.real_time:
+            return 0.0
+        return self._pace.behind(time.monotonic() if self.state == "running" else None)
 
     def left(self, duration: float) -> float | None:
         """Time from here to the end of a clip of `duration`, s, about; None before the second frame."""
