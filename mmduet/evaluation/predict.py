@@ -11,7 +11,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ from mmduet.model.processing import DuetProcessor
 from mmduet.policy import Policy
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
-from mmduet.video import iter_frames, read_metadata
+from mmduet.video import FrameBatch, iter_frames, read_metadata
 
 T = TypeVar("T")
 NUMBERS = 256  # of a weight that tell whether it was trained
@@ -189,9 +189,18 @@ def _watch(session: DuetSession, question: Question, path: Path, settings: Setti
         ahead=session.kernels.decode_ahead,
         pin=session.kernels.pin,
     )
-    trace = session.run(frames, question.queries)
+    total = min(settings.max_frames, math.ceil(duration * session.frame_fps))
+    trace = session.run(_counted(frames, total, path.name), question.queries)
     _check_trace(trace, question, duration)
     return trace.to_prediction(question.question_id, duration)
+
+
+def _counted(batches: Iterable[FrameBatch], total: int, name: str) -> Iterator[FrameBatch]:
+    """Show in a terminal how many frames of a video were watched, and the time that is left for it."""
+    with tqdm(desc=name, total=total, unit="frame", leave=False, disable=None) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch.times))
 
 
 def _watch_images(session: DuetSession, question: Question, folder: Path) -> dict[str, Any]:

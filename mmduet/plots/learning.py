@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
-from sklearn.metrics import auc, roc_curve
 
 from mmduet.errors import DuetError
 from mmduet.plots.distribution import bar_shape
@@ -227,6 +226,8 @@ def _add_roc(fig: go.Figure, labels: np.ndarray, scores: np.ndarray, head: str) 
             text=f"no curve without both labels:<br>{zeros} × 0, {ones} × 1", x=0.5, y=0.5, showarrow=False
         )
         return
+    from sklearn.metrics import auc, roc_curve  # slow to import, and a player needs none of it
+
     false, true, thresholds = roc_curve(labels[used], scores[used])
     drawn = np.unique(np.linspace(0, len(false) - 1, 500).astype(int))
     fig.add_scatter(

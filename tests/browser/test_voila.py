@@ -21,7 +21,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 NAME = "widgets/voila/app.ipynb"
 ROOT = "document.querySelector('.mmduet-player')"
 SMALL = 'page = AppPage(model=\\"tiny\\", threshold=0.0, max_new_tokens=3, clips='
-CULLED = ("--MappingKernelManager.cull_idle_timeout=4", "--MappingKernelManager.cull_interval=1")
 PATIENCE = 60  # s
 
 
@@ -157,7 +156,7 @@ def test_the_kernel_of_a_page_ends_with_it(browser: Browser, tmp_path: Path) -> 
 
 
 def test_a_kernel_without_a_page_is_culled_and_that_of_an_open_page_stays(browser: Browser, tmp_path: Path) -> None:
-    options = (*make_folder(tmp_path), *CULLED)
+    options = [option.replace("timeout=90", "timeout=4") for option in make_folder(tmp_path)]
     with serve(tmp_path, "voila", NAME, *options, JUPYTER_PATH=str(REPOSITORY / "widgets")) as (address, token):
         page = browser.new_page()
         page.goto(f"{address}/?{token}", timeout=90_000)

@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tqdm import tqdm
 from typer.testing import CliRunner
 
 from mmduet.cli import app
@@ -52,6 +54,22 @@ def whole(tiny, videos, tmp_path_factory):
     """The file that an uninterrupted run writes."""
     path = tmp_path_factory.mktemp("whole") / "p.jsonl"
     return predict(*tiny, QUESTIONS, videos, path, settings=SETTINGS)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("kind", [Terminal, io.StringIO])
+def test_a_terminal_shows_the_frames_of_each_video(tiny, videos, tmp_path, monkeypatch, kind):
+    """With the time that is left; a log is not filled with them."""
+    monkeypatch.setattr("mmduet.evaluation.predict.tqdm", partial(tqdm, mininterval=0, file=(shown := kind())))
+    predict(*tiny, QUESTIONS[:2], videos, tmp_path / "p.jsonl", settings=replace(SETTINGS, max_frames=4))
+    bars = re.findall(r"([ab])\.mp4: +(\d+)%.*? (\d)/4 \[\S+<\S+,", shown.getvalue())
+    ends = {name: int(done) for name, _, done in bars}
+    assert ends == ({"a": 4, "b": 4} if kind is Terminal else {})
+    assert "predict: 100%" in shown.getvalue()
 
 
 def test_a_line_a_question_and_an_error_line_for_a_broken_video(whole):

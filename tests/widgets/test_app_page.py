@@ -25,13 +25,13 @@ def finish() -> None:
             thread.join(60)
 
 
-def test_the_player_is_there_before_torch(clip: Path) -> None:
+def test_the_player_is_there_before_what_is_slow_to_import(clip: Path) -> None:
     code = f"""
 import sys
 from mmduet_widgets import AppPage
 page = AppPage([{str(clip)!r}])
 assert type(page.children[1]).__name__ == "DuetPlayer" and page.children[1].video
-sys.exit(", ".join({{"torch", "transformers"}} & set(sys.modules)) or 0)
+sys.exit(", ".join({{"torch", "transformers", "sklearn"}} & set(sys.modules)) or 0)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
