@@ -23,7 +23,10 @@ runner = CliRunner()
 ASKED = '[{"question_id": 1, "video": "a.mp4", "conversation": [{"role": "user", "content": "What?", "time": 0}]}]'
 
 
-COMMANDS = ["", "report", "scenes", "predict", "baseline", "train", "scan", "convert", "doctor", "evaluate", "watch"]
+COMMANDS = [
+    "", "report", "scenes", "predict", "baseline", "calibrate", "timing", "watch", "train", "scan", "convert", "doctor",
+    "evaluate",
+]  # fmt: skip
 BENCHMARKS = ["scenes", *BUILT_IN]
 
 
