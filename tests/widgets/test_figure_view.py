@@ -129,7 +129,7 @@ def test_a_frame_is_sandboxed_and_shows_text_as_text(page: Page, tmp_path: Path)
     path.write_text(f"<!DOCTYPE html>{framed(parts, title=ATTACK, height=500)}", encoding="utf-8")
     frame = BeautifulSoup(path.read_text(), "html.parser").iframe
     assert frame is not None
-    assert frame.get_attribute_list("sandbox") == ["allow-scripts"]
+    assert frame.get_attribute_list("sandbox") == ["allow-scripts", "allow-downloads"]
     seen = show(page, path)
     inside = framed_page(page)
     until(inside, "document.querySelector('.gtitle') !== null")

@@ -75,4 +75,4 @@ def framed(parts: Sequence[go.Figure | HTML], *, title: str, height: int) -> str
         "figures": [part.to_json() for part in parts if isinstance(part, go.Figure)],
     }
     body = "".join(part.data if isinstance(part, HTML) else '<div class="figure"></div>' for part in parts)
-    return frame("figure_view.html", data, title=title, height=height, BODY=body)
+    return frame("figure_view.html", data, title=title, height=height, downloads=True, BODY=body)

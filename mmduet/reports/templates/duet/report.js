@@ -66,12 +66,13 @@
   addEventListener("scroll", () => requestAnimationFrame(follow), { passive: true });
   follow();
 
-  // report.html#t=14 opens the page's first player at 14 s.
+  // report.html#t=14 or #t=0:14 opens the page's first player at 14 s.
   const player = document.querySelector("iframe.mmduet-player-frame");
   const seek = () => {
-    const time = Number(/^#t=(\d+(\.\d+)?)$/.exec(location.hash)?.[1] ?? NaN);
-    if (!player || Number.isNaN(time)) return;
-    player.contentWindow.postMessage({ mmduetTime: time }, "*"); // its frame is sandboxed and has no origin
+    const found = /^#t=(?:(\d+):)?(\d+(?:\.\d+)?)$/.exec(location.hash);
+    if (!player || !found) return;
+    const mmduetTime = 60 * Number(found[1] ?? 0) + Number(found[2]);
+    player.contentWindow.postMessage({ mmduetTime }, "*"); // its frame is sandboxed and has no origin
     player.scrollIntoView({ block: "center" });
   };
   player?.addEventListener("load", seek);
