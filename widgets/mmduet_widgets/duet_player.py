@@ -31,7 +31,7 @@ PARTS = (  # in this order, since classes and constants are used by those below
 )
 ESM_PARTS = [f"duet_player{part}.js" for part in PARTS]
 
-FRAME_HEIGHT = 690  # pixels of a frame with a clip; the clip's row takes the rest of it
+FRAME_HEIGHT = 720  # pixels of a frame with a clip; the clip's row takes the rest of it
 WITHOUT_VIDEO = -110  # pixels more without a clip
 OWN_PANEL = 90  # pixels more with a panel for the decision curve
 
