@@ -24,12 +24,11 @@ import typer
 SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 OWN, TORCH = "package", "torch's own"
 MOST_SLOWED, MOST_SLOWER = 1.6, 1.05
-FRAMES = 60
 WATCH = """
 import sys, time
 from mmduet import DuetSession, Query, ScoreThreshold, load_duet, read_frames
 model, processor = load_duet("mini")
-frames = read_frames(sys.argv[1], fps=2, size=processor.frame.size).frames
+frames = read_frames(sys.argv[1], fps=2, size=processor.frame.size, max_frames=int(sys.argv[2])).frames
 session = DuetSession(model, processor, policy=ScoreThreshold(0.5), frame_fps=2)
 queries = [Query(0.0, "Please concisely narrate the video in real time.")]
 session.run(frames, queries)
@@ -44,10 +43,10 @@ for _ in sys.stdin:
 class Watcher:
     """A process that watches a clip whenever it is told to."""
 
-    def __init__(self, clip: Path, settings: dict[str, str]):
+    def __init__(self, clip: Path, frames: int, settings: dict[str, str]):
         environment = {name: value for name, value in os.environ.items() if name not in SETTINGS} | settings
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WATCH, str(clip)], env=environment, text=True, stdin=-1, stdout=-1
+            [sys.executable, "-c", WATCH, str(clip), str(frames)], env=environment, text=True, stdin=-1, stdout=-1
         )
         assert self._line() == "ready", "the session failed"
 
@@ -77,6 +76,7 @@ def busy_process() -> Iterator[None]:
 
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each way, idle and busy.")] = 5,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of the clip, at most.")] = 60,
     spins: Annotated[list[int] | None, typer.Option(help="Also this GOMP_SPINCOUNT; may be repeated.")] = None,
 ) -> None:
     """Print a table, and say whether the package's way holds."""
@@ -92,7 +92,7 @@ def main(
     seconds: dict[tuple[str, str], list[float]] = {}
     with TemporaryDirectory() as folder, ExitStack() as stack:
         clip = next(iter(sorted((make_scenes(folder, train=0, val=0, test=1) / "videos/test").glob("*.mp4"))))
-        watchers = {name: Watcher(clip, settings) for name, settings in ways.items()}
+        watchers = {name: Watcher(clip, frames, settings) for name, settings in ways.items()}
         for watcher in watchers.values():
             stack.callback(watcher.close)
         for _ in range(rounds):

@@ -15,6 +15,7 @@ export       an executed notebook as one HTML page that works offline
 outputs      outputs of cells made safe for such a page
 prose        Markdown cells as HTML
 index        the pages that compare runs
+trace_page   one watched video as such a page, for `mmduet watch`
 slots        the files of each report, and the reports that newer ones replaced
 credentials  passwords and keys, masked
 templates/   the pages' HTML, CSS and JavaScript

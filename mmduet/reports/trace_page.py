@@ -1,7 +1,9 @@
 """Trace page: one watched video as an HTML page that works offline, in the form of a report."""
 
 import base64
+import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,18 @@ def trace_page(
     from mmduet.reports.export import PLOT, export_html
 
     frames = None if clip is None else _frames(clip, trace, frame_fps)
-    cells = [v4.new_markdown_cell(f"# {' '.join(title.split())}\n\n    {' '.join(command.split())}")]
+    cells = [v4.new_markdown_cell(f"# {' '.join(title.split())}\n\n{_code(command)}")]
     if clip is not None:
         cells += _section("The clip", "clip", {"text/html": _video(clip, trace)})
     cells += _section("When did it speak?", "score_figure(trace, policy)", {PLOT: _figure(trace, policy, frames)})
     cells += _section("What was said?", "transcript", {"text/html": _transcript(trace)})
     return export_html(v4.new_notebook(cells=cells))
+
+
+def _code(text: str) -> str:
+    """Text as inline code of Markdown, between more backticks than it has in a row."""
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{ticks} {' '.join(text.split())} {ticks}"
 
 
 def _section(heading: str, source: str, data: dict[str, Any]) -> list[Any]:
@@ -75,9 +83,8 @@ def _figure(trace: DuetTrace, policy: Policy, frames: Any) -> Any:
 
 
 def _transcript(trace: DuetTrace) -> str:
-    import pandas as pd
-
     turns = [(query.time, 0, "user", query.text) for query in trace.queries]
     turns += [(response.time, 1, "model", response.text) for response in trace.responses]
-    rows = [(f"{time:.1f}", who, text) for time, _, who, text in sorted(turns)]
-    return pd.DataFrame(rows, columns=["time, s", "who", "text"]).to_html(index=False)
+    row = '<tr><td class="number">{:.1f}</td><td>{}</td><td style="white-space: pre-line">{}</td></tr>'
+    rows = "".join(row.format(time, who, html.escape(text)) for time, _, who, text in sorted(turns))
+    return f'<table><thead><tr><th class="number">time, s</th><th>who</th><th>text</th></tr></thead>{rows}</table>'
