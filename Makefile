@@ -46,4 +46,4 @@ app: setup
 	JUPYTER_PATH=widgets $(BIN)/voila widgets/voila/app.ipynb $(APP) $(ARGS)
 
 clean:
-	rm -rf $(VENV) reports/out docs/out runs datasets
+	rm -rf $(VENV) docs/out

@@ -105,7 +105,8 @@ def inert_html(source: str, nonce: str) -> Markup:
         style.string = REMOTE_STYLE.sub("", style.get_text())
     for frame in soup.find_all("iframe"):
         frame["srcdoc"] = _frame_document(str(frame.get("srcdoc", "")), nonce)
-        frame["sandbox"] = "allow-scripts"
+        saves = "allow-downloads" in frame.get_attribute_list("sandbox")
+        frame["sandbox"] = "allow-scripts allow-downloads" if saves else "allow-scripts"
     return Markup(soup)
 
 
