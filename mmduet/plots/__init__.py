@@ -12,6 +12,7 @@ from mmduet.plots.learning import auc_figure, training_figure
 from mmduet.plots.pages import paged_figure
 from mmduet.plots.performance import latency_figure, stages_figure
 from mmduet.plots.replies import Stream, differences_figure, replies_figure
+from mmduet.plots.runs import runs_figure
 from mmduet.plots.scores import replayed_responses, responses_table, score_changes, score_figure
 from mmduet.plots.staircase import ScoredSpan, staircase_figure
 from mmduet.plots.strip import film_strip
@@ -39,6 +40,7 @@ __all__ = [
     "replayed_responses",
     "replies_figure",
     "responses_table",
+    "runs_figure",
     "score_changes",
     "score_figure",
     "stages_figure",

@@ -59,7 +59,7 @@ def training_figure(log_history: Iterable[Mapping[str, Any]], *, title: str = ""
         _Panel("learning rate", 90, partial(_add_rate, "learning_rate"), ["learning_rate"]),
         _Panel("conversations/s", 90, partial(_add_rate, "samples_per_second"), ["samples_per_second"]),
     ]
-    drawn = [panel for panel in panels if not panel.keys or any(_logged(history, key)[0] for key in panel.keys)]
+    drawn = [panel for panel in panels if not panel.keys or any(logged(history, key)[0] for key in panel.keys)]
     heights = [panel.height for panel in drawn]
     total = sum(heights) + GAP * len(heights)
     fig = make_subplots(rows=len(drawn), cols=1, shared_xaxes=True, vertical_spacing=GAP / total, row_heights=heights)
@@ -96,7 +96,7 @@ def auc_figure(
     return finished(fig, title, height=320)
 
 
-def _logged(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
+def logged(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
     """The steps at which a key was logged with a finite value, and its values."""
     rows = [(row["step"], float(row[key])) for row in history if row.get(key) is not None and "step" in row]
     rows = [row for row in rows if math.isfinite(row[1])]
@@ -123,7 +123,7 @@ def _smoothed(values: Sequence[float]) -> np.ndarray:
 def _add_losses(fig: go.Figure, history: Sequence[Mapping[str, Any]], row: int) -> None:
     """Each part of the loss: as logged (light), smoothed, and in evaluation (dotted, with marks)."""
     for key, (name, color) in LOSSES.items():
-        steps, values = _logged(_with_sums(history) if key == "loss" else history, key)
+        steps, values = logged(_with_sums(history) if key == "loss" else history, key)
         if steps:
             shared = {"x": steps, "legendgroup": key, "row": row, "col": 1}
             fig.add_scatter(
@@ -145,7 +145,7 @@ def _add_losses(fig: go.Figure, history: Sequence[Mapping[str, Any]], row: int) 
                 name=name,
                 hovertemplate=f"{name} %{{customdata:.4f}}, smoothed %{{y:.4f}}<extra></extra>",
             )
-        steps, values = _logged(history, f"eval_{key}")
+        steps, values = logged(history, f"eval_{key}")
         if steps:
             fig.add_scatter(
                 x=steps,
@@ -166,7 +166,7 @@ def _add_head_aucs(fig: go.Figure, history: Sequence[Mapping[str, Any]], row: in
     """The heads' AUCs in evaluation, over the line of chance."""
     lowest = 1.0
     for head in HEADS:
-        steps, values = _logged(history, f"eval_{head}_auc")
+        steps, values = logged(history, f"eval_{head}_auc")
         if steps:
             lowest = min(lowest, *values)
             fig.add_scatter(
@@ -188,7 +188,7 @@ def _add_head_aucs(fig: go.Figure, history: Sequence[Mapping[str, Any]], row: in
 
 def _add_rate(key: str, fig: go.Figure, history: Sequence[Mapping[str, Any]], row: int) -> None:
     """A logged number of the run itself."""
-    steps, values = _logged(history, key)
+    steps, values = logged(history, key)
     name = key.replace("_", " ")
     fig.add_scatter(
         x=steps,

@@ -4,6 +4,7 @@ The losses are in `mmduet.model.duet`; the conversations are in `mmduet.data`.
 """
 
 from mmduet.training.alignment import AlignmentPairs, align_projector, alignment_pairs
+from mmduet.training.checkpointing import read_log
 from mmduet.training.lora import add_lora
 from mmduet.training.recipe import Lora, Recipe
 from mmduet.training.run import TrainingResult, train
@@ -20,6 +21,7 @@ __all__ = [
     "align_projector",
     "alignment_pairs",
     "auc",
+    "read_log",
     "teacher_force",
     "train",
 ]

@@ -4,8 +4,10 @@ A checkpoint is written to a temporary folder, with a list of its files and thei
 does not match its list, or has none, is not used.
 """
 
+import math
 import os
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from mmduet.files import (
     write_json,
 )
 from mmduet.system.identity import check_same_settings
-from mmduet.training.resuming import newest_sound
+from mmduet.training.resuming import newest_sound, read_history
 
 STATE = "run.json"
 TEMPORARY = ".checkpoint-being-written"
@@ -102,10 +104,12 @@ class Run(BaseModel):
     Attributes:
         identity: The settings that a resumed run must keep.
         alignment: Losses of the first stage.
+        history: What a run that ended has logged, as `read_log` gives it.
     """
 
     identity: dict[str, Any]
     alignment: list[Number]
+    history: list[dict[str, Number]] = []
 
 
 def read_run(output: Path) -> Run:
@@ -130,6 +134,34 @@ def kept(output: Path) -> str:
     return f"{found[-1].name} is kept in {output}, and the same command resumes from it"
 
 
-def state_run(output: Path, identity: dict[str, Any], alignment: list[float]) -> None:
-    """Write a run's file: the settings that a resumed run must keep, and the losses of the first stage."""
-    write_json(output / STATE, {"identity": identity, "alignment": alignment})
+def state_run(
+    output: Path, identity: dict[str, Any], alignment: list[float], history: Iterable[Mapping[str, Any]] = ()
+) -> None:
+    """Write a run's file: the settings that a resumed run must keep, the losses of the first stage, and the log."""
+    write_json(output / STATE, {"identity": identity, "alignment": alignment, "history": finite_rows(history)})
+
+
+def read_log(output: str | Path) -> list[dict[str, float]]:
+    """Read what the training run in a folder has logged, up to its end or its newest checkpoint.
+
+    Returns:
+        A row a log entry: step, and the figures logged there, such as lm_loss, video_loss and eval_informative_auc.
+
+    Raises:
+        CheckpointError: The folder holds no run, its file is damaged, or it has neither ended nor saved a checkpoint.
+    """
+    output = Path(output)
+    history, newest = read_run(output).history, newest_sound(checkpoints(output))
+    if newest is None and not history:
+        raise CheckpointError(f"{output} holds no log: its run has neither ended nor saved a checkpoint yet.")
+    if newest is None or (history and history[-1]["step"] >= step_of(newest)):
+        return history
+    return finite_rows(read_history(newest))
+
+
+def finite_rows(history: Iterable[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """The rows of a log with their finite numbers."""
+    return [
+        {name: value for name, value in row.items() if isinstance(value, int | float) and math.isfinite(value)}
+        for row in history
+    ]

@@ -67,6 +67,17 @@ def read_window(checkpoint: Path) -> Window:
     return window
 
 
+def read_history(checkpoint: Path) -> list[dict[str, float]]:
+    """Read what was logged up to a checkpoint.
+
+    Raises:
+        AnnotationError: The file is damaged.
+    """
+    path = checkpoint / PROGRESS
+    progress: _Progress = validated(path, _Progress, read_json(path), place="field")
+    return progress.log_history
+
+
 def newest_sound(checkpoints: list[Path]) -> Path | None:
     """The newest of these checkpoints whose files can be read; reports each one that cannot."""
     for checkpoint in reversed(checkpoints):

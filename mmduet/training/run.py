@@ -184,6 +184,8 @@ class _Run:
             trainer = self.make_trainer(total, [stop, *callbacks])
             with cheap_bfloat16(cast(PeftModel, trainer.model)) if self.bf16 else nullcontext():
                 self.second_stage(trainer, start, stop)
+            if self.state.is_main_process:
+                state_run(self.output, self.identity(), alignment, trainer.state.log_history)
             chosen_by = self.recipe.best_by
             best = None if chosen_by is None else trainer.state.best_metric
             if best is None:

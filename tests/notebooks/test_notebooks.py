@@ -62,6 +62,8 @@ def test_notebook_is_committed_clean(name):
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
     tags = [cell["metadata"].get("tags", []) for cell in notebook["cells"]]
     assert sum("parameters" in tag for tag in tags) == 1
+    ids = [cell["id"] for cell in notebook["cells"]]
+    assert len(set(ids)) == len(ids)
     for cell in notebook["cells"]:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None

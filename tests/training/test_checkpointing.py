@@ -15,7 +15,16 @@ from mmduet.cli import app
 from mmduet.errors import CheckpointError, DuetError, FileError
 from mmduet.files import publish_folder
 from mmduet.training import checkpointing, train
-from mmduet.training.checkpointing import checkpoints, find_start, keep_newest, state_run, step_of
+from mmduet.training.checkpointing import (
+    checkpoints,
+    find_start,
+    finite_rows,
+    keep_newest,
+    read_log,
+    read_run,
+    state_run,
+    step_of,
+)
 from mmduet.training.config import read_config, run_config
 from tests.training.conftest import Terminate, losses
 
@@ -117,6 +126,20 @@ def test_a_finished_run_is_not_run_again(short):
     again = short(save_every=3, resume=True)
     assert again.history == [row for row in first.history if "train_runtime" not in row]
     assert again.steps == 6
+
+
+def test_the_log_of_a_run_is_read_to_its_end_or_its_newest_checkpoint(short, tmp_path):
+    done = short(save_every=3)
+    output = done.adapter.parent
+    assert read_log(output) == finite_rows(done.history)
+    state_run(output, read_run(output).identity, done.alignment)  # as of a run that has not ended
+    shutil.rmtree(output / "checkpoint-6")
+    assert read_log(output) == finite_rows(row for row in done.history if row["step"] <= 3)
+    shutil.rmtree(output / "checkpoint-3")
+    with pytest.raises(CheckpointError, match="neither ended nor saved"):
+        read_log(output)
+    with pytest.raises(CheckpointError):
+        read_log(tmp_path / "nothing")
 
 
 def test_another_run_is_not_resumed(short):
