@@ -276,8 +276,8 @@ def test_a_suite_runs_goes_on_after_failures_and_tells_them(tmp_path: Path, caps
     soup = BeautifulSoup(index, "html.parser")
     assert [head.get_text() for head in soup.select(".runs thead th")] == ["Run", "threshold", "AUC", "<b>clips"]
     assert [[cell.get_text(" ", strip=True) for cell in row.select("td")] for row in soup.select(".runs tbody tr")] == [
-        ["", "0.3", "0.300 0.100 – 0.900", "12"],
-        ["", "0.7", "0.700 0.100 – 0.900", "12"],
+        ["", "0.3", "0.3 0.1 – 0.9", "12"],
+        ["", "0.7", "0.7 0.1 – 0.9", "12"],
     ]
     assert [link["href"] for link in soup.select(".runs tbody th a")] == [
         "good-threshold%3D0.3.html", "good-threshold%3D0.7.html",
