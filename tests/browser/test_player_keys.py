@@ -126,6 +126,7 @@ def test_the_focus_returns_to_the_player_after_a_command(lab: Page) -> None:
     focused = "document.activeElement.className"
     live.locator(".mmduet-player-start").press("Space")
     until(lab, f"{status} === 'watching'")
+    until(lab, "document.querySelectorAll('.mmduet-player')[1].querySelector('.mmduet-player-line') !== null")
     assert lab.evaluate(focused) == "mmduet-player"
     lab.keyboard.press("Space")
     until(lab, f"{status} === 'paused'")

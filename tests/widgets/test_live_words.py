@@ -27,7 +27,7 @@ def words(clips: list[Path]):
 
 def test_a_model_that_decides_in_words_offers_greedy_and_no_heads(words: LiveDuet, player: LiveDuet) -> None:
     assert (words.mode, words.threshold, words.heads) == ("greedy", None, ["reply"])
-    assert {mode["mode"] for mode in words.modes} == {"greedy", "threshold", "sum"}
+    assert {mode["mode"] for mode in words.modes} == {"greedy", "threshold", "sum", "hysteresis"}
     assert not any(mode["heads"] for mode in words.modes)
     assert [curve["name"] for curve in words.curves] == ["reply"], "before it has seen anything"
     assert "greedy" not in [mode["mode"] for mode in player.modes]

@@ -6,13 +6,14 @@ import pytest
 from mmduet_widgets.policy_choice import NEW_THRESHOLD, PolicyChoice
 
 from mmduet.errors import DuetError
-from mmduet.policy import HEADS, Greedy, ScoreSum, ScoreThreshold
+from mmduet.policy import HEADS, Greedy, ScoreHysteresis, ScoreSum, ScoreThreshold
 from tests.policies import EveryThird, Smoothed
 
 WORDS = ("reply",)
+TIMED = {"threshold", "sum", "hysteresis"}
 
 
-@pytest.mark.parametrize(("heads", "modes"), [(HEADS, {"threshold", "sum"}), (WORDS, {"threshold", "sum", "greedy"})])
+@pytest.mark.parametrize(("heads", "modes"), [(HEADS, TIMED), (WORDS, TIMED | {"greedy"})])
 def test_only_policies_that_can_judge_the_scores_are_offered(heads, modes):
     offered = PolicyChoice(ScoreThreshold(0.5), heads).data()
     assert {each["mode"] for each in offered} == modes
@@ -23,8 +24,9 @@ def test_a_rule_is_readable_with_and_without_a_choice_of_heads():
     def rules(heads):
         return [each["rule"] for each in PolicyChoice(EveryThird(), heads).data()]
 
-    assert rules(HEADS) == ["are above the threshold", "add up to the threshold", "EveryThird"]
-    assert rules(WORDS) == ["scores are above the threshold", "scores add up to the threshold", "Greedy", "EveryThird"]
+    ends = ["are above the threshold", "add up to the threshold", "rise above the threshold"]
+    assert rules(HEADS) == [*ends, "EveryThird"]
+    assert rules(WORDS) == [*(f"scores {end}" for end in ends), "Greedy", "EveryThird"]
 
 
 def test_settings_give_a_policy_and_a_threshold_only_where_there_is_one():
@@ -40,15 +42,21 @@ def test_settings_give_a_policy_and_a_threshold_only_where_there_is_one():
 def test_ones_own_policy_keeps_all_but_its_threshold():
     own = Smoothed(0.4, heads=("relevance",))
     choice = PolicyChoice(own, HEADS)
-    [mode] = set(choice.kinds) - {"threshold", "sum"}
+    [mode] = set(choice.kinds) - TIMED
     made = choice.make(mode, 0.7, HEADS)
     assert (type(made), made.threshold, made.heads) == (Smoothed, 0.7, ("relevance",))
     assert choice.make(mode, None, HEADS) is not own, "a run has a policy of its own"
 
 
+def test_a_built_in_policy_of_ones_own_keeps_its_options():
+    choice = PolicyChoice(ScoreHysteresis(0.4, refractory=3.0), HEADS)
+    assert choice.make("hysteresis", 0.7, HEADS).options["refractory"] == 3.0
+    assert choice.make("threshold", 0.7, HEADS).threshold == 0.7
+
+
 def test_what_a_model_does_not_have_is_refused():
     choice = PolicyChoice(ScoreThreshold(0.5), HEADS)
-    with pytest.raises(DuetError, match=r"use one of \['sum', 'threshold'\]"):
+    with pytest.raises(DuetError, match=r"use one of \['hysteresis', 'sum', 'threshold'\]"):
         choice.check_mode("greedy")
     for heads in (["reply"], ["nose"], []):
         with pytest.raises(DuetError, match="heads="):

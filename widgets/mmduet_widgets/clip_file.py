@@ -34,11 +34,12 @@ def clip_duration(video: str | Path | bytes) -> float:
     """The length of a file, s, also where no browser plays it; 0 where it is not known: of bytes, or no video."""
     if isinstance(video, bytes):
         return 0.0
-    from mmduet.video import read_metadata  # loads torch, which a player of bytes does not need
+    import av  # `mmduet.video` would load torch, for which the first picture of a page need not wait
 
     try:
-        return read_metadata(video).duration
-    except VideoError:
+        with av.open(str(video)) as container:
+            return (container.duration or 0) / av.time_base
+    except (av.FFmpegError, OSError, ValueError):
         return 0.0
 
 

@@ -73,4 +73,5 @@ class PolicyChoice:
             return fresh_policy(self.own)
         if not hasattr(POLICIES[mode], "with_threshold"):
             return make_policy(mode, math.inf, heads=heads)
-        return make_policy(mode, NEW_THRESHOLD if threshold is None else threshold, heads=heads)
+        options = getattr(self.own, "options", {}) if mode == policy_mode(self.own) else {}
+        return make_policy(mode, NEW_THRESHOLD if threshold is None else threshold, heads=heads, options=options)
