@@ -13,14 +13,12 @@ import os
 
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
-from collections.abc import Callable
-from statistics import median
-from time import process_time
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
+from stopwatch import timed
 
 from mmduet.evaluation.calibration import Candidate, Target, calibrate, candidates_for
 from mmduet.evaluation.calibration.candidates import MODES
@@ -55,16 +53,6 @@ def plain(predictions: dict, candidates: list[Candidate], grids: list[np.ndarray
                 count[row, column] = sum(policy.need(scores) for scores in prediction.trace.scores())
         counts.append(count)
     return counts
-
-
-def timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Seconds, the median; and what came out."""
-    seconds = []
-    for _ in range(repeats):
-        start = process_time()
-        result = work()
-        seconds.append(process_time() - start)
-    return median(seconds), result
 
 
 def main(

@@ -12,13 +12,11 @@ import os
 
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
-from collections.abc import Callable
-from statistics import median
-from time import process_time
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
+from stopwatch import timed
 
 from mmduet.evaluation.benchmarks.proactive_items import ProactiveItem
 from mmduet.evaluation.benchmarks.proactive_scores import question_scores, turn_scores
@@ -104,16 +102,6 @@ def plain(predictions: dict, references: dict, ratings: dict[str, Rating], rule:
             if inside:
                 figures[DUPLICATES].append(repeats / (inside - 1) if inside > 1 else 0.0)
     return {name: float(np.mean(values)) for name, values in figures.items()}
-
-
-def timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Seconds, the median; and what came out."""
-    seconds = []
-    for _ in range(repeats):
-        start = process_time()
-        result = work()
-        seconds.append(process_time() - start)
-    return median(seconds), result
 
 
 def main(

@@ -97,12 +97,9 @@ def _benchmark(predictions: Path, name: Any) -> str:
 
 def _stated(predictions: Path) -> Mapping[str, Any]:
     """What the prediction file's settings state; nothing of a file of others."""
-    from mmduet.evaluation.prediction_file import settings_path
-    from mmduet.files import read_json, validated
+    from mmduet.evaluation.prediction_file import settings_path, stated_settings
 
-    path = settings_path(predictions)
-    stated: dict[str, Any] = validated(path, dict[str, Any], read_json(path)) if path.exists() else {}
-    return stated
+    return stated_settings(predictions) if settings_path(predictions).exists() else {}
 
 
 def _before(stated: Mapping[str, Any]) -> "Policy | None":

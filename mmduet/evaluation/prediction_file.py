@@ -173,6 +173,17 @@ def settings_path(output: Path) -> Path:
     return output.with_name(f"{output.name}.settings.json")
 
 
+def stated_settings(output: Path) -> dict[str, Any]:
+    """What the file that states a prediction file's settings holds.
+
+    Raises:
+        DuetError: There is none, or it is damaged.
+    """
+    path = settings_path(output)
+    stated: dict[str, Any] = validated(path, dict[str, Any], read_json(path))
+    return stated
+
+
 def part_path(output: Path, index: int) -> Path:
     """The file of process `index` of several."""
     return output.with_name(f"{output.name}.part-{index}")
@@ -255,7 +266,7 @@ def _rewrite(file: LineFile, output: Path, lines: dict[str, Line]) -> None:
 def _check_settings(output: Path, stated: dict[str, Any]) -> None:
     """Refuse a file whose lines were made with other settings. Versions of packages may differ."""
     if collect(output):
-        started = validated(settings_path(output), dict[str, Any], read_json(settings_path(output)))
+        started = stated_settings(output)
         started.pop("versions", None)
         check_same_settings(output, started, stated)
 

@@ -19,7 +19,7 @@ from mmduet.evaluation.metrics.reliability import (
     reliability,
 )
 from mmduet.evaluation.metrics.split import halves
-from mmduet.evaluation.metrics.timing import RATE, UNITS, Spans, TimingSweep, asked_at, sweep, within_spans
+from mmduet.evaluation.metrics.timing import RATE, UNITS, Spans, asked_at, sweep, sweeps, within_spans
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import BoolArray, FloatArray, Policy, PolicyFile, ThresholdPolicy, fine_thresholds, has_threshold
 
@@ -135,17 +135,16 @@ def calibrate(
     here, there = _halves(predictions, references, seed)
     spans = {name: references[name].spans for name in (*here, *there)}
     known = next(iter(here.values())).trace.heads
-    tried = [
-        (candidate, _sweep(here, spans, candidate.policy(0.0), thresholds))
-        for candidate in candidates or candidates_for(known)
-    ]
+    chosen_from = candidates or candidates_for(known)
+    found = sweeps(here, spans, [_with_grid(each.policy(0.0), here, thresholds) for each in chosen_from])
+    tried = [(candidate, each.figures()) for candidate, each in zip(chosen_from, found, strict=True)]
     candidate, threshold = _choose(tried, target)
     labels = [_labels(half, spans, known) for half in (here, there)]
     return Calibration(
         target=target,
         candidate=candidate,
         threshold=threshold,
-        tried={str(each): _figures(found) for each, found in tried},
+        tried={str(each): figures for each, figures in tried},
         chosen_on=tuple(here),
         measured_on=tuple(there),
         figures=_measure(here, there, spans, candidate.policy(threshold), before),
@@ -167,21 +166,13 @@ def _halves(predictions: Predictions, references: Mapping[str, Any], seed: int) 
     return {names[i]: scored[names[i]] for i in first}, {names[i]: scored[names[i]] for i in second}
 
 
-def _sweep(predictions: Predictions, spans: Mapping[str, Spans], policy: ThresholdPolicy, count: int) -> TimingSweep:
-    grid = fine_thresholds(policy, [each.trace for each in predictions.values()], count)
-    return sweep(predictions, spans, policy, grid.tolist())
+def _with_grid(policy: ThresholdPolicy, predictions: Predictions, count: int) -> tuple[ThresholdPolicy, list[float]]:
+    return policy, fine_thresholds(policy, [each.trace for each in predictions.values()], count).tolist()
 
 
-def _figures(found: TimingSweep) -> pd.DataFrame:
-    values = found.values(np.ones((1, len(found.questions))))
-    return pd.DataFrame(
-        {name: column[0] for name, column in values.items()}, index=pd.Index(found.thresholds, name="threshold")
-    )
-
-
-def _choose(tried: Sequence[tuple[Candidate, TimingSweep]], target: Target) -> tuple[Candidate, float]:
+def _choose(tried: Sequence[tuple[Candidate, pd.DataFrame]], target: Target) -> tuple[Candidate, float]:
     """Of each candidate the middle one of its best thresholds, at which decisions are stable; of these the cheapest."""
-    tables = [_figures(found) for _, found in tried]
+    tables = [figures for _, figures in tried]
     joined = pd.concat(tables)
     best = target.best({str(name): column.to_numpy() for name, column in joined.items()})
     owners = np.repeat(np.arange(len(tables)), [len(table) for table in tables])

@@ -4,7 +4,7 @@ Scores are replayed and no model runs; `DuetTrace.replay` says when that is exac
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,11 @@ class TimingSweep:
         low, high = ({name: pair[place] for name, pair in ends.items()} for place in (0, 1))
         return self._framed(low), self._framed(high)
 
+    def figures(self) -> pd.DataFrame:
+        """Each of `values` over all questions: a row a threshold, a column a figure."""
+        values = self.values(np.ones((1, len(self.questions))))
+        return self._framed({name: column[0] for name, column in values.items()})
+
     def _shown(self, weights: FloatArray) -> dict[str, FloatArray]:
         return {name: value for name, value in self.values(weights).items() if name not in (OUTSIDE, TIMED_PAUC)}
 
@@ -132,31 +137,52 @@ def sweep(
     Raises:
         DuetError: No prediction has scores, or the policy has no threshold.
     """
+    return next(sweeps(predictions, spans, [(policy, thresholds)], metrics=metrics))
+
+
+def sweeps(
+    predictions: Mapping[str, Prediction],
+    spans: Mapping[str, Spans],
+    settings: Iterable[tuple[Policy, Sequence[float]]],
+    *,
+    metrics: Mapping[str, Metric] | None = None,
+) -> Iterator[TimingSweep]:
+    """Make the `sweep` of each of several policies with its thresholds; what does not depend on them is done once."""
     scored = {name: prediction for name, prediction in predictions.items() if len(prediction.trace)}
     if not scored:
         raise DuetError(f"none of {len(predictions)} predictions has frame scores: there is nothing to replay.")
+    asked = {name: _Asked.of(each, spans.get(name, ())) for name, each in scored.items()}
+    for policy, thresholds in settings:
+        yield _sweep(scored, asked, policy, thresholds, metrics or {})
+
+
+def _sweep(
+    scored: Mapping[str, Prediction],
+    asked: Mapping[str, "_Asked"],
+    policy: Policy,
+    thresholds: Sequence[float],
+    metrics: Mapping[str, Metric],
+) -> TimingSweep:
     policy = threshold_policy(policy, "a sweep over thresholds")
     replayed = replay_thresholds(policy, [prediction.trace for prediction in scored.values()], thresholds)
     shape = (len(scored), len(thresholds))
     responses, correct, recalled = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-    area, values = np.zeros(shape), {name: np.empty(shape) for name in metrics or {}}
+    area, values = np.zeros(shape), {name: np.empty(shape) for name in metrics}
     for row, (name, speaks) in enumerate(zip(scored, replayed, strict=True)):
-        times = scored[name].trace.times
-        speaks = speaks & (times >= asked_at(scored[name].trace))
-        counts = _counts(times, speaks, spans.get(name, ()))
-        responses[row], correct[row], recalled[row], area[row] = counts
+        speaks = speaks & asked[name].counts
+        responses[row], correct[row], recalled[row], area[row] = asked[name].count(speaks)
         for metric, column in values.items():
-            column[row] = _measured(name, times, speaks, (metrics or {})[metric])
+            column[row] = _measured(name, scored[name].trace.times, speaks, metrics[metric])
     return TimingSweep(
         questions=tuple(scored),
         thresholds=tuple(float(threshold) for threshold in thresholds),
-        minutes=np.array([minutes_asked(prediction) for prediction in scored.values()]),
-        spans=np.array([len(spans.get(name, ())) for name in scored], dtype=np.int64),
+        minutes=np.array([each.minutes for each in asked.values()]),
+        spans=np.array([len(each.gains) for each in asked.values()], dtype=np.int64),
         responses=responses,
         correct=correct,
         recalled=recalled,
         metrics=values,
-        outside=np.array([_outside(each, spans.get(name, ())) for name, each in scored.items()]) / 60,
+        outside=np.array([each.outside for each in asked.values()]),
         area=area,
     )
 
@@ -200,29 +226,49 @@ def covered(spans: Spans, start: float, end: float) -> tuple[float, float]:
     return inside, other + max(0.0, end - last)
 
 
-def _outside(prediction: Prediction, spans: Spans) -> float:
-    """Seconds of video without a span, from the question on."""
-    return covered(spans, asked_at(prediction.trace), prediction.duration)[1]
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a sweep counts of a question with S spans and N frames, whatever the policy.
 
-
-def _counts(times: FloatArray, speaks: BoolArray, spans: Spans) -> tuple[NDArray[Any], ...]:
-    """Responses, those within a span, spans that have one, and the sum of the spans' PAUC; [T] each.
-
-    Args:
-        times: Times of the frames, s, ascending; float64 [N].
-        speaks: Whether they speak, bool [T, N].
-        spans: The reference spans.
+    Attributes:
+        counts: Which frames are from the question on, bool [N].
+        members: Whether a frame counts, is in any span, and is in each span: 0 or 1, float32 [N, 2 + S].
+        gains: Of each span its frames, and for each of them the span's PAUC if the first response is there, and right.
+        minutes: Minutes of video from the question on.
+        outside: Those of them without a span.
     """
-    within = within_spans(times, spans)
-    sums = speaks.astype(np.float32) @ np.vstack([np.ones(len(times)), within.any(0), within]).T.astype(np.float32)
-    replied, area = sums[:, 2:] > 0, np.full(sums[:, 2:].shape, SILENT)
-    for column, (start, end, _) in enumerate(spans):
-        frames = np.flatnonzero(within[column])
-        if len(frames):
-            part = slice(frames[0], frames[-1] + 1)
-            gained = pauc_if_right(times[part], (start, end))[speaks[:, part].argmax(1)]
-            area[:, column] = np.where(replied[:, column], gained, SILENT)
-    return sums[:, 0], sums[:, 1], replied.sum(1), area.sum(1)
+
+    counts: BoolArray
+    members: NDArray[np.float32]
+    gains: list[tuple[slice, FloatArray]]
+    minutes: float
+    outside: float
+
+    @classmethod
+    def of(cls, prediction: Prediction, spans: Spans) -> "_Asked":
+        times, start = prediction.trace.times, asked_at(prediction.trace)
+        within = within_spans(times, spans)
+        members = np.vstack([np.ones(len(times)), within.any(0), within]).T.astype(np.float32)
+        gains = []
+        for span in spans:
+            part = slice(np.searchsorted(times, span[0]), np.searchsorted(times, span[1], "right"))
+            gains.append((part, pauc_if_right(times[part], (span[0], span[1]))))
+        outside = covered(spans, start, prediction.duration)[1] / 60
+        return cls(times >= start, members, gains, minutes_asked(prediction), outside)
+
+    def count(self, speaks: BoolArray) -> tuple[NDArray[Any], ...]:
+        """Responses, those within a span, spans that have one, and the sum of the spans' PAUC; [T] each.
+
+        Args:
+            speaks: Whether the frames speak at each threshold, bool [T, N].
+        """
+        sums = speaks.astype(np.float32) @ self.members
+        replied, area = sums[:, 2:] > 0, np.full(sums[:, 2:].shape, SILENT)
+        for column, (part, gains) in enumerate(self.gains):
+            if len(gains):
+                gained = gains[speaks[:, part].argmax(1)]
+                area[:, column] = np.where(replied[:, column], gained, SILENT)
+        return sums[:, 0], sums[:, 1], replied.sum(1), area.sum(1)
 
 
 def _measured(name: str, times: FloatArray, speaks: BoolArray, metric: Metric) -> list[float]:
