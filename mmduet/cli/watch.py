@@ -130,20 +130,11 @@ def make_session(
     A model that decides in words has its published settings instead of these.
     """
     from mmduet.evaluation.benchmark import Settings, policy_of
-    from mmduet.streaming.session import DuetSession
+    from mmduet.evaluation.predict import session_for
 
     own = Settings(frame_fps=2.0, threshold=0.5)
     settings = own.overridden(duet.decides, {name: value for name, value in given.items() if value is not None})
-    names = (
-        "frame_fps",
-        "protocol",
-        "remove_assistant_turns",
-        "repetition_penalty",
-        "max_new_tokens",
-        "frames_per_turn",
-    )
-    chosen = {name: getattr(settings, name) for name in names}
-    return DuetSession(duet, processor, policy=policy_of(settings), context_frames=context_frames, **chosen)
+    return session_for(duet, processor, settings, policy_of(settings), context_frames=context_frames)
 
 
 def follow(session: "DuetSession", source: "Source", queries: "Sequence[Query]", events: "list[Event]") -> int:

@@ -151,8 +151,15 @@ def _line(answer: Callable[[Question, Path], dict[str, Any]], question: Question
         return {"question_id": question.question_id, "error": str(error)}
 
 
-def session_for(model: Backbone, processor: DuetProcessor, settings: Settings, policy: Policy) -> DuetSession:
-    """A session with prediction settings and a policy. Its frame rate is set again for every video.
+def session_for(
+    model: Backbone,
+    processor: DuetProcessor,
+    settings: Settings,
+    policy: Policy,
+    *,
+    context_frames: int | None = None,
+) -> DuetSession:
+    """A session with prediction settings and a policy. `predict` sets its frame rate again for every video.
 
     Raises:
         DuetError: A setting is out of range.
@@ -169,6 +176,7 @@ def session_for(model: Backbone, processor: DuetProcessor, settings: Settings, p
         repetition_penalty=settings.repetition_penalty,
         max_new_tokens=settings.max_new_tokens,
         frames_per_turn=settings.frames_per_turn,
+        context_frames=context_frames,
     )
 
 
