@@ -1,5 +1,8 @@
 """Small clips for tests, written with PyAV: good ones, and every kind of bad one."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -80,12 +83,27 @@ def numbers_of(frames: Any) -> list[int]:
     return [number_of(frame[:, border : border + HEIGHT].permute(1, 2, 0).numpy()) for frame in frames]
 
 
+@contextmanager
+def _open(path: Path, options: dict[str, str] | None = None) -> Iterator[Any]:
+    """A container to write to. The thread's scheduling is kept.
+
+    Where it may, SVT-AV1 makes the thread that opens it a real-time one, which starves whatever the thread starts later.
+    """
+    policy = os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else None
+    try:
+        with av.open(str(path), "w", options=options or {}) as container:
+            yield container
+    finally:
+        if policy is not None:
+            os.sched_setscheduler(0, policy, os.sched_param(0))
+
+
 def write_coded(
     path: Path, encoder: str = "H.264", *, frames: int = 100, options: dict[str, str] | None = None
 ) -> Path:
     """Frames 0 … frames - 1 at RATE. options: of the container."""
     codec, settings = ENCODERS[encoder]
-    with av.open(str(path), "w", options=options or {}) as container:
+    with _open(path, options) as container:
         stream: Any = container.add_stream(codec, rate=RATE, options=settings)
         stream.width, stream.height = WIDTH, HEIGHT
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
@@ -98,7 +116,7 @@ def write_coded(
 def write_sounding(path: Path, encoder: str, *, frames: int = 100) -> Path:
     """The frames of `write_coded`, with a silent track of sound beside them."""
     codec, settings = ENCODERS[encoder]
-    with av.open(str(path), "w") as container:
+    with _open(path) as container:
         stream: Any = container.add_stream(codec, rate=RATE, options=settings)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         sound: Any = container.add_stream("aac", rate=16000)

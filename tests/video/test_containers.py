@@ -178,6 +178,14 @@ def test_a_recording_without_duration_and_index(tmp_path):
     assert read_metadata(path).duration == pytest.approx(2.0)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="the scheduling of threads is Linux's")
+def test_a_clip_of_any_code_leaves_the_tests_scheduling_as_it_was(tmp_path):
+    before = os.sched_getscheduler(0)
+    for code in ENCODERS:
+        write_coded(tmp_path / f"{code}.mkv", code, frames=2)
+    assert os.sched_getscheduler(0) == before
+
+
 def test_a_single_frame(tmp_path):
     path = write_coded(tmp_path / "one.mkv", frames=1)
     metadata = read_metadata(path)
