@@ -87,7 +87,7 @@ def numbers_of(frames: Any) -> list[int]:
 def _open(path: Path, options: dict[str, str] | None = None) -> Iterator[Any]:
     """A container to write to. The thread's scheduling is kept.
 
-    Where it may, SVT-AV1 makes the thread that opens it a real-time one, which starves whatever the thread starts later.
+    Where it may, SVT-AV1 makes the thread that opens it a real-time one, and what the thread starts starves others.
     """
     policy = os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else None
     try:

@@ -179,10 +179,9 @@ def test_a_recording_without_duration_and_index(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="the scheduling of threads is Linux's")
-def test_a_clip_of_any_code_leaves_the_tests_scheduling_as_it_was(tmp_path):
+def test_an_encoder_leaves_the_scheduling_of_the_tests_as_it_was(tmp_path):
     before = os.sched_getscheduler(0)
-    for code in ENCODERS:
-        write_coded(tmp_path / f"{code}.mkv", code, frames=2)
+    write_coded(tmp_path / "clip.mkv", "AV1", frames=2)
     assert os.sched_getscheduler(0) == before
 
 
