@@ -7,9 +7,12 @@ import os
 
 import lazy_loader
 
-# Read when torch loads its OpenMP runtime: threads that wait for each other sleep. By default they spin, and keep the
-# thread that they wait for off its core wherever another program runs (perf/busy.py).
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Read when torch loads its OpenMP runtime. By default its threads spin while they wait for each other, and keep the
+# thread that they wait for off its core wherever another program runs. Asleep at once they wake too late on an idle
+# machine, so GNU's runtime has them spin for some microseconds first (perf/busy.py).
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,7 +1,7 @@
 """How much slower a session is while one other process computes, with torch's threads waiting in several ways.
 
     python perf/busy.py                               # mini on a clip of scenes: as the package sets it, and without
-    python perf/busy.py --rounds 9 --spins 1000       # also with GOMP_SPINCOUNT=1000
+    python perf/busy.py --rounds 9 --spins 2000       # also with GOMP_SPINCOUNT=2000
 
 Each way has a process of its own, which has loaded the model before. Rounds watch the clip once each way and turn, idle
 and busy; medians count. "busy" is one process that computes without end on any core. The status is 1 if the package's

@@ -43,14 +43,21 @@ def test_it_says_its_version():
     assert runner.invoke(app, []).output.strip().startswith("Usage"), "without a command it prints help"
 
 
-@pytest.mark.parametrize(("given", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_torchs_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given, policy):
+@pytest.mark.parametrize(
+    ("given", "policy", "spins"),
+    [
+        ({}, "PASSIVE", "1000"),
+        ({"GOMP_SPINCOUNT": "7"}, "PASSIVE", "7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", None),
+    ],
+)
+def test_torchs_threads_soon_sleep_while_they_wait_unless_the_user_says_otherwise(given, policy, spins):
     """The runtime says what it read when it was loaded; processes that a command starts inherit it."""
-    code = "import mmduet, mmduet.video, os; print(os.environ['OMP_WAIT_POLICY'])"
-    others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    code = "import mmduet, mmduet.video, os; print(*map(os.environ.get, ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')))"
+    others = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     environment = others | given | {"OMP_DISPLAY_ENV": "true"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{policy}\n"
+    assert done.stdout == f"{policy} {spins}\n"
     assert f"OMP_WAIT_POLICY = '{policy}'" in done.stderr
 
 

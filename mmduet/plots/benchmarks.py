@@ -8,7 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from mmduet.errors import DuetError
-from mmduet.plots.style import HEAD_COLORS, INK, finished, plain
+from mmduet.plots.colors import HEAD_COLORS, INK
+from mmduet.plots.style import finished, plain
 
 CELL = "window %{y}, threshold %{x}<br>%{z:.1f} %<extra></extra>"
 BUTTONS = {"x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "showactive": True, "bgcolor": "rgba(0,0,0,0)"}

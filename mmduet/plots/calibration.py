@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from mmduet.plots.style import HEAD_COLORS, INK, RESPONSE_COLOR, SERIES_COLORS, add_note, finished, plain
+from mmduet.plots.colors import HEAD_COLORS, INK, RESPONSE_COLOR, SERIES_COLORS
+from mmduet.plots.style import add_note, finished, plain
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 LARGEST = 28  # pixels of the marker of a bin that holds all frames

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mmduet.plots.colors import DECISION_COLOR, INK
 from mmduet.plots.decision import accumulates, decision_name
 from mmduet.plots.scores import add_heads, replayed_responses
 from mmduet.plots.strip import add_strip, film_strip, strip_panel
-from mmduet.plots.style import DECISION_COLOR, INK, shortened
+from mmduet.plots.style import shortened
 from mmduet.plots.timeline import (
     TIMELINE,
     Clock,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from mmduet.plots.style import HEAD_COLORS, INK, add_note, finished, plain
+from mmduet.plots.colors import HEAD_COLORS, INK
+from mmduet.plots.style import add_note, finished, plain
 
 
 def distribution_figure(values: Iterable[float], title: str, unit: str) -> go.Figure:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from mmduet.plots.colors import HEAD_COLORS
 from mmduet.plots.strip import add_strip, film_strip, strip_panel
-from mmduet.plots.style import HEAD_COLORS, UNLABELLED, add_note, checked_labels
+from mmduet.plots.style import UNLABELLED, add_note, checked_labels
 from mmduet.plots.timeline import (
     CELLS,
     ROW,

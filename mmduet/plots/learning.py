@@ -10,18 +10,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from mmduet.errors import DuetError
+from mmduet.plots.colors import HEAD_COLORS, INK, QUERY_COLOR, RESPONSE_COLOR
 from mmduet.plots.distribution import bar_shape
-from mmduet.plots.style import (
-    HEAD_COLORS,
-    INK,
-    QUERY_COLOR,
-    RESPONSE_COLOR,
-    UNLABELLED,
-    add_note,
-    checked_labels,
-    faint,
-    finished,
-)
+from mmduet.plots.style import UNLABELLED, add_note, checked_labels, faint, finished
 from mmduet.policy import HEADS
 
 LOSSES = {  # a Trainer's key: its name and colour

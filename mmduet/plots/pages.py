@@ -5,7 +5,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from mmduet.plots.style import GRID, plain
+from mmduet.plots.colors import GRID
+from mmduet.plots.style import plain
 
 LISTS = ("annotations", "images", "shapes")  # lists of a layout: an empty one replaces another page's
 ROOM = 44  # pixels of the buttons' row

@@ -7,8 +7,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from mmduet.errors import DuetError
+from mmduet.plots.colors import HEAD_COLORS, INK
 from mmduet.plots.distribution import bins
-from mmduet.plots.style import HEAD_COLORS, INK, finished, plain
+from mmduet.plots.style import finished, plain
 
 
 def stages_figure(runs: Mapping[str, Mapping[str, float]], *, title: str = "") -> go.Figure:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import plotly.graph_objects as go
 
-from mmduet.plots.style import INK, RESPONSE_COLOR, SPAN_COLOR, add_note, finished, plain, shortened, wrapped_text
+from mmduet.plots.colors import INK, RESPONSE_COLOR, SPAN_COLOR
+from mmduet.plots.style import add_note, finished, plain, shortened, wrapped_text
 
 ROW = 30  # pixels of a stream
 MISSED = "#D55E00"

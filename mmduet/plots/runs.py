@@ -6,8 +6,9 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from mmduet.plots.colors import SERIES_COLORS
 from mmduet.plots.learning import logged
-from mmduet.plots.style import SERIES_COLORS, add_note, finished, plain
+from mmduet.plots.style import add_note, finished, plain
 from mmduet.policy import HEADS
 
 PANELS = {  # what is logged: its name

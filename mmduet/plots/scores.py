@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from mmduet.plots.colors import DECISION_COLOR, HEAD_COLORS, INK, RESPONSE_COLOR
 from mmduet.plots.decision import accumulates, decision_head, decision_name, policy_heads
 from mmduet.plots.slider import add_slider, move, moving
 from mmduet.plots.strip import add_strip, film_strip, strip_panel
-from mmduet.plots.style import DECISION_COLOR, HEAD_COLORS, INK, RESPONSE_COLOR, add_note
+from mmduet.plots.style import add_note
 from mmduet.plots.timeline import (
     SCORES,
     SUM,

@@ -5,7 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from mmduet.plots.style import GRID, INK
+from mmduet.plots.colors import GRID, INK
 
 # the changes of a threshold: {attribute: a value per moving trace}
 Changes = Mapping[str, Sequence[Any]]

@@ -8,7 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from mmduet.errors import DuetError
-from mmduet.plots.style import HEAD_COLORS, INK, faint, plain, wrapped_text
+from mmduet.plots.colors import HEAD_COLORS, INK
+from mmduet.plots.style import faint, plain, wrapped_text
 from mmduet.plots.timeline import (
     LETTER,
     SCORES,

@@ -9,19 +9,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from mmduet.plots.colors import INK, RESPONSE_COLOR, SERIES_COLORS, SPAN_COLOR
 from mmduet.plots.decision import accumulates
 from mmduet.plots.slider import add_slider, move, moving
-from mmduet.plots.style import (
-    INK,
-    RESPONSE_COLOR,
-    SERIES_COLORS,
-    SPAN_COLOR,
-    faint,
-    finished,
-    plain,
-    shortened,
-    wrapped_text,
-)
+from mmduet.plots.style import faint, finished, plain, shortened, wrapped_text
 from mmduet.plots.timeline import Span, checked_spans, end_of, make_clock, turn_times
 from mmduet.policy import Policy, ThresholdPolicy, threshold_policy
 from mmduet.trace import DuetTrace

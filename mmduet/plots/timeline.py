@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
-from mmduet.plots.style import INK, QUERY_COLOR, RESPONSE_COLOR, SPAN_COLOR, faint, finished, shortened, wrapped_text
+from mmduet.plots.colors import INK, QUERY_COLOR, RESPONSE_COLOR, SPAN_COLOR
+from mmduet.plots.style import faint, finished, shortened, wrapped_text
 from mmduet.trace import Query, Response
 
 PLOT_WIDTH = 800  # pixels of the time axis on a usual page; decides which text fits next to a mark

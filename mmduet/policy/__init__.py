@@ -11,61 +11,10 @@ hysteresis  ScoreHysteresis
 replay    decisions at other thresholds
 builtin   policies by name
 policy_file  a policy that was chosen, as a small file
+
+`__init__.pyi` lists the public names. Each is imported when it is first used.
 """
 
-from mmduet.policy.builtin import POLICIES, make_policy, policy_mode
-from mmduet.policy.hysteresis import ScoreHysteresis
-from mmduet.policy.policy_file import PolicyFile, check_policy_target, read_policy, write_policy
-from mmduet.policy.protocol import (
-    Policy,
-    ThresholdPolicy,
-    checked_policy,
-    checked_threshold,
-    fresh_policy,
-    has_threshold,
-    threshold_policy,
-)
-from mmduet.policy.replay import fine_thresholds, replay_thresholds, threshold_grid
-from mmduet.policy.rules import Greedy, ScoreSum, ScoreThreshold
-from mmduet.policy.scores import (
-    HEADS,
-    REPLY,
-    BoolArray,
-    FloatArray,
-    FrameScores,
-    ScoredFrames,
-    decision_score,
-    decision_scores,
-)
+import lazy_loader
 
-__all__ = [
-    "HEADS",
-    "POLICIES",
-    "REPLY",
-    "BoolArray",
-    "FloatArray",
-    "FrameScores",
-    "Greedy",
-    "Policy",
-    "PolicyFile",
-    "ScoreHysteresis",
-    "ScoreSum",
-    "ScoreThreshold",
-    "ScoredFrames",
-    "ThresholdPolicy",
-    "check_policy_target",
-    "checked_policy",
-    "checked_threshold",
-    "decision_score",
-    "decision_scores",
-    "fine_thresholds",
-    "fresh_policy",
-    "has_threshold",
-    "make_policy",
-    "policy_mode",
-    "read_policy",
-    "replay_thresholds",
-    "threshold_grid",
-    "threshold_policy",
-    "write_policy",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

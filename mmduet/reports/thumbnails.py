@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
 from mmduet.errors import DuetError
+from mmduet.plots.colors import HEAD_COLORS
 
 MIMETYPE = "application/vnd.mmduet.thumbnail+json"
 FRAMES = 5  # at most, in a row
@@ -44,8 +45,6 @@ class Thumbnail(BaseModel):
 
     def svg(self, *, frames: bool = True) -> Markup:
         """Draw in the page's colours; without `frames` only the curves. The label names the curves."""
-        from mmduet.plots.style import HEAD_COLORS  # the figures' package loads pandas and plotly
-
         shown = frames and bool(self.strip)
         top = STRIP[1] * WIDTH // STRIP[0] + GAP if shown else 0
         parts = [Markup('<image href="{}" width="{}" height="{}"/>').format(self.strip, WIDTH, top - GAP)] * shown

@@ -10,7 +10,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-from mmduet.plots.style import HEAD_COLORS, finished
+from mmduet.plots.colors import HEAD_COLORS
+from mmduet.plots.style import finished
 from mmduet.reports import export_html
 from tests.browser.axe import SCHEMES, SIZES, findings, wider_than_page
 from tests.browser.paper import WIDTH, ink_of, print_page

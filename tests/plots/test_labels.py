@@ -5,8 +5,8 @@ import pytest
 
 from mmduet import plots
 from mmduet.errors import DuetError
+from mmduet.plots.colors import HEAD_COLORS
 from mmduet.plots.labels import CELL_KINDS
-from mmduet.plots.style import HEAD_COLORS
 from mmduet.trace import Query, Response
 from tests.plots.figures import named, pictures
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmduet import plots
 from mmduet.errors import DuetError
-from mmduet.plots.style import HEAD_COLORS
+from mmduet.plots.colors import HEAD_COLORS
 from tests.plots.figures import named
 
 

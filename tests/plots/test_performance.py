@@ -5,7 +5,7 @@ import pytest
 
 from mmduet import plots
 from mmduet.errors import DuetError
-from mmduet.plots.style import INK
+from mmduet.plots.colors import INK
 
 
 def test_stages_are_stacked_a_bar_a_run():

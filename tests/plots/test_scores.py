@@ -8,8 +8,8 @@ import pytest
 from mmduet import plots
 from mmduet.errors import DuetError
 from mmduet.plots import Span
+from mmduet.plots.colors import HEAD_COLORS
 from mmduet.plots.slider import move
-from mmduet.plots.style import HEAD_COLORS
 from mmduet.policy import HEADS, FrameScores, Greedy, ScoreSum, ScoreThreshold
 from mmduet.trace import DuetTrace, Query, Response
 from tests.plots.figures import drawn, examples_and_table, make_trace, make_words, named, pictures

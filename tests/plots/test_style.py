@@ -12,7 +12,7 @@ import pytest
 
 from mmduet import plots
 from mmduet.plots import Span
-from mmduet.plots.style import DECISION_COLOR, HEAD_COLORS, INK, QUERY_COLOR, RESPONSE_COLOR, SERIES_COLORS
+from mmduet.plots.colors import DECISION_COLOR, HEAD_COLORS, INK, QUERY_COLOR, RESPONSE_COLOR, SERIES_COLORS
 from mmduet.policy import ScoreThreshold
 from mmduet.trace import Query, Response
 from tests.plots.figures import HOSTILE, examples_and_table, make_trace, named, strings

@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from pydantic import ValidationError
 
 from mmduet.errors import DuetError
-from mmduet.plots.style import HEAD_COLORS
+from mmduet.plots.colors import HEAD_COLORS
 from mmduet.reports.thumbnails import MIMETYPE, POINTS, Curve, Thumbnail, make_thumbnail, recorded_thumbnail
 from tests.reports.samples import HOSTILE
 

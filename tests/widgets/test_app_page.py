@@ -51,6 +51,18 @@ def test_the_live_player_takes_its_place(clip: Path) -> None:
     assert page._status.value == "tiny is loaded: press Watch."
 
 
+def test_a_model_may_wait_until_a_page_shows_the_player(clip: Path) -> None:
+    page = AppPage([clip], model="tiny", max_new_tokens=3)
+    page.load(when_shown=True)
+    preview = page.children[1]
+    preview._handle_custom_msg({"export": "srt"}, [])
+    assert not page._shown.is_set()
+    assert page.live is None
+    preview._handle_custom_msg({"shown": True}, [])
+    finish()
+    assert page.children[1] is page.live
+
+
 def test_another_choice_frees_the_earlier_model(clip: Path) -> None:
     page = AppPage([clip], model="tiny", max_new_tokens=3)
     page.load()

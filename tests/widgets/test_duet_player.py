@@ -16,7 +16,7 @@ from mmduet_widgets import DuetPlayer
 from mmduet_widgets.player_state import json_number
 
 from mmduet.errors import DuetError, VideoError
-from mmduet.plots.style import DECISION_COLOR, HEAD_COLORS
+from mmduet.plots.colors import DECISION_COLOR, HEAD_COLORS
 from mmduet.policy import HEADS, Greedy, Policy, ScoreSum, ScoreThreshold, make_policy
 from mmduet.trace import DuetTrace, Query, Response
 from tests.clips import write_clip

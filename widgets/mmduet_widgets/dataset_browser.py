@@ -17,7 +17,7 @@ from mmduet.data.mixture import MixtureDataset, TrainingSample
 from mmduet.data.statistics import timeline
 from mmduet.errors import DuetError, VideoError
 from mmduet.plots import label_figure, paged_figure
-from mmduet.plots.style import QUERY_COLOR, RESPONSE_COLOR
+from mmduet.plots.colors import QUERY_COLOR, RESPONSE_COLOR
 from mmduet.trace import Query, Response
 from mmduet.video import read_frames
 from mmduet_widgets.clip_file import read_clip

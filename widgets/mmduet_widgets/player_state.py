@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from mmduet.errors import DuetError
+from mmduet.plots.colors import DECISION_COLOR, HEAD_COLORS
 from mmduet.plots.decision import accumulates, decision_head, decision_name, policy_heads
-from mmduet.plots.style import DECISION_COLOR, HEAD_COLORS
 from mmduet.policy import (
     HEADS,
     REPLY,

@@ -282,6 +282,7 @@ function render({ model, el }) {
   const player = new Player(model, ending.signal);
   el.append(player.node);
   player.resize();
+  model.send({ shown: true });
   return () => {
     ending.abort();
     player.node.remove();
