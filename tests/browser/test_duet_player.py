@@ -220,6 +220,7 @@ async () => {
       for (const [listener, event] of on) if (event === `change:${name}`) listener();
     },
     save_changes: () => {},
+    send: () => {},
     on: (event, listener) => on.set(listener, event),
     off: (event, listener) => on.delete(listener),
   };
