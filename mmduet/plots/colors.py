@@ -1,4 +1,8 @@
-"""Colours of figures, players and reports. A head has the same colour in all of them."""
+"""Colours of figures, players and reports. A head has the same colour in all of them.
+
+They stay distinct for colour-blind readers (after Okabe and Ito), and each has a contrast of at least 3 to a light
+and to a dark page.
+"""
 
 HEAD_COLORS = {"informative": "#1283C8", "relevance": "#D55E00", "reply": "#1283C8"}  # a trace has both heads or reply
 RESPONSE_COLOR = "#00805F"

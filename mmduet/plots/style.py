@@ -1,9 +1,7 @@
-"""Colours, the template `mmduet`, and text: shared by all figures.
+"""The template `mmduet`, and text: shared by all figures.
 
 Importing this module registers the template. It is transparent, and its tones are readable on a light and on a dark
-page. Its colours stay distinct for colour-blind readers (after Okabe and Ito), and each has a contrast of at least 3
-to both pages. A head has the same colour in figures,
-players and reports. Text of models and annotations is shown as written, never as markup.
+page. Text of models and annotations is shown as written, never as markup.
 """
 
 import html

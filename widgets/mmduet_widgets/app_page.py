@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 from typing import Any
 
 import ipywidgets as w
@@ -55,7 +55,7 @@ class AppPage(w.VBox):
         if not self._clips:
             raise DuetError("clips=[]: give the path of at least one clip, or run `mmduet scenes --test 6`.")
         self._queries, self._policy, self._settings = list(queries), ScoreThreshold(threshold), settings
-        self._loading, self._wanted, self._shown = Lock(), 0, Event()
+        self._loading, self._wanted = Lock(), 0
         self.live: Any = None
         self._model = _choice("Model", dict.fromkeys((*MODELS, model)), model)
         self._device = _choice("Device", dict.fromkeys((*DEVICES, device)), device)
@@ -68,7 +68,6 @@ class AppPage(w.VBox):
             policy=self._policy,
             title=self._clips[0].name,
         )
-        self._preview.on_msg(lambda _, content, __: self._shown.set() if "shown" in content else None)
         super().__init__([self._choices, self._preview])
         for choice in (self._model, self._device):
             choice.observe(lambda _: self.load(), "value")
@@ -77,17 +76,22 @@ class AppPage(w.VBox):
         """Load the chosen model on the chosen device, in a thread; an earlier load no longer counts.
 
         Args:
-            when_shown: Wait until a page shows the player, so that the page need not share the machine with the load.
+            when_shown: Do so once a page shows the player, which then need not share the machine with the load.
         """
+        if when_shown:
+            self._preview.on_msg(self._load_first)
+            return
         self._wanted += 1
-        if not when_shown:
-            self._shown.set()
         chosen = (self._wanted, self._model.value, self._device.value)
         self._status.value = f"Loading {chosen[1]} …"
         threads.start(Thread(target=self._load, args=chosen, name="mmduet-loader", daemon=True), lambda: None)
 
+    def _load_first(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        """Load when the page says that it shows the player, unless something was chosen before."""
+        if "shown" in content and not self._wanted:
+            self.load()
+
     def _load(self, number: int, model: str, device: str) -> None:
-        self._shown.wait()
         with self._loading:  # one model at a time is in memory
             if number != self._wanted:
                 return
