@@ -33,11 +33,11 @@ def find_chromium() -> str:
 
 
 @contextmanager
-def open_browser() -> Iterator[Browser]:
-    """A browser, ended on leaving."""
+def open_browser(*flags: str) -> Iterator[Browser]:
+    """A browser, ended on leaving. flags: more of Chromium's own."""
     path = find_chromium()
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=path, args=[*FLAGS, *flags])
         yield browser
         browser.close()
 

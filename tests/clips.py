@@ -131,6 +131,16 @@ def write_sounding(path: Path, encoder: str, *, frames: int = 100) -> Path:
     return path
 
 
+def write_y4m(path: Path, *, frames: int = 100) -> Path:
+    """The frames of `write_coded`, at RATE, as Chromium's fake camera takes them: planes of Y, U and V, uncompressed."""
+    colour = bytes([128]) * (WIDTH * HEIGHT // 2)
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F{RATE}:1 Ip A1:1 C420jpeg\n".encode())
+        for number in range(frames):
+            file.write(b"FRAME\n" + coded(number)[:, :, 0].tobytes() + colour)
+    return path
+
+
 def write_large(path: Path, *, megabytes: int, frames: int = 50) -> Path:
     """The frames of `write_coded`, at RATE, larger than asked for: noise that is not seen takes the space."""
     rng, size = np.random.default_rng(0), (640, 480)

@@ -27,7 +27,7 @@ from mmduet_widgets.player_state import (
 
 PARTS = (  # in this order, since classes and constants are used by those below
     *("_common", "_axis", "_pointer", "_timeline", "_view", "_transcript"),
-    *("_kernel", "_upload", "_live", "_stage", "_export", ""),
+    *("_kernel", "_upload", "_camera", "_live", "_stage", "_export", ""),
 )
 ESM_PARTS = [f"duet_player{part}.js" for part in PARTS]
 

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 import traitlets as t
 
 from mmduet.errors import DuetError
@@ -17,6 +16,7 @@ from mmduet.model.prompt import TextTurn
 from mmduet.policy import HEADS, REPLY, fresh_policy
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
+from mmduet_widgets.camera import CAMERA, CONTEXT_FRAMES, Camera
 from mmduet_widgets.clip_folders import ClipFolders
 from mmduet_widgets.duet_player import SettingError
 from mmduet_widgets.heartbeat import Heartbeat
@@ -35,7 +35,6 @@ EXAMPLES = (
     "Let me know when something new appears.",
 )
 COMMANDS = ("start", "pause", "resume", "stop", "ask", "forget", "upload")
-FRAMES_SHOWN = " The frames that the model sees are shown while it watches."
 PLAYERS = LivePlayers()
 SEND_EVERY = 0.15  # s between two traces sent to the browser, at least
 FRAMES_SENT = 10_000  # frames per second, at most: each time the whole trace is sent
@@ -71,7 +70,6 @@ class LiveDuet(LiveState):
     _live: ClassVar = True
     _watcher: Watcher | None = None
     _heartbeat: Heartbeat | None = None
-    _released = False  # whether the clip's memory was given back
 
     def __init__(
         self,
@@ -121,6 +119,7 @@ class LiveDuet(LiveState):
         watcher = Watcher(
             session,
             self.clip,
+            camera=self._new_camera(session),
             real_time=self.real_time,
             after=self._watcher,
             changed=self._follow,
@@ -203,6 +202,13 @@ class LiveDuet(LiveState):
     def _new_session(self) -> DuetSession:
         return new_session(self._session, self._policies, self._settings(), self.threshold)
 
+    def _new_camera(self, session: DuetSession) -> Camera | None:
+        """The camera of a run, if one is chosen. Its session forgets old frames, as it may have no end."""
+        if self.clip != CAMERA:
+            return None
+        session.context_frames = session.context_frames or CONTEXT_FRAMES
+        return Camera(run=self.camera["run"] + 1, fps=session.frame_fps, size=session.processor.frame.size)
+
     @t.validate("clip", "mode", "heads", "frame_fps", "repetition_penalty")
     def _check_setting(self, proposal: Any) -> Any:
         value = proposal["value"]
@@ -237,28 +243,14 @@ class LiveDuet(LiveState):
             self._load_clip()
             self._used = {}
             self.time = 0.0
-            shown = {"title": Path(change["new"]).name, "trace": self._nothing, "waiting": list(self._opening)}
+            shown = {
+                "title": "Camera" if change["new"] == CAMERA else Path(change["new"]).name,
+                "trace": self._nothing,
+                "waiting": list(self._opening),
+            }
             for name, value in {**shown, **NOT_STARTED}.items():
                 self.set_trait(name, value)
             self._show_policy(self._policies.make(self.mode, self.threshold, self.heads))
-
-    def _load_clip(self) -> None:
-        self._released = False
-        for name, value in self._clip_state(self.clip).items():
-            self.set_trait(name, value)
-
-    def _clip_state(self, video: str | Path | bytes) -> dict[str, Any]:
-        state = super()._clip_state(video)
-        if state["note"]:
-            state["note"] += FRAMES_SHOWN
-        return {**state, "picture": {}, "frames_wanted": not state["video"]}
-
-    def release_clip(self) -> None:
-        """Give the clip's memory back, until the next start."""
-        if self.video:
-            self._released = True
-            self.set_trait("video", b"")
-            self.set_trait("note", "The clip is no longer in memory: press Watch to show it again.")
 
     # from the browser
 
@@ -266,7 +258,7 @@ class LiveDuet(LiveState):
         """Take values from the browser. A wrong one is reported in `message`, and the browser gets the old one back."""
         with self._lock:
             try:
-                if "clip" in sync_data:
+                if sync_data.get("clip", CAMERA) != CAMERA:
                     self._folders.check(sync_data["clip"])
                 super().set_state(sync_data)
             except (DuetError, t.TraitError) as error:
@@ -275,6 +267,8 @@ class LiveDuet(LiveState):
 
     def _run_command(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
         """Run a command, {"command": name, "number": …}; ask has a "text", upload a "piece". `heard` is its number."""
+        if "frame" in content:
+            self._take_frame(content["frame"], buffers)
         if "command" not in content:
             return  # the finished player's part
         command = content["command"]
@@ -309,6 +303,15 @@ class LiveDuet(LiveState):
         finally:
             self.set_trait("upload", self._uploads.state)
 
+    def _take_frame(self, frame: Any, buffers: Any) -> None:
+        """Take a frame of the page's camera."""
+        if self._watcher and (camera := self._watcher.camera):
+            try:
+                camera.add(frame, buffers)
+            except DuetError as error:
+                self.set_trait("message", str(error))
+            self._show_camera(camera)
+
     # to the browser
 
     def _beat(self, watcher: Watcher) -> None:
@@ -324,10 +327,9 @@ class LiveDuet(LiveState):
             if watcher is self._watcher and self._used and (due or at_once):
                 self._show(watcher)
 
-    def _picture(self, pictures: Pictures, time: float, frame: torch.Tensor) -> None:
-        """Show a frame that the model sees, where the page cannot show the clip."""
-        if self.frames_wanted and (jpeg := pictures.take(frame)):
-            self.set_trait("picture", {"time": time, "jpeg": jpeg})
+    def _show_camera(self, camera: Camera) -> None:
+        with self._lock:  # the kernel's thread and the run's both come here
+            self.set_trait("camera", camera.state)
 
     def _show(self, watcher: Watcher) -> None:
         trace, more = watcher.trace, len(self.trace)
@@ -341,5 +343,9 @@ class LiveDuet(LiveState):
                 self.set_trait("message", watcher.error)
             if len(trace) != more:  # else the user may have moved the time
                 self.time = float(trace.times[-1]) if len(trace) else 0.0
+                if watcher.camera and len(trace):
+                    watcher.camera.mark_scored()
+            if watcher.camera:
+                self._show_camera(watcher.camera)
             self.set_trait("state", watcher.state)
         self._sent = time.monotonic()

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmduet.streaming.session import DuetSession
 from mmduet.video import read_metadata
+from mmduet_widgets.camera import CAMERA
 from mmduet_widgets.policy_choice import PolicyChoice
 
 SETTINGS = ("mode", "heads", "frame_fps", "remove_assistant_turns", "repetition_penalty")  # fixed during a run
@@ -18,7 +19,8 @@ def check_setting(session: DuetSession, policies: PolicyChoice, name: str, value
     """
     match name:
         case "clip":
-            read_metadata(value)
+            if value != CAMERA:
+                read_metadata(value)
         case "mode":
             policies.check_mode(value)
         case "heads":

@@ -1,4 +1,4 @@
-"""Watcher: runs a session over a clip in a thread of its own. It knows no widgets."""
+"""Watcher: runs a session over a clip or a camera in a thread of its own. It knows no widgets."""
 
 import logging
 import time
@@ -16,21 +16,23 @@ from mmduet.streaming.context import Interrupted
 from mmduet.streaming.session import DuetSession, Event
 from mmduet.system import threads
 from mmduet.trace import DuetTrace, Query
-from mmduet.video import iter_frames
+from mmduet.video import FrameBatch, iter_frames
+from mmduet_widgets.camera import Camera
 from mmduet_widgets.pace import Pace
 
 WatcherState = Literal["running", "paused", "ended", "stopped", "error"]
 
 
 class Watcher:
-    """Watches one clip from its start. Each frame is read, encoded and scored at its time.
+    """Watches one clip from its start, or a camera. Each frame is read, encoded and scored at its time.
 
     At the end, also after an error, the session is reset and the file is closed.
 
     Args:
         session: Used by this watcher alone.
         clip: Any video file.
-        real_time: Whether frames keep at least the distance that they have in the clip.
+        camera: Its frames take the place of the clip's, if given. It ends with the run.
+        real_time: Whether frames keep at least the distance that they have in the clip. A camera's keep it by themselves.
         after: An earlier watcher that was stopped; this one begins when that one's memory is free.
         changed: Called in the watcher's thread after each event and each change of state.
         shown: Called in the watcher's thread with the time, s, and the pixels, uint8 [3, H, W], of each frame that the
@@ -42,13 +44,15 @@ class Watcher:
         session: DuetSession,
         clip: str | Path,
         *,
+        camera: Camera | None = None,
         real_time: bool = True,
         after: "Watcher | None" = None,
         changed: Callable[["Watcher"], None] = lambda watcher: None,
         shown: Callable[[float, torch.Tensor], None] = lambda time, frame: None,
     ):
         session.reset()
-        self.session, self.clip, self.real_time = session, clip, real_time
+        self.session, self.clip, self.camera = session, clip, camera
+        self.real_time = real_time and camera is None
         self.changed, self.shown = changed, shown
         policy = session.policy
         self.threshold = policy.threshold if has_threshold(policy) else None
@@ -86,8 +90,8 @@ class Watcher:
         return self._pace.behind(time.monotonic() if self.state == "running" else None)
 
     def left(self, duration: float) -> float | None:
-        """Time from here to the end of a clip of `duration`, s, about; None before the second frame."""
-        return self._pace.left(duration)
+        """Time from here to the end of a clip of `duration`, s, about; None before the second frame, or for 0."""
+        return self._pace.left(duration) if duration else None
 
     # commands, from any thread; none of them waits for the model
 
@@ -98,12 +102,16 @@ class Watcher:
     def pause(self) -> None:
         """Pause after the current frame and its response."""
         self._paused = True
+        if self.camera:
+            self.camera.pause(True)
 
     def resume(self) -> None:
         """Resume after a pause."""
         with self._condition:
             self._paused = False
             self._condition.notify_all()
+        if self.camera:
+            self.camera.pause(False)
 
     def stop(self) -> None:
         """Stop before the model's next step; it cannot be started again."""
@@ -111,11 +119,13 @@ class Watcher:
             self._stopped = True
             self.session.interrupt()
             self._condition.notify_all()
+        if self.camera:
+            self.camera.end()
 
     def set_real_time(self, real_time: bool) -> None:
         """Set whether frames keep the distance that they have in the clip."""
         with self._condition:
-            self.real_time = real_time
+            self.real_time = real_time and self.camera is None
             self._condition.notify_all()
 
     def ask(self, text: str) -> None:
@@ -146,14 +156,15 @@ class Watcher:
         except Exception as error:
             end, self.error = "error", _message(error)
         self.session.reset()
+        if self.camera:
+            self.camera.end()
         self._end = end
         self.changed(self)
 
-    def _frames(self) -> Iterator[torch.Tensor]:
+    def _frames(self) -> Iterator[FrameBatch]:
         """Each frame at its time, after the questions and the threshold that have come until then."""
         session, given = self.session, 0
-        size = session.processor.frame.size
-        for batch in iter_frames(self.clip, fps=session.frame_fps, size=size, batch_size=1):
+        for batch in self.camera or self._clip_frames():
             self._wait()
             self._pace.begin(float(batch.times[0]), 1 / session.frame_fps, time.monotonic())
             for text in self._asked[given:]:
@@ -161,7 +172,13 @@ class Watcher:
                 given += 1
             self._use_threshold()
             self.shown(float(batch.times[0]), batch.frames[0])
-            yield batch.frames
+            yield batch
+        if self._stopped:  # while it waited for the camera
+            raise Interrupted
+
+    def _clip_frames(self) -> Iterator[FrameBatch]:
+        session = self.session
+        return iter_frames(self.clip, fps=session.frame_fps, size=session.processor.frame.size, batch_size=1)
 
     def _wait(self) -> None:
         """Wait until the next frame is due. Raises Interrupted once it is stopped."""

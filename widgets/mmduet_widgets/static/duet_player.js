@@ -15,7 +15,7 @@ class Player {
     this.signal = signal;
     this.time = 0;
     this.published = 0;
-    this.live = model.get("state") === undefined ? null : new LiveControls(model, () => this.showPlaying(), signal);
+    this.live = model.get("state") === undefined ? null : new LiveControls(model, this.liveActions(), signal);
     const actions = { seek: (time) => this.seek(time), drag: (value) => this.drag(value), viewed: () => this.view?.show() };
     this.timeline = new Timeline(actions, signal);
     this.view = new View(this.timeline);
@@ -45,6 +45,15 @@ class Player {
     };
   }
 
+  /** What the controls of a run call. */
+  liveActions() {
+    return {
+      changed: () => this.showPlaying(),
+      shown: (video) => this.stage.showCamera(video),
+      scored: (picture) => this.stage.addPicture(picture),
+    };
+  }
+
   // --- what is on the page
 
   build() {
@@ -58,7 +67,7 @@ class Player {
       ...(this.live ? [this.live.node] : []),
       element(
         "div", "body", {},
-        this.stage.node, side, this.newControls(),
+        this.stage.node, ...(this.live ? [this.live.camera.light] : []), side, this.newControls(),
         element("div", "curves", {}, this.timeline.svg, this.view.node, this.timeline.legend, this.hint),
       ),
     );

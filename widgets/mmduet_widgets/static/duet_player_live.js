@@ -15,14 +15,15 @@ function onEnter(field, action) {
 
 /** The controls of a run. `node` stands above the clip, `ask` under the transcript. */
 class LiveControls {
-  /** changed: called when what can be done with the clip may have changed. */
-  constructor(model, changed, signal) {
-    Object.assign(this, { model, changed, signal });
+  /** actions: { changed() when what can be done with the clip may have changed, and those of Camera }. */
+  constructor(model, actions, signal) {
+    Object.assign(this, { model, actions, signal });
     this.kernel = new Kernel(model, () => this.show(), signal);
     this.upload = new Upload(model, this.kernel, signal);
+    this.camera = new Camera(model, this.kernel, { ...actions, changed: () => this.show() }, signal);
     this.node = element("div", "live", {}, this.newRun(), this.newSettings());
     this.ask = this.newQuestions();
-    follow(model, ["state", "message", "stale", "waiting", "trace", "progress", "duration"], () => this.show(), signal);
+    follow(model, ["state", "message", "stale", "waiting", "trace", "progress", "duration", "clip", "camera"], () => this.show(), signal);
     this.show();
   }
 
@@ -47,7 +48,7 @@ class LiveControls {
   // --- the run
 
   newRun() {
-    this.start = this.button("start", () => this.send("start"));
+    this.start = this.button("start", () => this.begin());
     this.pause = this.button("", () => this.pauseOrResume());
     this.stop = this.button("", () => this.send("stop"));
     this.stop.textContent = "Stop";
@@ -55,8 +56,13 @@ class LiveControls {
     this.bar = element("progress", "bar", { max: 1, "aria-label": "Watched of the clip" });
     this.pace = element("span", "pace");
     this.message = element("p", "message", { role: "alert" });
-    const pace = this.checkbox("real_time", "at the clip's own pace");
-    return element("div", "run", {}, this.start, this.pause, this.stop, this.status, this.bar, this.pace, pace, this.message);
+    this.ownPace = this.checkbox("real_time", "at the clip's own pace");
+    return element("div", "run", {}, this.start, this.pause, this.stop, this.status, this.bar, this.pace, this.ownPace, this.message);
+  }
+
+  /** Starts a run; the camera is turned on before. */
+  async begin() {
+    if (!this.camera.chosen || (await this.camera.open())) this.send("start");
   }
 
   button(names, action) {
@@ -67,12 +73,14 @@ class LiveControls {
 
   show() {
     const state = this.state;
+    this.camera.update(state);
     this.start.textContent = this.watching ? "Restart" : "Watch";
     this.pause.textContent = state === "paused" ? "Resume" : "Pause";
     for (const button of [this.pause, this.stop]) setDisabled(button, !this.watching);
     this.node.dataset.state = state;
-    this.status.textContent = STATES[state];
-    this.message.textContent = this.kernel.silent ? NO_ANSWER : this.model.get("message");
+    this.status.textContent = this.camera.asking ? "asking for the camera" : STATES[state];
+    this.message.textContent = this.kernel.silent ? NO_ANSWER : this.camera.problem || this.model.get("message");
+    this.ownPace.classList.toggle("mmduet-player-gone", this.camera.chosen);
     this.showProgress();
     this.note.textContent = this.model.get("stale")
       ? `Changed: ${this.watching ? "restart" : "watch again"} to use it.`
@@ -82,7 +90,7 @@ class LiveControls {
     const when = this.watching ? "With the next frame" : "Asked at the start";
     this.waiting.textContent = waiting.length ? `${when}: ${waiting.join(" · ")}` : "";
     this.forget.classList.toggle("mmduet-player-gone", this.watching || !waiting.length);
-    this.changed();
+    this.actions.changed();
   }
 
   /** How much of the clip is watched, how long the rest takes, and whether the model keeps up. */
@@ -92,10 +100,12 @@ class LiveControls {
     const parts = [
       Number.isFinite(left) ? `about ${clock(left, 0)} left` : "",
       behind >= LATE ? `${behind.toFixed(1)} s behind the clip` : "",
+      ...(this.camera.chosen ? this.camera.figures : []),
     ];
     this.bar.value = this.duration ? clamp(seen / this.duration, 0, 1) : 0;
     this.pace.textContent = parts.filter(Boolean).join(" · ");
-    for (const node of [this.bar, this.pace]) node.classList.toggle("mmduet-player-gone", !this.watching);
+    this.bar.classList.toggle("mmduet-player-gone", !this.watching || this.camera.chosen);
+    this.pace.classList.toggle("mmduet-player-gone", !this.watching);
   }
 
   /** Of the clip, s; 0 where it is not known. */
@@ -127,10 +137,11 @@ class LiveControls {
     const list = element("select", "select", { "aria-label": "Clip" });
     const show = () => {
       const [clip, clips] = [this.model.get("clip"), this.model.get("clips")];
-      const all = clips.includes(clip) ? clips : [...clips, clip];
+      const all = [...clips, clip].filter((file, at, files) => file !== CAMERA && files.indexOf(file) === at);
       const name = (file) => file.split(/[\\/]/).at(-1);
       list.replaceChildren(
         ...all.map((file) => element("option", "", { value: file, title: file }, name(file))),
+        element("option", "", { value: CAMERA }, "this device's camera"),
         element("option", "", { value: "" }, OTHER),
       );
       list.value = clip;

@@ -4,7 +4,7 @@ const UNPLAYABLE = "This browser cannot play the clip; curves and transcript wor
 
 const PICTURES = 600; // that are kept to go back to; where there are more, every second one is dropped
 
-/** The clip; where the browser cannot show it, the frames that the model saw; else a sentence that says why. */
+/** The clip or the camera; where the browser cannot show it, the frames that the model saw; else a sentence that says why. */
 class Stage {
   /**
    * actions: { changed() when something else is shown or its length is known, pictured() when a frame has come, toggle(),
@@ -27,7 +27,7 @@ class Stage {
 
   /** Whether there is something to see. */
   get shows() {
-    return Boolean(this.video || this.pictures.length);
+    return Boolean(this.video || this.camera || this.pictures.length);
   }
 
   /** Of the clip, s; 0 where it is not known. */
@@ -39,6 +39,7 @@ class Stage {
   /** The clip from its bytes, or the sentence that says why there is none. */
   load() {
     this.release();
+    this.camera = null;
     this.pictures = [];
     const bytes = this.model.get("video");
     if (!bytes?.byteLength) return this.goWithout(this.model.get("note"));
@@ -93,7 +94,14 @@ class Stage {
     if (time <= this.pictures.at(-1)?.time) this.pictures = [];
     this.pictures.push({ time, jpeg: new Blob([jpeg], { type: "image/jpeg" }) });
     if (this.pictures.length > PICTURES) this.pictures = this.pictures.filter((_, at) => at % 2);
+    this.showPictures();
+  }
+
+  /** Makes room for the frames, where there are some and the camera is off. */
+  showPictures() {
+    if (this.camera || !this.pictures.length) return;
     if (!this.image?.isConnected) {
+      this.picture = null;
       this.image = element("img", "picture", { alt: "The frame that the model saw" });
       this.node.replaceChildren(this.image);
       this.actions.changed();
@@ -101,9 +109,18 @@ class Stage {
     this.actions.pictured();
   }
 
+  /** What the camera sees; null where it is off: the frames of it that the model saw remain. */
+  showCamera(video) {
+    this.camera = video;
+    if (video) this.node.replaceChildren(video);
+    else if (this.pictures.length) return this.showPictures();
+    else if (!this.video) return this.goWithout(this.model.get("note"));
+    this.actions.changed();
+  }
+
   /** Shows the frame that the model saw last before a time. */
   showPicture(time) {
-    if (this.video || !this.pictures.length) return;
+    if (this.video || this.camera || !this.pictures.length) return;
     const picture = this.pictures.findLast((picture) => picture.time <= time + NUDGE) ?? this.pictures[0];
     if (picture === this.picture) return;
     this.picture = picture;
