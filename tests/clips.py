@@ -132,7 +132,7 @@ def write_sounding(path: Path, encoder: str, *, frames: int = 100) -> Path:
 
 
 def write_y4m(path: Path, *, frames: int = 100) -> Path:
-    """The frames of `write_coded`, at RATE, as Chromium's fake camera takes them: planes of Y, U and V, uncompressed."""
+    """The frames of `write_coded`, at RATE, uncompressed: a file for Chromium's fake camera."""
     colour = bytes([128]) * (WIDTH * HEIGHT // 2)
     with path.open("wb") as file:
         file.write(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F{RATE}:1 Ip A1:1 C420jpeg\n".encode())

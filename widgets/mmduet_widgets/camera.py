@@ -60,7 +60,7 @@ class Camera:
 
     @property
     def state(self) -> dict[str, Any]:
-        """run, fps, the longer side of a frame to send, pixels, the last numbers received and scored (or -1), dropped."""
+        """run, fps, side (of a frame to send, pixels), the numbers of the last frames received and scored, dropped."""
         return {
             "run": self.run,
             "fps": self.fps,

@@ -21,7 +21,7 @@ from mmduet_widgets.clip_folders import ClipFolders
 from mmduet_widgets.duet_player import SettingError
 from mmduet_widgets.heartbeat import Heartbeat
 from mmduet_widgets.live_players import LivePlayers
-from mmduet_widgets.live_state import NOT_STARTED, LiveState
+from mmduet_widgets.live_state import EXAMPLES, NOT_STARTED, LiveState
 from mmduet_widgets.pictures import Pictures
 from mmduet_widgets.player_state import empty_trace, json_number
 from mmduet_widgets.policy_choice import PolicyChoice
@@ -29,14 +29,9 @@ from mmduet_widgets.run_settings import SETTINGS, check_setting, new_session
 from mmduet_widgets.uploads import Uploads
 from mmduet_widgets.watcher import Watcher
 
-EXAMPLES = (
-    "Tell me what is going on while you watch.",
-    "What can be seen right now?",
-    "Let me know when something new appears.",
-)
 COMMANDS = ("start", "pause", "resume", "stop", "ask", "forget", "upload")
 PLAYERS = LivePlayers()
-SEND_EVERY = 0.15  # s between two traces sent to the browser, at least
+SEND_EVERY = 0.15  # s between two traces of a clip sent to the browser, at least
 FRAMES_SENT = 10_000  # frames per second, at most: each time the whole trace is sent
 
 
@@ -50,6 +45,10 @@ class LiveDuet(LiveState):
     `threshold` takes effect with the next frame, `real_time` (no faster than the clip plays) at once. `mode`, `heads`,
     `frame_fps` (1/s), `remove_assistant_turns` and `repetition_penalty` (1 for none) take effect with the next
     `start`; `stale` tells that one of them has changed. Another `clip` ends the run.
+
+    The clip ``camera:`` is the camera of whoever presses Watch on the page: the browser asks them, and sends its frames
+    while the run lasts. Frames that come too late are dropped, and the context holds 240 frames unless the
+    session has a bound of its own. No picture is stored.
 
     Only one player of a kernel watches: a new one stops all others, and so does `close`. The newest CLIPS_KEPT players
     keep their clips in memory. An older one shows its clip again after the next `start`.
@@ -322,7 +321,7 @@ class LiveDuet(LiveState):
     def _follow(self, watcher: Watcher, *, at_once: bool = False) -> None:
         """Show the news of a run; its thread calls this, too."""
         with self._lock:
-            pause = max(SEND_EVERY, len(self.trace) / FRAMES_SENT)
+            pause = max(0.0 if watcher.camera else SEND_EVERY, len(self.trace) / FRAMES_SENT)
             due = watcher.state != self.state or self.state != "running" or time.monotonic() - self._sent >= pause
             if watcher is self._watcher and self._used and (due or at_once):
                 self._show(watcher)
@@ -343,8 +342,6 @@ class LiveDuet(LiveState):
                 self.set_trait("message", watcher.error)
             if len(trace) != more:  # else the user may have moved the time
                 self.time = float(trace.times[-1]) if len(trace) else 0.0
-                if watcher.camera and len(trace):
-                    watcher.camera.mark_scored()
             if watcher.camera:
                 self._show_camera(watcher.camera)
             self.set_trait("state", watcher.state)

@@ -1,4 +1,4 @@
-"""LiveState: what a live player shares with its page, beyond the state of a finished one, and the clip that it shows."""
+"""LiveState: what a live player shares with its page beyond the state of a finished one, and its clip."""
 
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,11 @@ from mmduet_widgets.pictures import Pictures
 
 NOT_STARTED = {"spans": [], "thresholds": [], "state": "idle", "message": "", "stale": False}
 FRAMES_SHOWN = " The frames that the model sees are shown while it watches."
+EXAMPLES = (
+    "Tell me what is going on while you watch.",
+    "What can be seen right now?",
+    "Let me know when something new appears.",
+)
 NOT_STORED = "The pictures of a camera go to the model, and are not stored."
 
 

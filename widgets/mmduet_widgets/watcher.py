@@ -11,7 +11,7 @@ import torch
 
 from mmduet.errors import DuetError
 from mmduet.model.prompt import TextTurn
-from mmduet.policy import has_threshold
+from mmduet.policy import FrameScores, has_threshold
 from mmduet.streaming.context import Interrupted
 from mmduet.streaming.session import DuetSession, Event
 from mmduet.system import threads
@@ -32,7 +32,7 @@ class Watcher:
         session: Used by this watcher alone.
         clip: Any video file.
         camera: Its frames take the place of the clip's, if given. It ends with the run.
-        real_time: Whether frames keep at least the distance that they have in the clip. A camera's keep it by themselves.
+        real_time: Whether frames keep at least the distance that they have in the clip; a camera's do so anyway.
         after: An earlier watcher that was stopped; this one begins when that one's memory is free.
         changed: Called in the watcher's thread after each event and each change of state.
         shown: Called in the watcher's thread with the time, s, and the pixels, uint8 [3, H, W], of each frame that the
@@ -148,6 +148,8 @@ class Watcher:
                 after.join()
             for event in self.session.stream(self._frames()):
                 self._events.append(event)
+                if self.camera and isinstance(event, FrameScores):
+                    self.camera.mark_scored()
                 self._context_length = len(self.session.state.context)
                 self.changed(self)
             end: WatcherState = "ended"
