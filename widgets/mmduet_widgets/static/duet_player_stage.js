@@ -63,7 +63,7 @@ class Stage {
   release() {
     cancelAnimationFrame(this.request);
     this.pause();
-    this.video?.removeAttribute("src");
+    for (const shown of [this.video, this.image]) shown?.removeAttribute("src"); // else it would load what is gone
     URL.revokeObjectURL(this.url);
   }
 
