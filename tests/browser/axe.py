@@ -47,6 +47,17 @@ WIDER = """
 """
 
 
+def set_size(page: Page, size: str) -> None:
+    """Gives a page one of `SIZES`."""
+    width, height = SIZES[size]
+    page.set_viewport_size({"width": width, "height": height})
+
+
+def withheld(page: Page, *, within: str = "html") -> list[str]:
+    """The `findings` in a page and its frames, and what is `wider_than_page`."""
+    return findings(page, within=within) + wider_than_page(page, within=within)
+
+
 def findings(page: Page, *, within: str = "html", impacts: tuple[str, ...] = SEVERE) -> list[str]:
     """What axe-core finds in a page and its frames: "RULE at SELECTOR: what is wrong".
 

@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chromium import Page, until
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
+from tests.chromium import Browser, Page, record, until
 
 PATIENCE = 60  # s
 ADDRESS = re.compile(r"(http://127\.0\.0\.1:\d+)/\S*\?(token=\w+)")
@@ -84,6 +87,29 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def write_notebook(path: Path, *cells: str | nbformat.NotebookNode) -> None:
+    """Writes a notebook of cells, or of code."""
+    made = [new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(new_notebook(cells=made, metadata=kernel), path)
+
+
+@contextmanager
+def open_notebook(
+    browser: Browser, folder: Path, *cells: str | nbformat.NotebookNode, players: int = 1
+) -> Iterator[Page]:
+    """A notebook of cells in JupyterLab, run until this many players are shown. The page may report no error."""
+    write_notebook(folder / "live.ipynb", *cells)
+    with serve_lab(folder) as (address, token):
+        page = browser.new_page(viewport={"width": 1100, "height": 1000})
+        seen = record(page)
+        run_notebook(page, address, token, "live.ipynb")
+        page.locator(".mmduet-player").nth(players - 1).wait_for()
+        yield page
+        assert not seen.errors
+        page.close()
 
 
 def run_notebook(page: Page, address: str, token: str, name: str) -> None:

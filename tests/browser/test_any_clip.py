@@ -5,14 +5,12 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
-from tests.browser.servers import run_code, run_notebook, serve_lab
-from tests.chromium import Browser, Page, record, until
+from tests.browser.servers import open_notebook, run_code
+from tests.chromium import Browser, Page, until
 from tests.clips import RATE, number_of, write_clip, write_coded, write_large, write_sounding
 
 CELL = """
@@ -52,16 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lab(browser: Browser, folder: Path) -> Iterator[Page]:
     """A notebook with a live player of all clips."""
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    nbformat.write(new_notebook(cells=[new_code_cell(CELL)], metadata=kernel), folder / "live.ipynb")
-    with serve_lab(folder) as (address, token):
-        page = browser.new_page(viewport={"width": 1100, "height": 1000})
-        seen = record(page)
-        run_notebook(page, address, token, "live.ipynb")
-        page.locator(".mmduet-player").wait_for()
+    with open_notebook(browser, folder, CELL) as page:
         yield page
-        assert not seen.errors
-        page.close()
 
 
 def picture_number(page: Page) -> int:

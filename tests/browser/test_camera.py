@@ -8,16 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from tests.browser import axe
-from tests.browser.servers import run_code, run_notebook, serve, serve_lab, set_theme
+from tests.browser.servers import open_notebook, run_code, set_theme
 from tests.browser.test_any_clip import PICTURE
-from tests.browser.test_voila import NAME, REPOSITORY, make_folder
+from tests.browser.test_voila import make_folder, serve_app
 from tests.chromium import Browser, Page, open_browser, record, until
 from tests.clips import RATE, number_of, write_clip, write_y4m
 
@@ -73,30 +71,23 @@ def open_app(browser: Browser, address: str) -> Iterator[Page]:
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The address of `make app`, and "token=…"."""
     folder = tmp_path_factory.mktemp("app")
-    with serve(folder, "voila", NAME, *make_folder(folder), JUPYTER_PATH=str(REPOSITORY / "widgets")) as address:
+    with serve_app(folder, *make_folder(folder)) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a notebook of a live player."""
+    """A folder with a clip."""
     folder = tmp_path_factory.mktemp("lab")
     write_clip(folder / "clip.mp4")
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    nbformat.write(new_notebook(cells=[new_code_cell(CELL)], metadata=kernel), folder / "live.ipynb")
     return folder
 
 
 @pytest.fixture(scope="module")
 def lab(folder: Path) -> Iterator[Page]:
     """The notebook in JupyterLab, where the visitor has a camera."""
-    with camera_browser(folder) as browser, serve_lab(folder) as (address, token):
-        page = browser.new_page(viewport={"width": 1100, "height": 1000})
-        seen = record(page)
-        run_notebook(page, address, token, "live.ipynb")
-        page.locator(".mmduet-player").wait_for()
+    with camera_browser(folder) as browser, open_notebook(browser, folder, CELL) as page:
         yield page
-        assert not seen.errors
 
 
 def choose_camera(page: Page) -> None:
@@ -179,10 +170,9 @@ def test_the_app_watches_the_camera(app: tuple[str, str], tmp_path: Path) -> Non
         run_and_look_back(page)
         press(page, "Watch")
         until(page, f"{STATUS} === 'watching' && {LIGHT} === 'Camera on'")
-        for width, height in axe.SIZES.values():
-            page.set_viewport_size({"width": width, "height": height})
-            assert axe.findings(page, within=".mmduet-player") == []
-            assert axe.wider_than_page(page, within=".mmduet-player") == []
+        for size in axe.SIZES:
+            axe.set_size(page, size)
+            assert axe.withheld(page, within=".mmduet-player") == []
         page.evaluate(f"window.track = {TRACK}")
         watch_a_clip(page, clip)
         assert page.evaluate("track.readyState") == "ended", "another clip turns the camera off"
@@ -285,10 +275,8 @@ def test_a_restart_keeps_the_camera_on(filmed: Page) -> None:
 @pytest.mark.parametrize("size", axe.SIZES)
 def test_no_reader_is_kept_out(filmed: Page, theme: str, size: str) -> None:
     set_theme(filmed, theme)
-    width, height = axe.SIZES[size]
-    filmed.set_viewport_size({"width": width, "height": height})
-    assert axe.findings(filmed, within=".mmduet-player") == []
-    assert axe.wider_than_page(filmed, within=".mmduet-player") == []
+    axe.set_size(filmed, size)
+    assert axe.withheld(filmed, within=".mmduet-player") == []
     assert filmed.locator(".mmduet-player-light").get_attribute("role") == "status"
 
 

@@ -4,15 +4,13 @@ import io
 import json
 from collections.abc import Iterator
 
-import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from tests.browser import axe
-from tests.browser.servers import run_code, run_notebook, serve_lab, set_theme
-from tests.chromium import Browser, Page, record, until
+from tests.browser.servers import open_notebook, run_code, set_theme
+from tests.chromium import Browser, Page, until
 from tests.clips import write_clip
 
 ATTACK = '<img src=x onerror="window.ran=1"></script><script>window.ran=1</script>'
@@ -51,19 +49,10 @@ def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     write_clip(folder / "clip.mp4", frames=240, size=(320, 240))
     write_clip(folder / f"{ATTACK_NAME}.mp4", frames=24)
     names = f"ATTACK, FOLDER, ATTACK_NAME = {ATTACK!r}, {str(folder)!r}, {ATTACK_NAME!r}\n"
-    cells = [new_code_cell(names + CELLS[0]), *map(new_code_cell, CELLS[1:])]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    nbformat.write(new_notebook(cells=cells, metadata=kernel), folder / "players.ipynb")
-    with serve_lab(folder) as (address, token):
-        page = browser.new_page(viewport={"width": 1100, "height": 1000})
-        seen = record(page)
-        run_notebook(page, address, token, "players.ipynb")
-        page.locator(".mmduet-player").nth(2).wait_for()
+    with open_notebook(browser, folder, names + CELLS[0], *CELLS[1:], players=3) as page:
         yield page
-        assert not seen.errors
         assert page.evaluate("window.ran") is None
         assert page.locator(".mmduet-player img").count() == 0
-        page.close()
 
 
 def root(index: int) -> str:
@@ -250,10 +239,8 @@ def test_light_and_dark(lab: Page) -> None:
 @pytest.mark.parametrize("size", axe.SIZES)
 def test_no_reader_is_kept_out(lab: Page, theme: str, size: str) -> None:
     set_theme(lab, theme)
-    width, height = axe.SIZES[size]
-    lab.set_viewport_size({"width": width, "height": height})
+    axe.set_size(lab, size)
     live = lab.locator(".mmduet-player").nth(1)
     live.locator(".mmduet-player-menu > summary").click()
-    assert axe.findings(lab, within=".mmduet-player") == []
-    assert axe.wider_than_page(lab, within=".mmduet-player") == []
+    assert axe.withheld(lab, within=".mmduet-player") == []
     lab.keyboard.press("Escape")

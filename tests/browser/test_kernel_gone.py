@@ -5,11 +5,9 @@ import signal
 import time
 from collections.abc import Iterator
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.browser.servers import run_code, run_notebook, serve_lab
+from tests.browser.servers import run_code, run_notebook, serve_lab, write_notebook
 from tests.chromium import Browser, Page, until
 from tests.clips import write_clip
 
@@ -33,8 +31,7 @@ def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A notebook with a live player of a long clip."""
     folder = tmp_path_factory.mktemp("lab")
     write_clip(folder / "clip.mp4", frames=1200)
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    nbformat.write(new_notebook(cells=[new_code_cell(CELL)], metadata=kernel), folder / "live.ipynb")
+    write_notebook(folder / "live.ipynb", CELL)
     with serve_lab(folder) as (address, token):
         page = browser.new_page(viewport={"width": 1100, "height": 1000})
         run_notebook(page, address, token, "live.ipynb")

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from tests.browser.servers import run_notebook, serve_lab
-from tests.chromium import Browser, Page, record, until
+from tests.browser.servers import open_notebook
+from tests.chromium import Browser, Page, until
 from tests.clips import write_clip
 
 PLAYERS = """
@@ -72,17 +71,9 @@ def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("lab")
     for name in ("clip.mp4", "other.mp4"):
         write_clip(folder / name, frames=1200)
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    nbformat.write(new_notebook(cells=CELLS, metadata=kernel), folder / "keys.ipynb")
-    with serve_lab(folder) as (address, token):
-        page = browser.new_page(viewport={"width": 1100, "height": 1000})
-        seen = record(page)
-        run_notebook(page, address, token, "keys.ipynb")
-        page.locator(".mmduet-player").nth(1).wait_for()
+    with open_notebook(browser, folder, *CELLS, players=2) as page:
         until(page, "jupyterapp.shell.currentWidget.content.widgets.at(-1).model.executionCount")
         yield page
-        assert not seen.errors
-        page.close()
 
 
 @pytest.mark.parametrize("player", [0, 1])

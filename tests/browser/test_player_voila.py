@@ -7,11 +7,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.browser.servers import serve
+from tests.browser.servers import serve, write_notebook
 from tests.browser.test_any_clip import DROP
 from tests.browser.test_kernel_gone import STATUS, TOLD_WITHIN
 from tests.chromium import Browser, Page, until
@@ -39,8 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app(browser: Browser, folder: Path) -> Iterator[Page]:
     """A page with a live player of a long clip."""
     write_clip(folder / "clip.mp4", frames=1200)
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    nbformat.write(new_notebook(cells=[new_code_cell(CELL)], metadata=kernel), folder / "live.ipynb")
+    write_notebook(folder / "live.ipynb", CELL)
     with serve(folder, "voila", "live.ipynb", "--Voila.ip=127.0.0.1", "--token", "--no-browser") as (address, token):
         page = browser.new_page(viewport={"width": 1100, "height": 1000})
         page.goto(f"{address}/?{token}", timeout=180_000)

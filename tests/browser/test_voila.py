@@ -38,11 +38,16 @@ def make_folder(folder: Path) -> list[str]:
     return served[1].split()
 
 
+def serve_app(folder: Path, *options: str):
+    """The page of `make app` over a folder, as `serve`."""
+    return serve(folder, "voila", NAME, *options, JUPYTER_PATH=str(REPOSITORY / "widgets"))
+
+
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Its address and "token=…"."""
     folder = tmp_path_factory.mktemp("app")
-    with serve(folder, "voila", NAME, *make_folder(folder), JUPYTER_PATH=str(REPOSITORY / "widgets")) as address:
+    with serve_app(folder, *make_folder(folder)) as address:
         yield address
 
 
@@ -143,7 +148,7 @@ def test_its_player_watches_live(browser: Browser, app: tuple[str, str]) -> None
 
 
 def test_the_kernel_of_a_page_ends_with_it(browser: Browser, tmp_path: Path) -> None:
-    with serve(tmp_path, "voila", NAME, *make_folder(tmp_path), JUPYTER_PATH=str(REPOSITORY / "widgets")) as address:
+    with serve_app(tmp_path, *make_folder(tmp_path)) as address:
         page = browser.new_page()
         page.goto("{}/?{}".format(*address), timeout=90_000)
         for _ in range(3):
@@ -157,7 +162,7 @@ def test_the_kernel_of_a_page_ends_with_it(browser: Browser, tmp_path: Path) -> 
 
 def test_a_kernel_without_a_page_is_culled_and_that_of_an_open_page_stays(browser: Browser, tmp_path: Path) -> None:
     options = [option.replace("timeout=90", "timeout=4") for option in make_folder(tmp_path)]
-    with serve(tmp_path, "voila", NAME, *options, JUPYTER_PATH=str(REPOSITORY / "widgets")) as (address, token):
+    with serve_app(tmp_path, *options) as (address, token):
         page = browser.new_page()
         page.goto(f"{address}/?{token}", timeout=90_000)
         page.get_by_text("tiny is loaded").wait_for(timeout=90_000)
