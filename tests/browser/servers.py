@@ -1,5 +1,6 @@
 """JupyterLab and Voilà on loopback, with a folder of their own and nothing of the user's."""
 
+import ast
 import json
 import os
 import re
@@ -25,13 +26,19 @@ SETTINGS = {  # a notebook's cells all stay on the page, and no news are asked f
     },
 }
 RUN_CODE = """
-async (code) => {
-  const future = jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code });
-  let text = "";
-  future.onIOPub = ({ content }) => (text += content.text ?? content.traceback?.join("") ?? "");
-  await future.done;
-  return text;
+async ([code, printed]) => {
+  const { kernel } = jupyterapp.shell.currentWidget.sessionContext.session;
+  const reply = (await kernel.requestExecute({ code, user_expressions: { printed } }).done).content;
+  if (reply.status !== "ok") throw new Error(reply.traceback?.join("\\n") ?? reply.status);
+  return reply.user_expressions.printed.data["text/plain"];
 }
+"""
+# what is printed comes back with the reply: as output, a widget's message at the same time may get it
+CAPTURED = """
+import contextlib, io
+_printed = io.StringIO()
+with contextlib.redirect_stdout(_printed):
+    exec({code!r})
 """
 
 
@@ -128,5 +135,5 @@ def set_theme(page: Page, theme: str) -> None:
 
 
 def run_code(page: Page, code: str) -> str:
-    """Has the open notebook's kernel run something; gives what it prints."""
-    return page.evaluate(RUN_CODE, code)
+    """Has the open notebook's kernel run something; gives what it prints. What it raises is raised."""
+    return ast.literal_eval(page.evaluate(RUN_CODE, [CAPTURED.format(code=code), "_printed.getvalue()"]))
