@@ -28,7 +28,7 @@ WATCH = """
 import sys, time
 from mmduet import DuetSession, Query, ScoreThreshold, load_duet, read_frames
 model, processor = load_duet("mini")
-frames = read_frames(sys.argv[1], fps=2, size=processor.frame.size, max_frames=int(sys.argv[2])).frames
+frames = read_frames(sys.argv[1], fps=2, size=processor.frame.fit, max_frames=int(sys.argv[2])).frames
 session = DuetSession(model, processor, policy=ScoreThreshold(0.5), frame_fps=2)
 queries = [Query(0.0, "Please concisely narrate the video in real time.")]
 session.run(frames, queries)

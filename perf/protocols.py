@@ -118,7 +118,7 @@ def main(
     duet, processor = load_duet(model)
     folder = make_scenes(data, train=0, val=0, test=clips) / "videos" / "test"
     paths = sorted(folder.glob("*.mp4"))[:clips]
-    pictures = [read_frames(path, fps=2, size=processor.frame.size).frames for path in paths]
+    pictures = [read_frames(path, fps=2, size=processor.frame.fit).frames for path in paths]
     session = DuetSession(duet, processor, policy=ScoreThreshold(0.5), max_new_tokens=40)
     rows = [(situation.name, *compare(session, pictures, situation)) for situation in SITUATIONS]
     print("| difference | mean change, informative | relevance | decisions flipped | responses: training, this |")

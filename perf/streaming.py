@@ -203,7 +203,7 @@ def clip(
     session = DuetSession(duet, processor, policy=EveryNth(0))
     with TemporaryDirectory() as folder:
         path = file or write_clip(Path(folder) / "clip.mp4", 60)
-        size, batch = processor.frame.size, session.look_ahead.limit
+        size, batch = processor.frame.fit, session.look_ahead.limit
         reading = partial(iter_frames, path, fps=2, size=size, batch_size=batch, ahead=ahead)
         speeds = [watch(session, reading()) for _ in range(rounds + 1)][1:]
     middle = sorted(speeds, key=lambda speed: speed.seconds)[len(speeds) // 2]

@@ -30,7 +30,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def expected(clip: Path) -> DuetTrace:
     """The trace of the session itself."""
     model, processor = load_duet("tiny")
-    frames = read_frames(clip, fps=2, size=processor.frame.size).frames
+    frames = read_frames(clip, fps=2, size=processor.frame.fit).frames
     session = DuetSession(model, processor, policy=ScoreThreshold(0.0), frame_fps=2, max_new_tokens=3)
     return session.run(frames, [Query(0.0, "What?"), Query(1.5, "And now?")])
 

@@ -213,7 +213,7 @@ class Source(NamedTuple):
         from mmduet.video import iter_frames
         from mmduet.video.stream import StreamSource
 
-        fps, size = session.frame_fps, session.processor.frame.size
+        fps, size = session.frame_fps, session.processor.frame.fit
         if self.is_live:
             return StreamSource(
                 self.address, fps=fps, size=size, drop_late=not Path(self.address).is_file(), format=self.format

@@ -53,7 +53,7 @@ class Collator:
         return cache.read(sample.video, sample.fps, sample.conversation.first_frame, sample.conversation.frames)
 
     def _pixels(self, sample: TrainingSample) -> torch.Tensor:
-        size, first = self.processor.frame.size, sample.conversation.first_frame
+        size, first = self.processor.frame.fit, sample.conversation.first_frame
         end = first + sample.conversation.frames
         if end == first:
             return self.processor.pixel_values(torch.empty(0, 3, 1, 1, dtype=torch.uint8))

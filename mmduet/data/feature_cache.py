@@ -211,7 +211,7 @@ def tower_features(
     """
     end = None if count is None else max(1, first + count)
     frames = iter_frames(
-        video, fps=fps, size=processor.frame.size, max_frames=end, rounding="ceil", batch_size=ENCODE_AT_ONCE
+        video, fps=fps, size=processor.frame.fit, max_frames=end, rounding="ceil", batch_size=ENCODE_AT_ONCE
     )
     batches = [model.frame_features(processor.pixel_values(batch.frames).to(model.device)).cpu() for batch in frames]
     return torch.cat(batches)[first:end].contiguous()

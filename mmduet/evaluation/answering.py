@@ -105,7 +105,7 @@ def _until_answered(session: DuetSession, path: Path, queries: Sequence[Query], 
     """The events up to the last answer. Frames after it are not decoded, but for those that near queries may need."""
     needed = math.ceil(max(query.time for query in queries) * session.frame_fps) + len(queries)
     frames = iter_frames(
-        path, fps=session.frame_fps, size=session.processor.frame.size, max_frames=min(most, needed),
+        path, fps=session.frame_fps, size=session.processor.frame.fit, max_frames=min(most, needed),
         batch_size=session.look_ahead.limit,
     )  # fmt: skip
     left = len(queries)

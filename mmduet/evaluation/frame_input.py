@@ -19,7 +19,7 @@ from mmduet.evaluation.benchmark import Question
 from mmduet.evaluation.items import read_items
 from mmduet.files import inside, read_json
 from mmduet.trace import UserTurn
-from mmduet.video import Within, fit_frames
+from mmduet.video import FrameSize, fit_frames
 
 
 class _Image(BaseModel):
@@ -79,7 +79,7 @@ def _question(item: FrameInputItem) -> Question:
     return Question(item.question_id, "", (), tuple(turns), tuple(images))
 
 
-def read_images(names: tuple[str, ...], folder: Path, size: int | Within) -> Iterator[torch.Tensor]:
+def read_images(names: tuple[str, ...], folder: Path, size: FrameSize) -> Iterator[torch.Tensor]:
     """Read frames from image files, uint8 [1, 3, H, W] each.
 
     Raises:

@@ -190,7 +190,7 @@ def _watch(session: DuetSession, question: Question, path: Path, settings: Setti
     frames = iter_frames(
         path,
         fps=session.frame_fps,
-        size=session.processor.frame.size,
+        size=session.processor.frame.fit,
         max_frames=settings.max_frames,
         rounding="ceil",
         batch_size=session.look_ahead.limit,
@@ -213,7 +213,7 @@ def _counted(batches: Iterable[FrameBatch], total: int, name: str) -> Iterator[F
 
 def _watch_images(session: DuetSession, question: Question, folder: Path) -> dict[str, Any]:
     duration = len(question.images) / session.frame_fps
-    frames = read_images(question.images, folder, session.processor.frame.size)
+    frames = read_images(question.images, folder, session.processor.frame.fit)
     trace = session.run(frames, turns=question.turns)
     _check_trace(trace, question, duration)
     return trace.to_prediction(question.question_id, max(duration, 1 / session.frame_fps))

@@ -15,7 +15,7 @@ from mmduet.errors import CheckpointError, DuetError
 from mmduet.files.config_files import check_content, checked, read_settings, understanding
 from mmduet.model.losses import IGNORE
 from mmduet.model.prompt import CHATML, SYSTEM_PROMPT, ChatFormat, StreamTurn, TextTurn, Turn
-from mmduet.video import Within, fit_frames
+from mmduet.video import CenterCrop, FrameSize, Within, fit_frames
 
 SETTINGS_FILE = "duet_processor.json"
 TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))  # any of these makes one
@@ -34,12 +34,19 @@ class FrameSettings:
         tokens: Language-model tokens of a frame. Where frames differ in tokens: the usual number.
         mean: Mean of the normalisation, after rescaling by 1/255.
         std: Standard deviation of the normalisation.
+        crop: Whether the square is the frame's middle, and not the whole frame with black bars.
     """
 
     size: int | Within
     tokens: int
     mean: Channels = 0.5
     std: Channels = 0.5
+    crop: bool = False
+
+    @property
+    def fit(self) -> FrameSize:
+        """How frames are fitted, as `mmduet.video.iter_frames` takes it."""
+        return CenterCrop(self.size) if self.crop and isinstance(self.size, int) else self.size
 
 
 Mean = Annotated[float, Field(allow_inf_nan=False, strict=True)]
@@ -54,6 +61,7 @@ class _Frame(BaseModel):
     tokens: Annotated[int, Field(ge=1, le=4096, strict=True)]
     mean: Mean | tuple[Mean, Mean, Mean] = 0.5
     std: Deviation | tuple[Deviation, Deviation, Deviation] = 0.5
+    crop: Annotated[bool, Field(strict=True)] = False
 
 
 class _Settings(BaseModel):
@@ -109,7 +117,7 @@ class DuetProcessor:
     # frames
 
     def pixel_values(self, frames: torch.Tensor) -> torch.Tensor:
-        """Turn uint8 [N, 3, H, W] into float32 [N, 3, size, size]: fitted, padded with black, normalised.
+        """Turn uint8 [N, 3, H, W] into float32 [N, 3, size, size]: fitted as the settings say, normalised.
 
         Raises:
             DuetError: The frames have another type or shape.
@@ -117,7 +125,7 @@ class DuetProcessor:
         if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1] != 3:
             raise DuetError(f"frames are {frames.dtype} {tuple(frames.shape)}; give uint8 [N, 3, H, W], RGB.")
         if tuple(frames.shape[-2:]) != (self.frame.size, self.frame.size):
-            frames = fit_frames(frames, self.frame.size)
+            frames = fit_frames(frames, self.frame.fit)
         mean, std = (_by_channel(value, frames.device) for value in (self.frame.mean, self.frame.std))
         return (frames.float() / 255 - mean) / std
 

@@ -11,13 +11,15 @@ reader     read_metadata, iter_frames, read_frames
 stream     StreamSource: frames of a video that is still being recorded
 """
 
-from mmduet.video.fitting import Within, fit_frames
+from mmduet.video.fitting import CenterCrop, FrameSize, Within, fit_frames
 from mmduet.video.reader import FrameBatch, VideoMetadata, iter_frames, read_frames, read_metadata
 from mmduet.video.sampling import TOLERANCE, check_positive, sample_indices
 
 __all__ = [
     "TOLERANCE",
+    "CenterCrop",
     "FrameBatch",
+    "FrameSize",
     "VideoMetadata",
     "Within",
     "check_positive",

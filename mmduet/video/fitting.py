@@ -1,4 +1,4 @@
-"""Fitting: frames resized into a square, or within a number of pixels a side."""
+"""Fitting: frames resized into a square, whole or as their middle, or within a number of pixels a side."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -14,22 +14,35 @@ class Within:
     side: int
 
 
-def longest_side(size: int | Within) -> int:
+@dataclass(frozen=True, slots=True)
+class CenterCrop:
+    """A size of frames of which the middle square is kept, resized to `side` pixels a side."""
+
+    side: int
+
+
+FrameSize = int | CenterCrop | Within  # an int: the side of a square that holds the whole frame and black bars
+
+
+def longest_side(size: FrameSize) -> int:
     """Return the most pixels that a side of a fitted frame has."""
-    return size.side if isinstance(size, Within) else size
+    return size if isinstance(size, int) else size.side
 
 
-def fit_frames(frames: torch.Tensor, size: int | Within, *, pixel_aspect: float = 1.0) -> torch.Tensor:
+def fit_frames(frames: torch.Tensor, size: FrameSize, *, pixel_aspect: float = 1.0) -> torch.Tensor:
     """Resize frames: bilinear, aspect ratio kept.
 
     Args:
         frames: uint8 [n, 3, H, W].
-        size: Pixels of the side of a square, in which frames are centred and padded with black; or `Within`.
+        size: Pixels of the side of a square, in which frames are centred and padded with black; or `CenterCrop`, or
+            `Within`.
         pixel_aspect: A pixel's width divided by its height, as displayed.
 
     Returns:
         uint8 [n, 3, size, size], or [n, 3, h, w].
     """
+    if isinstance(size, CenterCrop):
+        frames, size = _middle(frames, pixel_aspect), size.side
     height, width = frames.shape[-2], frames.shape[-1] * pixel_aspect
     scale = longest_side(size) / max(height, width)
     scale = min(1.0, scale) if isinstance(size, Within) else scale
@@ -40,6 +53,15 @@ def fit_frames(frames: torch.Tensor, size: int | Within, *, pixel_aspect: float 
         return frames
     top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
     return F.pad(frames, (left, size - inner[1] - left, top, size - inner[0] - top))
+
+
+def _middle(frames: torch.Tensor, pixel_aspect: float) -> torch.Tensor:
+    """The largest part in the middle that is a square as displayed."""
+    height, width = frames.shape[-2:]
+    rows = min(height, max(1, round(width * pixel_aspect)))
+    columns = min(width, max(1, round(height / pixel_aspect)))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return frames[..., top : top + rows, left : left + columns]
 
 
 def _resize(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mmduet.errors import VideoError
 from mmduet.system.stages import stage
 from mmduet.video.decoders import Decoder, open_decoder
-from mmduet.video.fitting import Within, fit_frames, longest_side
+from mmduet.video.fitting import FrameSize, fit_frames, longest_side
 from mmduet.video.prefetch import prefetch
 from mmduet.video.sampling import Rounding, check_positive, sample_indices
 from mmduet.video.table import FrameTable, read_table
@@ -74,7 +74,7 @@ def iter_frames(
     path: str | Path,
     *,
     fps: float,
-    size: int | Within,
+    size: FrameSize,
     max_frames: int | None = None,
     rounding: Rounding = "floor",
     batch_size: int = 32,
@@ -86,7 +86,8 @@ def iter_frames(
     Args:
         path: The video file.
         fps: Frames per second of the sample: frame k is the first whose time is >= k / fps.
-        size: Each frame is resized into size x size pixels, centred, padded with black; or, with `Within`, shrunk.
+        size: Each frame is resized into size x size pixels, centred, padded with black; or, with `CenterCrop`,
+            its middle square is; or, with `Within`, it is shrunk.
         max_frames: Maximum frames of the sample; None for no limit.
         rounding: How duration * fps becomes the number of frames.
         batch_size: Frames in a batch.
@@ -106,7 +107,7 @@ def iter_frames(
 
 
 def _batches(
-    path: str | Path, fps: float, size: int | Within, max_frames: int | None, rounding: Rounding, batch_size: int
+    path: str | Path, fps: float, size: FrameSize, max_frames: int | None, rounding: Rounding, batch_size: int
 ) -> Iterator[FrameBatch]:
     with stage("decode"):
         table = read_table(Path(path))
@@ -120,7 +121,7 @@ def _batches(
             yield FrameBatch((first + np.arange(len(chunk))) / fps, frames)
 
 
-def _fitted(table: FrameTable, decoder: Decoder, indices: NDArray[np.int64], size: int | Within) -> torch.Tensor:
+def _fitted(table: FrameTable, decoder: Decoder, indices: NDArray[np.int64], size: FrameSize) -> torch.Tensor:
     """uint8 [n, 3, H, W]. A frame that several indices name is decoded and resized once."""
     unique, places = np.unique(indices, return_inverse=True)
     with stage("decode"):
@@ -131,7 +132,7 @@ def _fitted(table: FrameTable, decoder: Decoder, indices: NDArray[np.int64], siz
 
 
 def read_frames(
-    path: str | Path, *, fps: float, size: int | Within, max_frames: int | None = None, rounding: Rounding = "floor"
+    path: str | Path, *, fps: float, size: FrameSize, max_frames: int | None = None, rounding: Rounding = "floor"
 ) -> FrameBatch:
     """Sample all frames at once, as `iter_frames` does in batches."""
     batches = list(iter_frames(path, fps=fps, size=size, max_frames=max_frames, rounding=rounding))

@@ -19,7 +19,7 @@ import torch
 
 from mmduet.errors import VideoError
 from mmduet.system import threads
-from mmduet.video import TOLERANCE, FrameBatch, Within, check_positive, fit_frames
+from mmduet.video import TOLERANCE, FrameBatch, FrameSize, check_positive, fit_frames
 from mmduet.video.container import picture_stream, pixel_aspect, reason, set_up, upright_turns
 from mmduet.video.decoders import picture
 from mmduet.video.fitting import longest_side
@@ -62,7 +62,7 @@ class StreamSource:
         address: str | Path,
         *,
         fps: float,
-        size: int | Within,
+        size: FrameSize,
         waiting: int = 64,
         drop_late: bool = False,
         patience: float = 10.0,

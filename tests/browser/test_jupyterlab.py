@@ -24,7 +24,7 @@ from mmduet.trace import DuetTrace, Response
 from mmduet_widgets import DuetPlayer, LiveDuet
 
 session = DuetSession(*build_tiny(), policy=ScoreThreshold(0.0), frame_fps=4, max_new_tokens=4)
-frames = read_frames("clip.mp4", fps=4, size=session.processor.frame.size).frames
+frames = read_frames("clip.mp4", fps=4, size=session.processor.frame.fit).frames
 trace = session.run(frames[:8], [Query(0.0, ATTACK)])
 trace.responses[0] = Response(0.0, ATTACK)
 DuetPlayer("clip.mp4", trace, policy=ScoreThreshold(0.5), spans=[(0, 1, ATTACK)], title=ATTACK)

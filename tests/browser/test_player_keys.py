@@ -15,7 +15,7 @@ from mmduet.checkpoints import build_tiny
 from mmduet_widgets import DuetPlayer, LiveDuet
 
 session = DuetSession(*build_tiny(), policy=ScoreThreshold(0.3), frame_fps=4, max_new_tokens=2)
-frames = read_frames("clip.mp4", fps=4, size=session.processor.frame.size).frames
+frames = read_frames("clip.mp4", fps=4, size=session.processor.frame.fit).frames
 trace = session.run(frames[:8], [Query(0.0, "What?")])
 DuetPlayer("clip.mp4", trace, policy=ScoreThreshold(0.5), spans=[(0, 1, "a cat")], title="Finished")
 """

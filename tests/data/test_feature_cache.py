@@ -34,7 +34,7 @@ def sample(video, duration=3.0, fps=2.0):
 
 def test_features_are_those_of_the_video(cache, tiny, clip):
     model, processor = tiny
-    frames = read_frames(clip, fps=2, size=processor.frame.size).frames[1:5]
+    frames = read_frames(clip, fps=2, size=processor.frame.fit).frames[1:5]
     with torch.no_grad():
         fresh = model.vision_features(processor.pixel_values(frames))
     stored = cache.read(clip, 2.0, 1, 4)

@@ -84,7 +84,7 @@ def test_its_scores_are_those_of_the_same_frames_in_a_file(filmed: LiveDuet, tin
     assert watcher.session.context_frames == CONTEXT_FRAMES, "a camera has no end"
     filmed.stop()
     filmed.wait(PATIENCE)
-    made = camera_module.Camera(run=1, fps=4.0, size=processor.frame.size)
+    made = camera_module.Camera(run=1, fps=4.0, size=processor.frame.fit)
     frames = iter(made)
     session = DuetSession(model, processor, policy=ScoreThreshold(0.5), frame_fps=4.0, max_new_tokens=3)
     events: list[Any] = []

@@ -44,7 +44,7 @@ def test_a_model_that_decides_in_words_is_watched_to_the_last_frame(words: LiveD
     words.wait(PATIENCE)
     assert (words.state, words.message) == ("ended", "")
     session = words._session
-    frames = read_frames(clips[0], fps=3.0, size=session.processor.frame.size).frames
+    frames = read_frames(clips[0], fps=3.0, size=session.processor.frame.fit).frames
     assert len(frames) % 2, "the last piece is not full"
     seen = session.run(frames, [Query(0.0, "what?")])
     assert words.trace.times.tolist() == seen.times.tolist()

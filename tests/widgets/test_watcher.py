@@ -73,7 +73,7 @@ def test_it_sees_and_says_what_a_session_would(watch, tiny, clip: Path) -> None:
     watcher = watch(0.5)
     watcher.ask("what?")
     run(watcher)
-    frames = read_frames(clip, fps=FPS, size=tiny[1].frame.size).frames
+    frames = read_frames(clip, fps=FPS, size=tiny[1].frame.fit).frames
     wanted = DuetSession(*tiny, policy=ScoreThreshold(0.5), frame_fps=FPS, max_new_tokens=3).run(
         frames, [Query(0.0, "what?")]
     )

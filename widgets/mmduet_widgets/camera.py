@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mmduet.errors import DuetError, VideoError
 from mmduet.files import validated
-from mmduet.video import FrameBatch, Within, fit_frames
+from mmduet.video import FrameBatch, FrameSize, fit_frames
 from mmduet.video.fitting import longest_side
 
 CAMERA = "camera:"  # in the place of a clip's path
@@ -48,7 +48,7 @@ class Camera:
             session took them, or they were refused.
     """
 
-    def __init__(self, *, run: int, fps: float, size: int | Within, patience: float = PATIENCE):
+    def __init__(self, *, run: int, fps: float, size: FrameSize, patience: float = PATIENCE):
         self.run, self.fps, self.size = run, fps, size
         self.patience = patience + 2 / fps
         self.dropped = 0

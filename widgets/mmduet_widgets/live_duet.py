@@ -206,7 +206,7 @@ class LiveDuet(LiveState):
         if self.clip != CAMERA:
             return None
         session.context_frames = session.context_frames or CONTEXT_FRAMES
-        return Camera(run=self.camera["run"] + 1, fps=session.frame_fps, size=session.processor.frame.size)
+        return Camera(run=self.camera["run"] + 1, fps=session.frame_fps, size=session.processor.frame.fit)
 
     @t.validate("clip", "mode", "heads", "frame_fps", "repetition_penalty")
     def _check_setting(self, proposal: Any) -> Any:

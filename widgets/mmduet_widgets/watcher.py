@@ -180,7 +180,7 @@ class Watcher:
 
     def _clip_frames(self) -> Iterator[FrameBatch]:
         session = self.session
-        return iter_frames(self.clip, fps=session.frame_fps, size=session.processor.frame.size, batch_size=1)
+        return iter_frames(self.clip, fps=session.frame_fps, size=session.processor.frame.fit, batch_size=1)
 
     def _wait(self) -> None:
         """Wait until the next frame is due. Raises Interrupted once it is stopped."""

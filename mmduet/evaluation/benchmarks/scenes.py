@@ -177,7 +177,7 @@ def watch_clips(
     instruction: str = NARRATION_INSTRUCTIONS[0],
 ) -> list[WatchedClip]:
     """Let a session watch the first clips of a split (None: all) with the instruction at time 0."""
-    size, watched = session.processor.frame.size, []
+    size, watched = session.processor.frame.fit, []
     references = read_json(folder / "annotations" / f"{split}_scenes.json")[:clips]
     for reference in tqdm(references, desc="watch", unit="clip"):
         frames = read_frames(folder / "videos" / split / reference["video"], fps=session.frame_fps, size=size).frames
