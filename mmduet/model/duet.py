@@ -20,6 +20,7 @@ from transformers.configuration_utils import SubConfigSpec
 from transformers.utils import ModelOutput
 
 from mmduet.errors import CheckpointError, DuetError
+from mmduet.model.concepts import SlotScale
 from mmduet.model.heads import HEAD_NAMES, TwoHeads
 from mmduet.model.losses import lm_loss, video_loss
 from mmduet.model.vision import FramePool, build_vision_tower, pooled_side
@@ -38,7 +39,7 @@ class DuetConfig(PreTrainedConfig):
         vision_config: The config of a vision tower (`mmduet.model.vision.TOWERS`).
         image_token_id: The id that stands for one embedding of a frame in `input_ids`. It may lie outside the
             vocabulary, since it is never embedded.
-        projector_type: ``linear`` or ``mlpNx_gelu``.
+        projector_type: ``linear``, ``mlpNx_gelu`` or ``slots``.
         projector_norm: Whether a layer norm precedes the projector.
         pool_mode: The mode of `mmduet.model.vision.FramePool`.
         pool_stride: The stride of `mmduet.model.vision.FramePool`.
@@ -103,16 +104,20 @@ class DuetOutput(ModelOutput):
 def build_projector(config: DuetConfig) -> nn.Sequential:
     """Build the projector: ``linear`` or ``mlpNx_gelu`` (N linear layers with GELU between), as LLaVA names them.
 
+    ``slots`` is for a tower whose features are embeddings (`ConceptTower`): a gain and a bias for each token.
+
     Raises:
         CheckpointError: The config names another type.
     """
+    if config.projector_type == "slots":
+        return nn.Sequential(SlotScale(config.grid_side**2, config.text_config.hidden_size))
     sizes = (config.vision_config.hidden_size, config.text_config.hidden_size)
     kind = config.projector_type
     depth = (
         1 if kind == "linear" else int(kind[3:-6]) if kind[3:-6].isdigit() and kind == f"mlp{kind[3:-6]}x_gelu" else 0
     )
     if not 1 <= depth <= 16:
-        raise CheckpointError(f"projector_type={kind!r} is not known: use 'linear' or 'mlpNx_gelu', N from 1 to 16.")
+        raise CheckpointError(f"projector_type={kind!r} is not known: use 'linear', 'slots' or 'mlpNx_gelu', N from 1 to 16.")
     layers: list[nn.Module] = [nn.LayerNorm(sizes[0])] if config.projector_norm else []
     layers.append(nn.Linear(*sizes))
     for _ in range(depth - 1):

@@ -8,4 +8,5 @@ interrupts  what SIGTERM and Ctrl-C do in a block
 stages      seconds by stage of the work
 objects     objects by name
 packages    versions of the packages
+photographs pictures that packages carry
 """

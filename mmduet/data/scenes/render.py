@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmduet.data.scenes.concepts import CONCEPTS, Concept
 from mmduet.data.scenes.script import RATE, Script, Shot
 from mmduet.files import replacing
+from mmduet.system.photographs import PHOTOGRAPHS
 
 WIDTH, HEIGHT = 320, 240  # pixels
 Picture = NDArray[np.uint8]  # [HEIGHT, WIDTH, 3]
@@ -66,11 +66,11 @@ def _camera(shot: Shot, rng: np.random.Generator) -> Camera:
 
 def _photograph_camera(shot: Shot, rng: np.random.Generator) -> Camera:
     """Pans and zooms from one part of the photograph to another, under its own light."""
-    concept = CONCEPTS[str(shot.concept)]
-    mirrored = bool(concept.mirrored and rng.random() < 0.5)
-    picture = _photograph(concept.key, mirrored)
-    left, top, right, bottom = concept.subject
-    subject = np.array([[1 - right, top, 1 - left, bottom] if mirrored else concept.subject]).reshape(2, 2)
+    photograph = PHOTOGRAPHS[str(shot.concept)]
+    mirrored = bool(photograph.mirrored and rng.random() < 0.5)
+    picture = _photograph(photograph.key, mirrored)
+    left, top, right, bottom = photograph.subject
+    subject = np.array([[1 - right, top, 1 - left, bottom] if mirrored else photograph.subject]).reshape(2, 2)
     boxes = np.array([_draw_box(np.array(picture.size), subject, rng) for _ in range(2)])
     gain, tint, swing = rng.uniform(0.75, 1.15), rng.uniform(0.93, 1.07, 3), rng.uniform(-0.12, 0.12)
 
@@ -102,8 +102,7 @@ def _draw_box(size: Floats, subject: Floats, rng: np.random.Generator) -> Floats
 
 @cache
 def _photograph(key: str, mirrored: bool) -> Image.Image:
-    concept: Concept = CONCEPTS[key]
-    picture: Image.Image = Image.open(concept.path)
+    picture: Image.Image = Image.open(PHOTOGRAPHS[key].path)
     if picture.mode == "RGBA":
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     picture = picture.convert("RGB")

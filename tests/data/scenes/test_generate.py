@@ -32,7 +32,7 @@ def test_there_are_enough_concepts():
 @pytest.mark.parametrize("key", CONCEPTS)
 def test_every_wording_names_its_concept_and_no_other(key):
     concept = CONCEPTS[key]
-    assert concept.path.is_file()
+    assert concept.photograph.path.is_file()
     for text in (*concept.captions, *concept.queries, *concept.answers, concept.noun):
         assert concepts_in(text) == {key}, text
     assert not any(concepts_in(question) for question in QUESTIONS)
@@ -41,8 +41,8 @@ def test_every_wording_names_its_concept_and_no_other(key):
 @given(st.sampled_from(sorted(CONCEPTS)), st.integers(0, 999))
 def test_every_view_shows_the_subject(key, seed):
     """A caption about a smile needs the face in the picture."""
-    subject = np.array(CONCEPTS[key].subject).reshape(2, 2)
-    with Image.open(CONCEPTS[key].path) as picture:
+    subject = np.array(CONCEPTS[key].photograph.subject).reshape(2, 2)
+    with Image.open(CONCEPTS[key].photograph.path) as picture:
         size = np.array(picture.size)
     box = _draw_box(size, subject, np.random.default_rng(seed)).reshape(2, 2)
     assert (box >= -1e-6).all()
