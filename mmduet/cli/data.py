@@ -1,4 +1,4 @@
-"""`mmduet scenes` and `mmduet scan`: make clips, and read the metadata of videos."""
+"""`mmduet scenes`, `world` and `scan`: make clips and streams, and read the metadata of videos."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,24 @@ def scenes(
 
     with resumable(lambda: f"the clips made so far are in {root / 'scenes'}, and the same command makes the others."):
         typer.echo(make_scenes(root, seed=seed, train=train, val=val, test=test))
+
+
+@app.command()
+def world(
+    root: Annotated[Path, typer.Option(help="Folder of world/.")] = Path("datasets"),
+    model: Annotated[str, typer.Option(help="A model whose frames are names: a preset or a folder.")] = "mini-base",
+    train: Annotated[int, typer.Option(min=0, help="Training streams.")] = 3200,
+    val: Annotated[int, typer.Option(min=0, help="Validation streams.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same streams.")] = 0,
+) -> None:
+    """Make the `world` data set: streams of a thousand things as a classifier sees them, and their annotations.
+
+    `mini` is trained on it together with `scenes`.
+    """
+    from mmduet.data.world import make_world
+
+    with resumable(lambda: f"the streams made so far are in {root / 'world'}, and the same command makes the others."):
+        typer.echo(make_world(root, model=model, seed=seed, train=train, val=val))
 
 
 @app.command()

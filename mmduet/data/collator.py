@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from mmduet.data.feature_cache import FeatureCache
+from mmduet.data.feature_cache import STORED, FeatureCache
 from mmduet.data.mixture import TrainingSample
 from mmduet.errors import DuetError
 from mmduet.model.losses import IGNORE
@@ -55,6 +55,8 @@ class Collator:
     def _pixels(self, sample: TrainingSample) -> torch.Tensor:
         size, first = self.processor.frame.fit, sample.conversation.first_frame
         end = first + sample.conversation.frames
+        if sample.video.suffix == STORED:
+            raise DuetError(f"{sample.video} holds features and no pictures: set `features`, a cache's folder.")
         if end == first:
             return self.processor.pixel_values(torch.empty(0, 3, 1, 1, dtype=torch.uint8))
         frames = read_frames(sample.video, fps=sample.fps, size=size, max_frames=end, rounding="ceil").frames

@@ -20,6 +20,7 @@ from mmduet.model.processing import DuetProcessor
 from mmduet.video import iter_frames
 
 GB = 1e9  # bytes
+STORED = ".safetensors"  # the suffix of a file of features in the place of a video
 
 
 class FeatureCache:
@@ -28,7 +29,8 @@ class FeatureCache:
     The cache holds what the pooling reads (`FramePool.cells`), before the projector: the projector is trained and not
     linear, so the pooling after it cannot be computed in advance. The key is the video file (path, size, time of
     change), the frame rate, the tower's weights and the frame settings. A file is complete or does not exist, so
-    processes may share the folder. Only the requested frames are read from a file.
+    processes may share the folder. Only the requested frames are read from a file. In the place of a video there may be
+    a file of such features, `NAME.safetensors`, which is read as it is (`write_features`).
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class FeatureCache:
         self.folder, self.model, self.processor, self.limit_gb = Path(folder), model, processor, limit_gb
         make_folder(self.folder)
         clean(self.folder)
-        self.tower = _fingerprint(model, processor)
+        self.tower = fingerprint(model, processor)
 
     def path(self, video: Path, fps: float) -> Path:
         """The file of a video's features, whether it exists or not.
@@ -67,6 +69,8 @@ class FeatureCache:
             stat = video.stat()
         except FileNotFoundError:
             raise VideoError(f"{video} does not exist: check the mixture's video_root and the annotation.") from None
+        if video.suffix == STORED:
+            return video
         key = f"{video.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{float(fps)}|{self.tower}"
         return self.folder / f"{video.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
 
@@ -150,7 +154,7 @@ class FeatureCache:
         features = tower_features(self.model, self.processor, video, fps, 0, None)
         if not features.isfinite().all():
             raise DuetError(f"{video}: the vision tower gives NaN or inf for it: check the tower's weights and dtype.")
-        write_tensors(path, {"features": features}, {"tower": self.tower, "video": str(video), "fps": str(fps)})
+        write_features(path, features, self.tower, video=str(video), fps=str(fps))
 
     def _find_unreadable(self, jobs: Iterable[tuple[Path, float]], broken: UnreadableVideos) -> None:
         for video, fps in jobs:
@@ -217,8 +221,20 @@ def tower_features(
     return torch.cat(batches)[first:end].contiguous()
 
 
-def _fingerprint(model: DuetForConditionalGeneration, processor: DuetProcessor) -> str:
-    """A hash of everything that a feature depends on besides the video."""
+def write_features(path: Path, features: torch.Tensor, tower: str, **facts: str) -> None:
+    """Write a video's features, [N, cells, D].
+
+    Args:
+        path: The file.
+        features: The features.
+        tower: `fingerprint` of the model that they are for.
+        **facts: What else is told in the file's metadata.
+    """
+    write_tensors(path, {"features": features}, {"tower": tower, **facts})
+
+
+def fingerprint(model: DuetForConditionalGeneration, processor: DuetProcessor) -> str:
+    """Return a hash of everything that a feature depends on besides the video."""
     digest = hashlib.sha256(repr((processor.frame, model.pool.side, model.pool.stride, model.pool.mode)).encode())
     for name, value in model.vision_tower.state_dict().items():
         digest.update(f"{name} {value.dtype}".encode())

@@ -44,14 +44,24 @@ class GroundingItem(BaseModel):
 
 def grounding_conversation(item: GroundingItem, clock: Clock, *, template: str, max_frames: int) -> Conversation:
     """The query, then the whole video, its frames labelled relevant inside the spans."""
-    count = min(math.floor(clock.duration * clock.fps + EPSILON), max_frames)
+    count, spans = frame_spans(item.timestamps, clock, max_frames)
     relevance = [0] * count
-    for start, end in item.timestamps:
-        first = math.floor(clock.clip(start) * clock.fps + EPSILON)
-        last = min(math.floor(clock.clip(end) * clock.fps + EPSILON), count)
+    for first, last in spans:
         relevance[first:last] = [1] * (last - first)
     query = TextTurn("user", template.replace("{query}", item.query))
     return Conversation((query, StreamTurn(count, relevance=tuple(relevance))))
+
+
+def frame_spans(
+    spans: Sequence[tuple[float, float]], clock: Clock, max_frames: int
+) -> tuple[int, list[tuple[int, int]]]:
+    """Return the frames of a conversation, and the first frame and the frame after the last one of each span.
+
+    Times are rounded down to frames, as published. Spans without a frame are left out.
+    """
+    count = min(math.floor(clock.duration * clock.fps + EPSILON), max_frames)
+    frames = [tuple(math.floor(clock.clip(time) * clock.fps + EPSILON) for time in span) for span in spans]
+    return count, [(first, min(last, count)) for first, last in frames if first < min(last, count)]
 
 
 def _entries(content: Sequence[GroundingItem]) -> Iterator[Entry]:
@@ -70,9 +80,10 @@ def _texts(annotation: GroundingItem) -> list[AnnotatedText]:
     return [AnnotatedText(annotation.query, tuple(annotation.timestamps))]
 
 
-def _with_query(text: str) -> str:
+def with_query(text: str) -> str:
+    """Return a template that holds {query} once. Raises ValueError for another."""
     if text.count("{query}") != 1:
-        raise ValueError("a grounding template needs {query} once, where the query is inserted")
+        raise ValueError("a template needs {query} once, where the query is inserted")
     return text
 
 
@@ -84,5 +95,5 @@ GROUNDING = AnnotationKind(
     conversation=_conversation,
     texts=_texts,
     templates=GROUNDING_TEMPLATES,
-    template=Annotated[Text, AfterValidator(_with_query)],
+    template=Annotated[Text, AfterValidator(with_query)],
 )

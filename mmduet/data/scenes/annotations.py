@@ -109,7 +109,8 @@ def _metadata(script: Script) -> dict[str, Any]:
     return {"duration": script.duration, "fps": float(RATE), "path": script.name, "frame_count": frames}
 
 
-def _mixture(split: str) -> list[dict[str, Any]]:
+def mixed_kinds(split: str) -> list[tuple[str, str, float]]:
+    """Return dataset_cls, annotation file and frames per second of each entry of a split's mixture."""
     entries: list[tuple[str, str, float]] = [
         (NARRATION.dataset_cls, "narration", 2),
         (MAGQA.dataset_cls, "magqa", 2),
@@ -117,6 +118,10 @@ def _mixture(split: str) -> list[dict[str, Any]]:
     ]
     if split == "train":
         entries.append((GROUNDING.dataset_cls, "grounding_sparse", 0.5))
+    return entries
+
+
+def _mixture(split: str) -> list[dict[str, Any]]:
     return [
         {
             "dataset_cls": name,
@@ -126,7 +131,7 @@ def _mixture(split: str) -> list[dict[str, Any]]:
             "frame_fps": fps,
             "max_num_frames": 128,
         }
-        for name, file, fps in entries
+        for name, file, fps in mixed_kinds(split)
     ]
 
 
