@@ -1,6 +1,6 @@
 """The `mmduet` command: one module a group of commands, each a thin layer over functions of the package."""
 
-from mmduet.cli import baseline, benchmarks, calibrate, data, evaluate, predict, report, timing, train, watch
+from mmduet.cli import baseline, benchmarks, calibrate, concept, data, evaluate, predict, report, timing, train, watch
 from mmduet.cli.root import app, main
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "baseline",
     "benchmarks",
     "calibrate",
+    "concept",
     "data",
     "evaluate",
     "main",

@@ -48,7 +48,8 @@ FPS = Annotated[float | None, typer.Option(help="Frames a second; 0: max-frames 
 LIMIT = Annotated[int | None, typer.Option(min=1, help="Ask only the first questions, this many.")]
 THRESHOLD = Annotated[float | None, typer.Option(help="Respond above this; inf: never.")]
 POLICY = Annotated[
-    Path | None, typer.Option(help="Policy file of `mmduet calibrate`, instead of mode, threshold and heads.")
+    Path | None,
+    typer.Option(help="Policy file of `mmduet calibrate`, or alert (both heads), instead of mode, threshold and heads."),
 ]
 FRAMES_PER_TURN = Annotated[
     int | None,

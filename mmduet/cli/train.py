@@ -17,14 +17,15 @@ def train(
 ) -> None:
     """Train an adapter: LoRA, projector and both heads, by a config.
 
-    Configs that ship: scenes_mini, the adapter of `mini` on two cores;
-    mmduet_7b, the published run; mmduet_qwen, its heads on Qwen2.5-VL. A small config of your own:
+    Configs that ship: mini_world, the adapter of `mini` on two cores;
+    scenes_mini, the same on `scenes` alone; mmduet_7b, the published run;
+    mmduet_qwen, its heads on Qwen2.5-VL. A small config of your own:
 
     output: runs/mine
     model: {base: mini-base}
     data: {train: mixture.json, validation: validation_mixture.json}
     features: {folder: datasets/features}
-    recipe: {steps: 300, save_every: 50}
+    recipe: {steps: 300, align_iterations: 0, save_every: 50}
 
     An unknown field is an error that lists the known ones. They are described
     in mmduet/training/recipe.py and config.py. Paths are relative to the

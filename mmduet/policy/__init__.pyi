@@ -1,6 +1,7 @@
 from .builtin import POLICIES as POLICIES, make_policy as make_policy, policy_mode as policy_mode
 from .hysteresis import ScoreHysteresis as ScoreHysteresis
 from .policy_file import (
+    PRESETS as PRESETS,
     PolicyFile as PolicyFile,
     check_policy_target as check_policy_target,
     read_policy as read_policy,

@@ -1,4 +1,4 @@
-"""Policy files: a policy that was chosen, and how, as a small JSON file.
+"""Policy files: a policy that was chosen, and how, as a small JSON file; and presets, which have a name and no file.
 
 ``{"mode": "threshold", "threshold": 0.42, "heads": ["informative"], "options": {}, "calibration": {…}}``
 """
@@ -13,6 +13,7 @@ from mmduet.errors import AnnotationError
 from mmduet.files import check_target, read_json, validated, write_json
 from mmduet.policy.builtin import POLICIES, make_policy
 from mmduet.policy.protocol import Policy
+from mmduet.policy.scores import HEADS
 
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
@@ -43,11 +44,15 @@ class PolicyFile(BaseModel):
         return make_policy(self.mode, self.threshold, heads=self.heads, options=self.options)
 
 
+# to be told of what one asked for: both heads must agree. Chosen on the validation clips of `scenes` (docs/concepts.md)
+PRESETS: dict[str, PolicyFile] = {"alert": PolicyFile(mode="threshold", threshold=1.2, heads=[*HEADS])}
+
+
 def read_policy(path: str | Path, *, mode: str | None = None) -> PolicyFile:
-    """Read a policy file.
+    """Read a policy file, or take a preset.
 
     Args:
-        path: The file.
+        path: The file, or the name of a preset (`PRESETS`).
         mode: The mode that it must have. A policy of your own (``module:OBJECT``) must be named here, since a file
             alone imports no code.
 
@@ -55,7 +60,8 @@ def read_policy(path: str | Path, *, mode: str | None = None) -> PolicyFile:
         AnnotationError: It is no policy file, or its mode is another one, or not built in and not named.
         DuetError: The policy cannot be made so.
     """
-    found: PolicyFile = validated(path, PolicyFile, read_json(path), place="field")
+    preset = PRESETS.get(str(path)) if not Path(path).exists() else None
+    found: PolicyFile = preset or validated(path, PolicyFile, read_json(path), place="field")
     if mode is not None and mode != found.mode:
         raise AnnotationError(f"{path} has mode {found.mode!r}, and mode={mode!r} was asked for: leave one out.")
     if mode is None and found.mode not in POLICIES:

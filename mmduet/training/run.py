@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from accelerate import PartialState
 from peft import PeftModel
+from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
@@ -150,10 +151,11 @@ class _Run:
             )
         if self.recipe.best_by is not None and self.val_set is None:
             raise DuetError(f"best_by={self.recipe.best_by!r} needs a validation set: give one, or leave best_by out.")
-        if self.recipe.align_iterations and not hasattr(self.model, "projector"):
+        projector: Iterable[Any] = getattr(self.model, "projector", ())
+        if self.recipe.align_iterations and not any(isinstance(layer, nn.Linear) for layer in projector):
             raise DuetError(
-                f"align_iterations={self.recipe.align_iterations}: {type(self.model).__name__} has no projector to "
-                "align: set it to 0."
+                f"align_iterations={self.recipe.align_iterations}: {type(self.model).__name__} of this base has no "
+                "projector to align: set it to 0."
             )
         if self.recipe.bf16 and not self.bf16:
             self.report("bf16: this CPU computes bfloat16 slowly, so the run computes in float32")

@@ -219,6 +219,8 @@ class LiveDuet(LiveState):
 
     @t.observe("threshold", *SETTINGS)
     def _use_setting(self, change: Any) -> None:
+        if change["name"] == "mode" and (preset := self._policies.presets.get(self.mode)):
+            self.threshold, self.heads = preset.threshold, [*preset.heads]
         if self._used:
             self.set_trait("stale", self._settings() != self._used)
         elif self.mode:

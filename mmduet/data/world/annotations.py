@@ -81,7 +81,7 @@ def annotate(script: Script, scenes: Sequence[Scene], seen: torch.Tensor, words:
         return None
     kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
     if kind == NARRATION.name:
-        return kind, [{"text": _say(rng, CAPTIONS, scene, words), **_moment(scene)} for scene in named]
+        return kind, [{"text": _say(rng, CAPTIONS, scene, words), **_moment(scene.start)} for scene in named]
     if kind == MAGQA.name:
         return kind, _magqa(script, named, words, rng)
     name, spans = _query(named, seen, words, rng, may_be_absent=kind == ALERT.name)
@@ -93,13 +93,12 @@ def annotate(script: Script, scenes: Sequence[Scene], seen: torch.Tensor, words:
 
 def _magqa(script: Script, named: Sequence[Scene], words: Words, rng: np.random.Generator) -> dict[str, Any]:
     """A question at some time, and an answer for the scene that is in view then and for each that comes later."""
-    asked = round(float(rng.uniform(0, max(scene.start for scene in named))), 2)
+    asked = round(float(rng.uniform(0, named[-1].end - REACTION)), 2)
     turns = [{"role": "user", "content": str(rng.choice(QUESTIONS)), "time": asked}]
-    turns += [
-        {"role": "assistant", "content": _say(rng, CAPTIONS, scene, words), **_moment(scene)}
-        for scene in named
-        if scene.start >= asked
-    ]
+    for scene in named:
+        start = asked if scene.start + REACTION < asked < scene.end - REACTION else scene.start
+        if start >= asked:
+            turns.append({"role": "assistant", "content": _say(rng, CAPTIONS, scene, words), **_moment(start)})
     return {"video_uid": script.name, "video_start_time": 0, "conversation": turns}
 
 
@@ -126,8 +125,9 @@ def _query(
     return name, [[scene.start, scene.end] for scene in named if scene.thing in wanted]
 
 
-def _moment(scene: Scene) -> dict[str, Any]:
-    return {"time": scene.start + REACTION, "timespan": [scene.start, scene.start + REACTION]}
+def _moment(start: float) -> dict[str, Any]:
+    """When something is said of what has been in view from `start` on."""
+    return {"time": start + REACTION, "timespan": [start, start + REACTION]}
 
 
 def _say(rng: np.random.Generator, templates: Sequence[str], scene: Scene, words: Words) -> str:
