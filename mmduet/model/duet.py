@@ -110,6 +110,11 @@ def build_projector(config: DuetConfig) -> nn.Sequential:
         CheckpointError: The config names another type.
     """
     if config.projector_type == "slots":
+        if config.vision_config.hidden_size != config.text_config.hidden_size:
+            raise CheckpointError(
+                f"projector_type='slots': the tower's features have width {config.vision_config.hidden_size}, the "
+                f"language model's embeddings {config.text_config.hidden_size}: the two must be equal."
+            )
         return nn.Sequential(SlotScale(config.grid_side**2, config.text_config.hidden_size))
     sizes = (config.vision_config.hidden_size, config.text_config.hidden_size)
     kind = config.projector_type
