@@ -130,9 +130,7 @@ class FeatureCache:
         finite = features.flatten(1).isfinite().all(1)
         if not finite.all():
             frame = first + int((~finite).nonzero()[0])
-            raise DuetError(
-                f"{path}, frame {frame} of {video}, holds NaN or inf: delete the file, and it is computed again."
-            )
+            raise DuetError(f"{path}, frame {frame} of {video}, holds NaN or inf: {self._remedy(path)}.")
         return features
 
     def _slice(self, path: Path, first: int, count: int) -> torch.Tensor:
@@ -142,12 +140,18 @@ class FeatureCache:
                 if tower != self.tower:
                     raise DuetError(
                         f"{path} holds features of another vision tower ({str(tower)[:12]}, this model's is "
-                        f"{self.tower[:12]}): delete it, or give each tower its own folder."
+                        f"{self.tower[:12]}): {self._remedy(path)}, or give each tower its own folder."
                     )
                 features: torch.Tensor = file.get_slice("features")[first : first + count]
                 return features
         except (SafetensorError, OSError) as error:
-            raise DuetError(f"{path} cannot be read ({error}): delete it, and it is computed again.") from error
+            raise DuetError(f"{path} cannot be read ({error}): {self._remedy(path)}.") from error
+
+    def _remedy(self, path: Path) -> str:
+        """What to do about a file that cannot be used: only those of the cache are computed again."""
+        if path.parent == self.folder:
+            return "delete it, and it is computed again"
+        return "get it, or make it, again"
 
     def _compute(self, video: Path, fps: float) -> None:
         path = self.path(video, fps)

@@ -42,7 +42,8 @@ def fit_frames(frames: torch.Tensor, size: FrameSize, *, pixel_aspect: float = 1
         uint8 [n, 3, size, size], or [n, 3, h, w].
     """
     if isinstance(size, CenterCrop):
-        frames, size = _middle(frames, pixel_aspect), size.side
+        middle, square = _middle(frames, pixel_aspect), (size.side, size.side)
+        return middle if middle.shape[-2:] == square else _resize(middle, square)
     height, width = frames.shape[-2], frames.shape[-1] * pixel_aspect
     scale = longest_side(size) / max(height, width)
     scale = min(1.0, scale) if isinstance(size, Within) else scale

@@ -76,7 +76,7 @@ def test_nan_in_the_cache_is_named(cache, clip):
     features[4, 0, 0] = torch.nan
     save_file({"features": features}, path, {"tower": cache.tower})
     cache.read(clip, 2.0, 0, 4)
-    with pytest.raises(DuetError, match=rf"{path.name}, frame 4 of .*a\.mp4, holds NaN or inf: delete the file"):
+    with pytest.raises(DuetError, match=rf"{path.name}, frame 4 of .*a\.mp4, holds NaN or inf: delete it"):
         cache.read(clip, 2.0, 2, 4)
 
 

@@ -29,6 +29,17 @@ def test_the_policy_has_the_files_options(tmp_path):
     assert read_policy(path).policy.options == {"drop": 0.1, "refractory": 4}
 
 
+def test_a_preset_has_a_name_and_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = read_policy("alert")
+    assert (found.mode, found.heads) == ("threshold", ["informative", "relevance"])
+    assert found.policy.threshold > 1, "both heads must agree"
+    with pytest.raises(AnnotationError, match="has mode 'threshold'"):
+        read_policy("alert", mode="sum")
+    write_policy("alert", PolicyFile(mode="sum", threshold=3, heads=["relevance"]))
+    assert read_policy("alert").mode == "sum"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

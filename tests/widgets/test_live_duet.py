@@ -158,6 +158,15 @@ def test_it_begins_with_a_trace(session: DuetSession, clips: list[Path]) -> None
     player.close()
 
 
+def test_an_alert_needs_both_heads_and_its_own_threshold(player: LiveDuet) -> None:
+    sent(player, mode="alert")
+    assert (player.mode, player.threshold, player.heads) == ("alert", 1.2, ["informative", "relevance"])
+    assert (player.policy["threshold"], set(player.policy["heads"])) == (1.2, {"informative", "relevance"})
+    player.start()
+    player.wait(PATIENCE)
+    assert (player.state, player.stale) == ("ended", False)
+
+
 def test_what_fails_is_in_the_message(player: LiveDuet, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self, *_):
         raise RuntimeError("no such kernel")
@@ -177,7 +186,7 @@ def test_a_policy_of_ones_own_is_a_choice_with_or_without_a_threshold(session: D
     player = LiveDuet(session, clips)
     player.real_time = False
     own = f"{EveryThird.__module__}:EveryThird"
-    assert player.modes[-1] == {"mode": own, "rule": "EveryThird", "heads": False}
+    assert player.modes[-2] == {"mode": own, "rule": "EveryThird", "heads": False}
     assert (player.mode, player.threshold, player.policy["decision"]) == (own, None, None)
     player.start()
     player.wait(PATIENCE)

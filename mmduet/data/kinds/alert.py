@@ -53,7 +53,7 @@ def alert_conversation(item: AlertItem, clock: Clock, *, template: str, max_fram
         replies += [frame + 1 for frame in due[-1:]]
     turns: list[Turn] = [TextTurn("user", template.replace("{query}", item.query))]
     now = 0
-    for end in [*sorted(set(replies)), count]:
+    for end in sorted({*replies, count}):
         if end > now:
             labels = tuple(informative[now:end]), tuple(relevance[now:end])
             turns.append(StreamTurn(end - now, informative=labels[0], relevance=labels[1]))

@@ -38,7 +38,7 @@ def only_entry(kind, content, folder):
 
 
 def test_the_published_names_in_mixture_files():
-    assert {kind.name: kind.dataset_cls for kind in KINDS.values()} == {
+    assert {kind.name: kind.dataset_cls for kind in KINDS.values() if kind.name != "alert"} == {
         "narration": "DenseVideoCaptioningStreamDataset",
         "magqa": "MAGQAStreamDataset",
         "grounding": "GroundingStreamDataset",
