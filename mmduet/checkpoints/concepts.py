@@ -208,4 +208,3 @@ def _open(path: Path) -> Image.Image:
     except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DuetError(f"{path} is no picture that can be read ({error}): give a JPEG or PNG file.") from error
     return picture_rgb
-

@@ -195,8 +195,12 @@ def _published_3b() -> Path:
 PRESETS: dict[str, Preset] = {
     "tiny": Preset("random weights, for tests", _tiny_folder),
     "tiny-words": Preset("random weights that decide in words, for tests", _tiny_words_folder),
-    "mini-base": Preset("SmolLM2-135M-Instruct + EfficientNet-Lite0 with its classes' names, heads untrained", _built_mini),
-    "mini": Preset("mini-base with the adapter that ships: names about a thousand things", _built_mini, ADAPTERS / "mini"),
+    "mini-base": Preset(
+        "SmolLM2-135M-Instruct + EfficientNet-Lite0 with its classes' names, heads untrained", _built_mini
+    ),
+    "mini": Preset(
+        "mini-base with the adapter that ships: names about a thousand things", _built_mini, ADAPTERS / "mini"
+    ),
     "mmduet-7b": Preset("LLaVA-OneVision-Qwen2-7B with the published MMDuet adapter", _published_7b, MMDUET_7B),
     "mmduet2-3b": Preset("the published MMDuet2, a Qwen2.5-VL-3B that decides in words", _published_3b),
 }

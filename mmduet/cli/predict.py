@@ -49,7 +49,9 @@ LIMIT = Annotated[int | None, typer.Option(min=1, help="Ask only the first quest
 THRESHOLD = Annotated[float | None, typer.Option(help="Respond above this; inf: never.")]
 POLICY = Annotated[
     Path | None,
-    typer.Option(help="Policy file of `mmduet calibrate`, or alert (both heads), instead of mode, threshold and heads."),
+    typer.Option(
+        help="Policy file of `mmduet calibrate`, or alert (both heads), instead of mode, threshold and heads."
+    ),
 ]
 FRAMES_PER_TURN = Annotated[
     int | None,

@@ -122,7 +122,9 @@ def build_projector(config: DuetConfig) -> nn.Sequential:
         1 if kind == "linear" else int(kind[3:-6]) if kind[3:-6].isdigit() and kind == f"mlp{kind[3:-6]}x_gelu" else 0
     )
     if not 1 <= depth <= 16:
-        raise CheckpointError(f"projector_type={kind!r} is not known: use 'linear', 'slots' or 'mlpNx_gelu', N from 1 to 16.")
+        raise CheckpointError(
+            f"projector_type={kind!r} is not known: use 'linear', 'slots' or 'mlpNx_gelu', N from 1 to 16."
+        )
     layers: list[nn.Module] = [nn.LayerNorm(sizes[0])] if config.projector_norm else []
     layers.append(nn.Linear(*sizes))
     for _ in range(depth - 1):

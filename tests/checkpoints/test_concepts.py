@@ -38,7 +38,11 @@ def test_an_imprinted_row_is_sure_of_its_feature_and_says_nothing_of_a_typical_o
 def test_imagenet_has_a_thousand_classes_with_997_names():
     names = imagenet_names()
     assert (len(names), len(set(names))) == (1000, 997)
-    assert names[0] == "tench" and names[281] == "tabby" and all(name == name.lower() and "," not in name for name in names)
+    assert (
+        names[0] == "tench"
+        and names[281] == "tabby"
+        and all(name == name.lower() and "," not in name for name in names)
+    )
 
 
 def test_a_names_embeddings_are_its_tokens_and_full_stops(tiny):
@@ -93,7 +97,12 @@ def test_a_concept_of_ones_own_is_named_after_it_was_added(pictures):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("", "has 0 characters"), ("x" * 61, "has 61 characters"), ("tabby", "knows 'tabby' already"), ("a\0b", "printable")],
+    [
+        ("", "has 0 characters"),
+        ("x" * 61, "has 61 characters"),
+        ("tabby", "knows 'tabby' already"),
+        ("a\0b", "printable"),
+    ],
 )
 def test_a_name_that_cannot_be_used_is_refused(pictures, name, message):
     model, processor = build_concepts()
@@ -105,7 +114,11 @@ def test_a_name_that_cannot_be_used_is_refused(pictures, name, message):
 def test_what_is_no_picture_is_refused(tmp_path, pictures):
     model, processor = build_concepts()
     (tmp_path / "text.png").write_text("no picture")
-    for wrong, message in (([tmp_path / "text.png"], "is no picture"), ([tmp_path / "no.png"], "is no picture"), ([], "no picture shows")):
+    for wrong, message in (
+        ([tmp_path / "text.png"], "is no picture"),
+        ([tmp_path / "no.png"], "is no picture"),
+        ([], "no picture shows"),
+    ):
         with pytest.raises(DuetError, match=message):
             add_concept(model, processor, "flag", wrong)
 
@@ -184,5 +197,7 @@ def test_concepts_are_not_written_over_anything_else(adapter, pictures, tmp_path
 def test_the_command_refuses_a_model_without_an_adapter(pictures, tmp_path):
     from typer.testing import CliRunner
 
-    result = CliRunner().invoke(app, ["concept", "flag", str(pictures[0]), "--output", str(tmp_path / "a"), "--model", "tiny"])
+    result = CliRunner().invoke(
+        app, ["concept", "flag", str(pictures[0]), "--output", str(tmp_path / "a"), "--model", "tiny"]
+    )
     assert isinstance(result.exception, DuetError) and "has no adapter of its own" in str(result.exception)

@@ -149,7 +149,9 @@ def annotation_files(split: str, samples: Sequence[tuple[Script, str, Any]]) -> 
     contents: dict[str, Any] = {
         kind.name: [entry for _, found, entry in samples if found == kind.name] for kind in (MAGQA, ALERT, GROUNDING)
     }
-    contents[NARRATION.name] = {script.name: {"0": entry} for script, found, entry in samples if found == NARRATION.name}
+    contents[NARRATION.name] = {
+        script.name: {"0": entry} for script, found, entry in samples if found == NARRATION.name
+    }
     contents["metadata"] = {
         script.name: {"duration": script.duration, "fps": FPS, "path": script.name, "frame_count": script.frames}
         for script, _, _ in samples
