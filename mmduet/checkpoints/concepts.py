@@ -4,9 +4,11 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -20,6 +22,7 @@ from mmduet.model.duet import DuetForConditionalGeneration
 from mmduet.model.efficientnet import EfficientNetLiteTower
 from mmduet.model.processing import DuetProcessor
 from mmduet.system.photographs import PHOTOGRAPHS, Photograph
+from mmduet.video.fitting import longest_side
 
 # the logit of a new concept's pictures; ImageNet's classes reach 6 to 12 on theirs, and no other concept comes near
 SURE = 14.0
@@ -28,6 +31,7 @@ LIGHTS = (0.85, 1.1)
 LONGEST_NAME = 60  # characters
 MAX_PIXELS = 100_000_000
 Box = tuple[float, float, float, float]
+MIDDLE: Box = (0.5, 0.5, 0.5, 0.5)
 
 
 def imagenet_names() -> list[str]:
@@ -163,7 +167,8 @@ def save_concepts(model: DuetForConditionalGeneration, adapter: str | Path, fold
 
 def _feature(tower: ConceptTower, processor: DuetProcessor, pictures: Sequence[Path | Photograph]) -> torch.Tensor:
     """The mean feature of pictures, float32 [D], over views of each."""
-    frames = torch.stack([view for picture in pictures for view in _views(picture, int(processor.frame.size))])  # type: ignore[call-overload]
+    side = longest_side(processor.frame.size)
+    frames = torch.stack([view for picture in pictures for view in _views(picture, side)])
     pixels = processor.pixel_values(frames).to(tower.typical)
     cells = torch.cat([tower.network(part) for part in pixels.split(6)])
     return cells.float().mean((0, 1))
@@ -171,18 +176,17 @@ def _feature(tower: ConceptTower, processor: DuetProcessor, pictures: Sequence[P
 
 def _views(source: Path | Photograph, side: int) -> list[torch.Tensor]:
     """Views of a picture, uint8 [3, side, side] each: squares around its subject, in two lights, also mirrored."""
-    known = isinstance(source, Photograph)
-    picture = _open(source.path if isinstance(source, Photograph) else source)
-    subject = source.subject if known else (0.5, 0.5, 0.5, 0.5)  # type: ignore[union-attr]
+    if isinstance(source, Photograph):
+        picture, subject, mirrors = _open(source.path), source.subject, (False, True)[: 1 + source.mirrored]
+    else:
+        picture, subject, mirrors = _open(source), MIDDLE, (False, True)
     views = []
-    for share in SHARES:
+    for share, light, mirror in product(SHARES, LIGHTS, mirrors):
         seen = picture.resize((side, side), Image.Resampling.BICUBIC, box=_square(picture.size, subject, share))
-        mirrored = [False, True] if not known or source.mirrored else [False]  # type: ignore[union-attr]
-        for light in LIGHTS:
-            lit = seen.point([min(255, round(level * light)) for level in range(256)] * 3)
-            turned = [lit.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else lit for flip in mirrored]
-            views += [torch.frombuffer(bytearray(one.tobytes()), dtype=torch.uint8) for one in turned]
-    return [view.view(side, side, 3).permute(2, 0, 1) for view in views]
+        seen = seen.point([min(255, round(level * light)) for level in range(256)] * 3)
+        seen = seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else seen
+        views.append(torch.from_numpy(np.array(seen)).permute(2, 0, 1))
+    return views
 
 
 def _square(size: tuple[int, int], subject: Box, share: float) -> Box:

@@ -78,7 +78,7 @@ class ConceptTower(nn.Module):
 
     def make_room(self, concepts: int) -> None:
         """Have so many added concepts, whose values are to be loaded."""
-        like = {"device": self.names.device, "dtype": self.names.dtype}
+        like: Any = {"device": self.names.device, "dtype": self.names.dtype}
         self.register_buffer("added_weight", torch.zeros(concepts, self.config.feature_size, **like))
         self.register_buffer("added_bias", torch.zeros(concepts, **like))
         self.register_buffer("added_names", torch.zeros(SLOTS, concepts, self.config.hidden_size, **like))

@@ -83,7 +83,8 @@ _ALL = (
     ),
     Photograph(
         "motorcycle", _SKIMAGE, "motorcycle_left.png", "a motorcycle",
-        "Middlebury 2014 stereo benchmark (Scharstein et al., GCPR 2014), as scikit-image carries it", subject=(0.2, 0.2, 0.8, 0.85),
+        "Middlebury 2014 stereo benchmark (Scharstein et al., GCPR 2014), as scikit-image carries it",
+        subject=(0.2, 0.2, 0.8, 0.85),
     ),
     Photograph(
         "page", _SKIMAGE, "page.png", "a printed page",

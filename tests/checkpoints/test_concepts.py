@@ -38,11 +38,9 @@ def test_an_imprinted_row_is_sure_of_its_feature_and_says_nothing_of_a_typical_o
 def test_imagenet_has_a_thousand_classes_with_997_names():
     names = imagenet_names()
     assert (len(names), len(set(names))) == (1000, 997)
-    assert (
-        names[0] == "tench"
-        and names[281] == "tabby"
-        and all(name == name.lower() and "," not in name for name in names)
-    )
+    assert names[0] == "tench"
+    assert names[281] == "tabby"
+    assert all(name == name.lower() and "," not in name for name in names)
 
 
 def test_a_names_embeddings_are_its_tokens_and_full_stops(tiny):
@@ -50,8 +48,10 @@ def test_a_names_embeddings_are_its_tokens_and_full_stops(tiny):
     table = model.get_input_embeddings().weight
     first, second, rest, whole = embed_name("ab", processor, table)
     tokens = table[processor.ids(" ab")]
-    assert torch.allclose(first, tokens[0]) and torch.allclose(second, tokens[1])
-    assert torch.allclose(rest, tokens[2:].mean(0)) and torch.allclose(whole, tokens.mean(0))
+    assert torch.allclose(first, tokens[0])
+    assert torch.allclose(second, tokens[1])
+    assert torch.allclose(rest, tokens[2:].mean(0))
+    assert torch.allclose(whole, tokens.mean(0))
     assert torch.allclose(embed_name("", processor, table)[1], table[processor.ids(".")[0]])
 
 
@@ -169,7 +169,7 @@ def test_an_adapter_and_its_list_of_names_must_agree(adapter, pictures, tmp_path
         with pytest.raises(CheckpointError, match="does not fit this base"):
             load_adapter(build_concepts()[0], tmp_path / folder)
     (tmp_path / "mine" / "concepts.json").write_text('{"added": "flag"}')
-    with pytest.raises(CheckpointError, match="concepts.json"):
+    with pytest.raises(CheckpointError, match=r"concepts\.json"):
         load_adapter(build_concepts()[0], tmp_path / "mine")
 
 
@@ -200,4 +200,5 @@ def test_the_command_refuses_a_model_without_an_adapter(pictures, tmp_path):
     result = CliRunner().invoke(
         app, ["concept", "flag", str(pictures[0]), "--output", str(tmp_path / "a"), "--model", "tiny"]
     )
-    assert isinstance(result.exception, DuetError) and "has no adapter of its own" in str(result.exception)
+    assert isinstance(result.exception, DuetError)
+    assert "has no adapter of its own" in str(result.exception)

@@ -166,7 +166,10 @@ def annotation_files(split: str, samples: Sequence[tuple[Script, str, Any]]) -> 
 
 
 def _mixed(kinds: Sequence[tuple[str, str, float]], videos: str, files: str) -> list[dict[str, Any]]:
-    """Entries of a mixture file. kinds: dataset_cls, file and frames per second of each; files: what precedes a file."""
+    """Entries of a mixture file.
+
+    kinds: dataset_cls, file and frames per second of each; files: what precedes a file's name.
+    """
     return [
         {
             "dataset_cls": name,

@@ -57,13 +57,14 @@ def make_world(
         raise AnnotationError(f"seed={seed}, train={train}, val={val}: none of these may be negative.")
     folder = Path(root) / "world"
     duet, processor = load_duet(model, dtype="float32", device="cpu")  # the precision in which a CPU trains
-    tower, stated = concept_tower(duet), {"seed": seed, "version": VERSION, "tower": fingerprint(duet, processor)}
+    tower, made_for = concept_tower(duet), fingerprint(duet, processor)
+    stated = {"seed": seed, "version": VERSION, "tower": made_for}
     _check_manifest(folder / "world.json", stated)
     write_json(folder / "world.json", {**stated, "streams": {"train": train, "val": val}})
     classifier = make_classifier(tower, processor, imprinted=IMAGENET)
     words = Words(tower.config.names, classes_of(tower.config.names))
     for split, count in zip(SPLITS, (train, val), strict=True):
-        samples = _make_split(folder / "streams" / split, split, count, seed, classifier, words, stated["tower"])
+        samples = _make_split(folder / "streams" / split, split, count, seed, classifier, words, made_for)
         for name, text in annotation_files(split, samples).items():
             write_file(folder / "annotations" / name, text)
     return folder

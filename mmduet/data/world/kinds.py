@@ -101,7 +101,7 @@ def _numbers(names: Sequence[str], thing: str) -> list[int]:
 
 def with_article(name: str) -> str:
     """Return a name with "a" or "an", and without an article where it is a plural or stands for a mass."""
-    if name.endswith("s") and not name.endswith(("ss", "us", "is", "as")) or name in MASS:
+    if (name.endswith("s") and not name.endswith(("ss", "us", "is", "as"))) or name in MASS:
         return name
     return f"an {name}" if name[0] in "aeio" or name.startswith("umb") else f"a {name}"
 

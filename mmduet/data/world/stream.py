@@ -4,6 +4,7 @@ No picture is needed: what a classifier says of a picture of some class is drawn
 those alike, and the rest is noise with the classifier's own correlations, of which a part stays within a scene.
 """
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -92,7 +93,7 @@ def draw_logits(script: Script, classifier: Classifier) -> torch.Tensor:
     rng = script.draw(0)
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     parts = [_draw_shot(shot, classifier, rng, generator) for shot in script.shots]
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in itertools.pairwise(parts):
         if rng.random() < HALVES:
             after[0] = (before[-1] + after[0]) / 2
     return torch.cat(parts)

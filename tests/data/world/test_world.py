@@ -1,5 +1,6 @@
 """`world`: what its streams show, what is said of them, and that a model trains on them."""
 
+import itertools
 import json
 
 import numpy as np
@@ -39,7 +40,8 @@ def test_a_script_depends_on_seed_and_number_alone_and_has_no_gap(seed, index):
     assert script == write_script(seed, "train", index, alike())
     assert [shot.start for shot in script.shots] == [0, *[shot.end for shot in script.shots[:-1]]]
     things = [shot.thing for shot in script.shots if shot.thing is not None]
-    assert things and all(one != other for one, other in zip(things, things[1:], strict=False))
+    assert things
+    assert all(one != other for one, other in itertools.pairwise(things))
     assert 5 <= script.frames <= LONGEST
 
 
@@ -47,8 +49,11 @@ def test_kinds_name_classes_that_exist():
     kinds = classes_of(NAMES)
     assert all(members for members in kinds.values())
     named = {kind: {NAMES[number] for number in members} for kind, members in kinds.items()}
-    assert {"beagle", "standard poodle"} <= named["dog"] and "tabby" in named["cat"] and "hen" in named["bird"]
-    assert "violin" in named["musical instrument"] and "great white shark" in named["fish"]
+    assert {"beagle", "standard poodle"} <= named["dog"]
+    assert "tabby" in named["cat"]
+    assert "hen" in named["bird"]
+    assert "violin" in named["musical instrument"]
+    assert "great white shark" in named["fish"]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,8 @@ def test_a_stream_is_what_its_script_says(classifier):
     for index in range(40):
         script = write_script(0, "val", index, classifier.similarity.numpy())
         logits = draw_logits(script, classifier)
-        assert logits.shape == (script.frames, 1 + CELLS, len(NAMES)) and bool(logits.isfinite().all())
+        assert logits.shape == (script.frames, 1 + CELLS, len(NAMES))
+        assert bool(logits.isfinite().all())
         scenes, _ = scenes_of(script, logits, classifier)
         shown = [shot for shot in script.shots if shot.thing is not None]
         for scene, shot in zip(scenes, shown, strict=True):
@@ -100,7 +106,8 @@ def test_nothing_is_said_of_what_is_not_sure_and_absent_things_are_absent(classi
             name = entry["query"].split(" ", 1)[1] if entry["query"].startswith(("a ", "an ")) else entry["query"]
             members = words.kinds.get(name) or [NAMES.index(name)]
             assert float(seen[list(members)].max()) < ABSENT
-    assert kinds == {kind.name for kind in (NARRATION, MAGQA, ALERT, GROUNDING)} and absent
+    assert kinds == {kind.name for kind in (NARRATION, MAGQA, ALERT, GROUNDING)}
+    assert absent
 
 
 @pytest.fixture
@@ -138,7 +145,7 @@ def test_a_damaged_stream_is_told_to_be_made_again(world):
     root, model, processor = world
     dataset = MixtureDataset(root / "world" / "annotations" / "train_mixture.json")
     dataset[0].video.write_bytes(b"no features")
-    with pytest.raises(DuetError, match="cannot be read .*: get it, or make it, again"):
+    with pytest.raises(DuetError, match=r"cannot be read .*: get it, or make it, again"):
         Collator(processor, FeatureCache(root / "features", model, processor))([dataset[0]])
 
 
