@@ -5,8 +5,8 @@
 Each job runs a suite of short notebooks on two workers, with steps that others need. `workers` kills workers, `report`
 kills `mmduet report --workers`, `scheduler` kills a scheduler that `mmduet report --scheduler` uses. What was killed is
 started again until all runs are done. The table states for each job: kills, runs that are not done or have the page or
-files of another, runs that were made again although they were done, files that are left, and processes that are left. The
-status is 1 unless the last four are 0.
+files of another, runs that were made again although they were done, files that are left, and processes that are left.
+The status is 1 unless the last four are 0.
 """
 
 import argparse
@@ -30,7 +30,7 @@ import psutil
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 RUNS, STEPS, SECONDS = 6, 2, 1.0
-PATIENCE = 180.0  # s for a command to end
+PATIENCE = 300.0  # s for a command to end
 
 
 def write_suite(folder: Path) -> Path:
@@ -230,6 +230,13 @@ class Round:
             if self.seen.setdefault(name, record["started"]) != record["started"]:
                 self.counts["again"] += 1
 
+    def clear(self) -> None:
+        """End everything that this round started."""
+        for command in self.commands:
+            for process in command.look():
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+
     def check(self) -> None:
         """Count what is wrong."""
         self.remember()
@@ -277,7 +284,10 @@ def main() -> None:
                 folder = Path(name) / f"{job}-{counts['killed']}"
                 folder.mkdir()
                 attempt = Round(job, suite, folder, rng)
-                attempt.play(min(rng.randint(1, 4), options.kills - counts["killed"]))
+                try:
+                    attempt.play(min(rng.randint(1, 4), options.kills - counts["killed"]))
+                finally:
+                    attempt.clear()
                 counts += attempt.counts
             table.add(job, counts)
     raise SystemExit(table.has_failed)

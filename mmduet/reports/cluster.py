@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from mmduet.errors import DuetError, SuiteError
 from mmduet.reports.pool import TRIES, Advanced, Broken, Ended, Event, Noted, Queued, Started
@@ -67,9 +67,9 @@ class Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(Exception):  # the scheduler may have ended, which takes the runs back too
-            for submission in self._open.values():
-                submission.future.cancel()
+        if self._is_connected:  # else each call waits for a scheduler that has ended
+            with suppress(OSError, TimeoutError, ValueError):
+                self._client.cancel([submission.future for submission in self._open.values()])
         self._close()
 
     @property
@@ -192,7 +192,13 @@ class Cluster:
         )
         yield Broken(submission.job.name, error)
 
+    @property
+    def _is_connected(self) -> bool:
+        return bool(self._client.status == "running")
+
     def _workers(self) -> dict[str, Any]:
+        if not self._is_connected:
+            self._lost()
         try:
             workers: dict[str, Any] = self._client.scheduler_info()["workers"]
         except (OSError, TimeoutError, ValueError):
@@ -201,10 +207,10 @@ class Cluster:
 
     def _check_scheduler(self) -> None:
         states = {submission.future.status for submission in self._open.values()}
-        if self._client.status != "running" or states & {"lost", "cancelled"}:
+        if not self._is_connected or states & {"lost", "cancelled"}:
             self._lost()
 
-    def _lost(self) -> Any:
+    def _lost(self) -> NoReturn:
         raise SchedulerLost(
             f"the scheduler {self._name} has ended or cannot be reached: start it, and run the same command again; the "
             "reports made so far are kept."
