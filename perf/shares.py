@@ -2,10 +2,10 @@
 
     python perf/shares.py [--processes 4] [--videos 24] [--rounds 1] [--frame-ms 10]
 
-Each process answers by waiting for a time proportional to the frames of a video, so two cores can stand for many GPUs. The
-baseline gives each process every n-th question, as before. Both run in turn. The script prints the slowest process's time
-over the mean, for both, and checks that the file equals that of one process. The status is 1 if the ratio is above 1.15
-or the file differs.
+Each process answers by waiting for a time proportional to the frames of a video, so two cores can stand for many GPUs.
+The baseline gives each process every n-th question. Both run in turn. The script prints the slowest process's time over
+the mean, for both, and checks that the file equals that of one process. The status is 1 if the ratio is above 1.15 or
+the file differs.
 """
 
 import argparse
@@ -117,9 +117,13 @@ def main() -> None:
                 work = lambda: ask(questions, folder, output, options.frame_ms / 1e3)  # noqa: B023, E731
                 seconds = in_processes(options.processes, work, folder)
                 ratios[way].append(max(seconds) / mean(seconds))
-                print(f"{way:10} seconds {[round(value, 2) for value in seconds]} slowest/mean {ratios[way][-1]:.3f}")
-            [alone] = in_processes(1, lambda: ask(questions, folder, folder / f"one-{number}.jsonl", 0.0), folder)
-            contents = {(folder / f"one-{number}.jsonl").read_bytes(), *(path.read_bytes() for path in files.values())}
+                print(
+                    f"{way:10} seconds {[round(value, 2) for value in seconds]} slowest/mean {ratios[way][-1]:.3f}",
+                    flush=True,
+                )
+            output = files["alone"] = folder / f"one-{number}.jsonl"
+            in_processes(1, lambda: ask(questions, folder, output, 0.0), folder)  # noqa: B023
+            contents = {path.read_bytes() for path in files.values()}
             same &= len(contents) == 1
     result = {way: round(median(values), 3) for way, values in ratios.items()}
     print(json.dumps(result | {"files equal one process's": same, "asked": LIMIT}))
