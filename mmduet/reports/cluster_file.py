@@ -65,8 +65,9 @@ def read_cluster(path: Path | str) -> ClusterFile:
     except AnnotationError as error:
         raise SuiteError(str(error)) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "the file"
+        errors = error.errors()
+        first = next((found for found in errors if found["type"] == "value_error"), errors[0])
+        key = ".".join(str(part) for part in first["loc"] if part not in ("constrained-int", "Range")) or "the file"
         raise SuiteError(
             f"{path}: {key} is {first['input']!r:.80}, but {first['msg'][:1].lower()}{first['msg'][1:]}; the keys are "
             "kind, jobs, resources and options"

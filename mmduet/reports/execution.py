@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 import nbformat
 
@@ -21,6 +21,19 @@ ENVIRONMENT = {
     "PLOTLY_RENDERER": "plotly_mimetype",  # figures stay data in the outputs, which reports and JupyterLab draw
     "MMDUET_REPORT": "1",  # widgets show the form that needs no kernel
 }
+
+
+class Stream(Protocol):
+    """Takes what cells print."""
+
+    def write(self, text: str, /) -> int:
+        """Take a text."""
+
+    def flush(self) -> None:
+        """Show it now."""
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,7 @@ def execute(
     *,
     folder: Path | str = ".",
     cell_timeout: int | None = None,
-    log: TextIO | None = None,
+    log: Stream | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Execution:
     """Check the parameters, run the notebook, and write the executed notebook.
@@ -78,7 +91,7 @@ def _papermill(
     parameters: Mapping[str, Any],
     folder: Path | str,
     cell_timeout: int | None,
-    log: TextIO,
+    log: Stream,
     progress: Callable[[int, int], None] | None,
 ) -> str:
     """Run and write a notebook; the error in one line, or nothing."""

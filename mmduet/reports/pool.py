@@ -67,7 +67,9 @@ Event = Started | Advanced | Ended | Broken | Queued | Noted
 class Pool(Protocol):
     """Performs runs. A context manager: what still runs when it is left is ended."""
 
-    parallel: int  # runs at a time, as far as known
+    @property
+    def parallel(self) -> int:
+        """Runs at a time, as far as known."""
 
     def __enter__(self) -> Self: ...
 

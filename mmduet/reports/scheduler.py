@@ -56,7 +56,11 @@ def start_local(workers: int, *, gpus: Sequence[str] | None = None) -> Cluster:
             workers={number: {"cls": Nanny, "options": options(number)} for number in range(workers)},
             silence_logs=logging.CRITICAL,
         )
-    return _opened(cluster, "of this machine", close=lambda: cluster.close(timeout=10))
+
+    def close() -> None:
+        cluster.close(timeout=10)
+
+    return _opened(cluster, "of this machine", close=close)
 
 
 def connect(address: str) -> Cluster:

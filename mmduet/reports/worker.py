@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import nbformat
 
 from mmduet.files import make_folder, remove, scratch_folder
 from mmduet.reports.credentials import without_credentials
-from mmduet.reports.execution import Execution, execute
+from mmduet.reports.execution import Execution, Stream, execute
 from mmduet.reports.export import export_html, page_hash
 from mmduet.reports.metrics import recorded_metrics
 from mmduet.reports.prose import take_title
@@ -76,7 +76,7 @@ class Report:
 def perform(
     job: Job,
     *,
-    log: TextIO | None = None,
+    log: Stream | None = None,
     progress: Callable[[int, int], None] | None = None,
     reason: Callable[[], str] = str,
     place: Job | None = None,
@@ -160,7 +160,7 @@ class _Copy(io.TextIOBase):
 
     LIMIT = 2_000_000
 
-    def __init__(self, stream: TextIO):
+    def __init__(self, stream: Stream):
         self._stream, self._pieces = stream, [""]
 
     def write(self, text: str) -> int:
