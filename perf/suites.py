@@ -17,11 +17,10 @@ import time
 from pathlib import Path
 from statistics import median
 
-import campaign  # noqa: F401  (first: it sets the environment)
+from campaign import CHANGING  # first: it sets the environment
 
 # isort: split
 import nbformat
-from kills import CHANGING
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 LIMIT = 0.65
