@@ -1,6 +1,7 @@
 """Campaigns: many interrupted runs of jobs, counted in a table. Import it first: it sets the environment."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,6 +9,8 @@ from contextlib import suppress
 os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "GLOO_SOCKET_IFNAME": "lo"}
 
 import psutil
+
+CHANGING = re.compile(r"(?<=nonce[-=])[\w\"-]+|\d{4}-\d\d-\d\d \d\d:\d\d UTC|\d+\.\d s\b|\d+ min \d+ s\b")  # in a page
 
 
 class Table:

@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import random
-import re
 import signal
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from campaign import Table, difference, members  # first: it sets the environment
+from campaign import CHANGING, Table, difference, members  # first: it sets the environment
 
 # isort: split
 import av
@@ -42,7 +41,6 @@ from mmduet.evaluation.predict import predict
 from mmduet.trace import Query
 
 VIDEOS = 4
-CHANGING = re.compile(r"(?<=nonce[-=])[\w\"-]+|\d{4}-\d\d-\d\d \d\d:\d\d UTC|\d+\.\d s\b|\d+ min \d+ s\b")  # in a page
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,8 @@ def baseline(
     """
     from mmduet.evaluation.baselines import run, settings_for
     from mmduet.evaluation.chat_model import load_chat_model
-    from mmduet.evaluation.predict import own_device
     from mmduet.evaluation.prediction_file import check_output
+    from mmduet.evaluation.processes import own_device
     from mmduet.evaluation.references import read_questions
     from mmduet.system.workers import end_with_launcher
 

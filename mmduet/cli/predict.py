@@ -91,8 +91,9 @@ def predict(
     MMDuet2's test files, videos is the images' folder. For several processes: accelerate launch -m mmduet predict …
     """
     from mmduet.checkpoints import load_duet
-    from mmduet.evaluation.predict import own_device, predict, with_overrides
+    from mmduet.evaluation.predict import predict, with_overrides
     from mmduet.evaluation.prediction_file import check_output
+    from mmduet.evaluation.processes import own_device
     from mmduet.evaluation.references import read_questions
     from mmduet.system.workers import end_with_launcher
 
@@ -136,7 +137,7 @@ def keeping(keep_responses: bool | None) -> dict[str, Any]:
 
 def end(outcome: "Outcome") -> NoReturn:
     """Print how many questions were answered, and why the others were not; the status is 1 if some were not."""
-    from mmduet.evaluation.predict import this_process
+    from mmduet.evaluation.processes import this_process
 
     if this_process().is_main_process:
         _report(outcome)

@@ -8,19 +8,15 @@ other settings are refused.
 import hashlib
 import json
 import math
-import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
-import torch
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
 from mmduet.errors import DuetError, VideoError
@@ -28,7 +24,8 @@ from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of
 from mmduet.evaluation.benchmarks import find_benchmark
 from mmduet.evaluation.frame_input import read_images
 from mmduet.evaluation.prediction_file import begin, collect, part_path, put_in_order
-from mmduet.files import LineFile, inside
+from mmduet.evaluation.processes import claims_folder, on_main_process, shared, this_process
+from mmduet.files import LineFile, inside, remove
 from mmduet.model.backbone import Backbone
 from mmduet.model.processing import DuetProcessor
 from mmduet.policy import Policy
@@ -36,7 +33,6 @@ from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
 from mmduet.video import FrameBatch, iter_frames, read_metadata
 
-T = TypeVar("T")
 NUMBERS = 256  # of a weight that tell whether it was trained
 
 
@@ -72,7 +68,7 @@ def predict(
     A question that cannot be answered becomes a line ``{question_id, error}``: its video cannot be read or is outside
     the folder, it is asked after the last frame, its text contains the prompt's own tokens, or its scores are NaN or
     infinite. The run continues, and the next run on the same file asks the question again. Under `accelerate launch`
-    every process answers its share; the lines are then put into the questions' order.
+    the processes share the questions, the longest videos first; the lines are then put into the questions' order.
 
     Args:
         model: The model.
@@ -99,6 +95,7 @@ def predict(
         videos,
         output,
         stated=describe(model, settings, identity),
+        frames=lambda duration: min(settings.max_frames, duration * (settings.frame_fps or math.inf)),
     )
 
 
@@ -109,6 +106,7 @@ def ask_all(
     output: str | Path,
     *,
     stated: dict[str, Any],
+    frames: Callable[[float], float] = float,
 ) -> Outcome:
     """Answer every question, and append one line for each to a prediction file, as `predict` does.
 
@@ -119,6 +117,7 @@ def ask_all(
         videos: The folder of the questions' videos.
         output: The prediction file to write or to resume.
         stated: Everything that makes the file, in the form that JSON gives back. It has a key ``settings``.
+        frames: How much work a video is from its duration, s. Several processes share the questions by it.
 
     Raises:
         DuetError: The file was started with other settings.
@@ -134,14 +133,20 @@ def ask_all(
         if process.num_processes > 1 and file:
             own = stack.enter_context(LineFile(part_path(output, 0)))
         process.wait_for_everyone()  # every process has read the file
-        shares = todo[process.process_index :: process.num_processes]
-        for question in tqdm(shares, desc="predict", unit="question"):
+        new = 0
+        for question in tqdm(shared(todo, Path(videos), output, frames), desc="predict", unit="question"):
             own.add(_line(answer, question, Path(videos)))
+            new += 1
         process.wait_for_everyone()
-        on_main_process(lambda: put_in_order(cast(LineFile, file), output, names))
+        on_main_process(lambda: _finish(cast(LineFile, file), output, names))
         lines = collect(output)
     failed = {name: line["error"] for name, line in lines.items() if "error" in line}
-    return Outcome(output, len(lines), len(shares), failed)
+    return Outcome(output, len(lines), new, failed)
+
+
+def _finish(file: LineFile, output: Path, names: Sequence[str]) -> None:
+    put_in_order(file, output, names)
+    remove(claims_folder(output))
 
 
 def _line(answer: Callable[[Question, Path], dict[str, Any]], question: Question, videos: Path) -> dict[str, Any]:
@@ -266,39 +271,6 @@ def check_finite_scores(trace: DuetTrace) -> None:
             f"the scores are NaN or infinite at {len(bad)} of {len(trace)} frames, the first at "
             f"{trace.times[bad[0]]:g} s: load the model in another dtype, or check its weights."
         )
-
-
-def this_process() -> PartialState:
-    """This process among those of `accelerate launch`, also without GPUs."""
-    is_one_of_several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return PartialState(cpu=is_one_of_several and not torch.accelerator.is_available())
-
-
-def own_device(device: str) -> str:
-    """The device of this process: for ``auto`` each process of `accelerate launch` has its own."""
-    return str(this_process().device) if device == "auto" else device
-
-
-def on_main_process(action: Callable[[], T]) -> T | None:
-    """Run an action in the main process alone; the others wait for it, and end if it fails.
-
-    Returns:
-        The action's result in the main process, None in the others.
-    """
-    process, failure = this_process(), None
-    result: T | None = None
-    if process.is_main_process:
-        try:
-            result = action()
-        except DuetError as error:
-            failure = error
-    if process.num_processes > 1:
-        stated = broadcast_object_list([failure is not None])
-        if stated[0] and not process.is_main_process:
-            raise SystemExit(1)  # the main process prints the error
-    if failure is not None:
-        raise failure
-    return result
 
 
 def describe(model: Backbone, settings: Settings, identity: dict[str, Any] | None = None) -> dict[str, Any]:

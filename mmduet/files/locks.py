@@ -37,6 +37,21 @@ def locked(path: str | Path, *, patience: float = math.inf) -> Iterator[None]:
         lock.release()
 
 
+def claim(path: str | Path) -> bool:
+    """Make an empty file that only one process can make; whether this process made it.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    make_folder(Path(path).parent)
+    with writing_only(path):
+        try:
+            Path(path).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+    return True
+
+
 def forget_lock(path: Path) -> None:
     """Remove the lock of a killed process, also where nothing is left to write."""
     if _lock_of(path).exists():

@@ -5,6 +5,17 @@ papermill and nbconvert, which are slow to import, are imported when they are ne
 
 suite        a YAML file that lists runs and matrices of runs
 batch        a suite run from end to end
+plan         what a suite will run, in which order, and what is done already
+resources    what a run needs of its worker
+pool         where runs are performed: this process, or a cluster
+cluster      the workers of Dask as a pool
+scheduler    a cluster started on this machine or another engine, or one that is there
+cluster_file a YAML file that says which jobs are the workers
+remote       one run at a worker of Dask, watched
+worker       one run, from its notebook to a report that is ready to be written
+publication  reports and logs written to the folder
+board        what each run is doing now
+log          what running runs printed
 execution    one notebook run by papermill in a fresh kernel
 parameters   the `parameters` cell of a notebook, and checks of given values
 notebooks    notebooks read and checked

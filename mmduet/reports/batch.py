@@ -1,5 +1,6 @@
 """Batches: a suite run from end to end into a folder of reports with an index."""
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -7,24 +8,30 @@ from typing import Any
 import nbformat
 
 from mmduet.errors import SuiteError
-from mmduet.files import make_folder, scratch_folder, write_files
-from mmduet.reports.credentials import without_credentials
-from mmduet.reports.execution import Execution, execute
-from mmduet.reports.export import TEMPLATES, export_html, page_hash
+from mmduet.files import locked
+from mmduet.reports.board import Board
+from mmduet.reports.export import TEMPLATES, page_hash
 from mmduet.reports.index import write_index
-from mmduet.reports.metrics import recorded_metrics
+from mmduet.reports.log import Logs
 from mmduet.reports.notebooks import read_notebook
 from mmduet.reports.parameters import check_parameters
-from mmduet.reports.prose import take_title
-from mmduet.reports.records import RunRecord, fingerprint, format_duration, gather
+from mmduet.reports.plan import Progress, Step, in_order, make_plan
+from mmduet.reports.pool import Advanced, Broken, Ended, Event, Noted, Pool, Queued, Started, ThisProcess
+from mmduet.reports.publication import LOCK, forget_logs, publish, write_report
+from mmduet.reports.records import RunRecord, format_duration
 from mmduet.reports.slots import Slot, check_reports
 from mmduet.reports.suite import Run, Suite, fill_output, load_suite
-from mmduet.reports.thumbnails import recorded_thumbnail
+from mmduet.reports.worker import Job, failure, written
+
+SHOW_EVERY = 5.0  # s between two progress lines
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one run. `status` is done, failed or unchanged; `page` is its report."""
+    """The result of one run. `page` is its report.
+
+    `status` is done, failed, unchanged, or waiting where a run that it comes after is not done.
+    """
 
     name: str
     status: str
@@ -46,32 +53,203 @@ class SuiteResult:
         return [outcome.name for outcome in self.outcomes if outcome.status == "failed"]
 
 
-def run_suite(path: Path | str, *, output: Path | str | None = None, force: bool = False) -> SuiteResult:
+def run_suite(
+    path: Path | str,
+    *,
+    output: Path | str | None = None,
+    force: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    cluster: Path | str | None = None,
+) -> SuiteResult:
     """Run a suite, and print its progress.
 
-    All parameters are checked before anything runs. A failed run does not stop the others, and leaves the report of its
-    last success in place. A report that a newer one replaces is kept in the folder's history/.
+    All parameters, the order and the resources are checked before anything runs. A failed run does not stop the others,
+    and leaves the report of its last success in place. A report that a newer one replaces is kept in the folder's
+    history/. Without `workers`, `scheduler` and `cluster` this process runs one notebook after the other.
 
     Args:
         path: The suite.
         output: The folder of the reports; None: reports/out/NAME under the project's root.
         force: Run also what is done and unchanged.
+        workers: Run on so many workers of this machine.
+        scheduler: Run on the workers of the Dask scheduler at this address.
+        cluster: Run on the jobs that this cluster file asks for.
 
     Raises:
-        SuiteError: The suite, a notebook or a parameter is wrong.
-        FileError: The folder holds other files under the names of the reports, or a report cannot be written.
+        SuiteError: The suite, a notebook, a parameter or the cluster is wrong.
+        FileError: The folder holds other files under the names of the reports, another process writes it, or a report
+            cannot be written.
+        SchedulerLost: The scheduler ended.
     """
     suite, folder, runs = check_suite(path, output=output)
+    steps = make_plan(suite, folder, runs, force=force)
     check_reports(folder, [run.name for run in runs])
-    outcomes = []
-    for number, run in enumerate(runs, 1):
-        print(f"[{number}/{len(runs)}] {run.name}: {run.notebook}", flush=True)
-        outcomes.append(_outcome(run, suite, folder, force))
-        index = write_index(suite, folder, TEMPLATES, _command(suite))
-        print(f"[{number}/{len(runs)}] {run.name}: {_sentence(outcomes[-1])}", flush=True)
-    result = SuiteResult(index, tuple(outcomes))
-    print(f"{_summary(result)}: {index}", flush=True)
+    with locked(folder / LOCK, patience=0):
+        forget_logs(folder)
+        batch = _Batch(suite, folder, steps)
+        with _pool(batch, workers=workers, scheduler=scheduler, cluster=cluster) as pool:
+            batch.carry_out(pool)
+        forget_logs(folder)
+        result = SuiteResult(batch.write_index(), batch.outcomes)
+    print(f"{_summary(result)}: {result.index}", flush=True)
     return result
+
+
+def _pool(batch: "_Batch", *, workers: int | None, scheduler: str | None, cluster: Path | str | None) -> Pool:
+    """The pool that the arguments ask for."""
+    given = [name for name, value in (("workers", workers), ("scheduler", scheduler), ("cluster", cluster)) if value]
+    if len(given) > 1:
+        raise SuiteError(f"{' and '.join(given)} exclude each other: give one of them")
+    if not given:
+        return ThisProcess(batch.advance)
+    from mmduet.reports import scheduler as schedulers  # imports Dask, which is an extra
+
+    opened = schedulers.start_local(workers) if workers else (
+        schedulers.connect(scheduler) if scheduler else schedulers.start_from_file(str(cluster))
+    )  # fmt: skip
+    print(f"Dask's dashboard: {opened.dashboard}", flush=True)
+    return opened
+
+
+class _Batch:
+    """A plan that is carried out: its runs go to a pool, and their reports into the folder."""
+
+    def __init__(self, suite: Suite, folder: Path, steps: list[Step]):
+        self._suite, self._folder, self._steps = suite, folder, steps
+        self._by_name = {step.run.name: step for step in steps}
+        self._progress, self._outcomes = Progress(steps), dict[str, Outcome]()
+        self._board, self._logs = Board([step for step in steps if not step.record], 1), Logs(folder)
+        self._lost_tries: dict[str, str] = {}
+        self._last_shown = time.monotonic()
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes in the plan's order."""
+        return tuple(self._outcomes[step.run.name] for step in self._steps)
+
+    def carry_out(self, pool: Pool) -> None:
+        """Run what is not done, and write the index whenever something changes."""
+        pool.check([self._job(step) for step in self._steps if not step.record])
+        self._board.parallel = pool.parallel
+        for step in self._steps:
+            if step.record:
+                self._skip(step, step.record)
+        self.write_index()
+        while not self._progress.is_over:
+            for step in self._progress.ready():
+                pool.submit(self._job(step))
+            for event in pool.events():
+                self._note(event)
+            self._block()
+            self._show(pool)
+
+    def advance(self, event: Advanced) -> None:
+        """Note how far a run is."""
+        self._board.advance(event)
+        self._logs.add(event.name, event.log)
+        if time.monotonic() - self._last_shown > SHOW_EVERY:
+            self._last_shown = time.monotonic()
+            self.write_index()
+
+    def write_index(self) -> Path:
+        """Write the index as things are now."""
+        return write_index(
+            self._suite, self._folder, TEMPLATES, _command(self._suite), self._board.live, self._board.left
+        )
+
+    def _show(self, pool: Pool) -> None:
+        """Write logs and index, and print the progress, from time to time."""
+        self._logs.write()
+        if time.monotonic() - self._last_shown > SHOW_EVERY:
+            self._last_shown = time.monotonic()
+            self._board.parallel = pool.parallel
+            self.write_index()
+            print(self._board.line, flush=True)
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case Started():
+                self._board.start(event)
+                run = self._by_name[event.name].run
+                words = [f"at {event.place}"] * bool(event.place) + [f"try {event.attempt}"] * (event.attempt > 1)
+                where = f" ({', '.join(words)})" if words else ""
+                self._logs.note(event.name, f"started{where}") if event.place else None
+                print(f"{self._place(event.name)}: {run.notebook}{where}", flush=True)
+            case Advanced():
+                self.advance(event)
+            case Queued():
+                self._board.wait(event.name)
+                self._logs.note(event.name, event.reason)
+                self._lost_tries[event.name] = self._logs.text(event.name)
+                print(f"{self._place(event.name)}: {event.reason}", flush=True)
+            case Broken():
+                self._logs.note(event.name, event.error)
+                job = self._job(self._by_name[event.name])
+                self._end(Ended(event.name, failure(job, event.error, self._logs.end(event.name))))
+            case Ended():
+                self._end(event)
+            case Noted():
+                print(event.text, flush=True)
+        if not isinstance(event, Advanced):
+            self.write_index()
+
+    def _end(self, event: Ended) -> None:
+        """Write a run's report."""
+        self._logs.end(event.name)
+        report = event.report
+        if report.log and (earlier := self._lost_tries.pop(event.name, "")):
+            report = replace(report, log=earlier + report.log)
+        slot = publish(report, self._folder)
+        record = report.record
+        outcome = Outcome(event.name, record.status, record.seconds, record.error, slot.page)
+        self._conclude(outcome)
+
+    def _skip(self, step: Step, record: RunRecord) -> None:
+        """Leave an unchanged run's report, but write its page again where the template or the title has changed."""
+        slot = Slot(self._folder, step.run.name)
+        if record.page != (page := page_hash(self._suite.title)):
+            current = record.model_copy(update={"page": page, "suite": self._suite.title})
+            write_report(slot, written(current, read_notebook(slot.notebook), ""))
+        Slot(self._folder, f"{step.run.name}.failed").remove()
+        self._conclude(Outcome(step.run.name, "unchanged", record.seconds, "", slot.page))
+
+    def _block(self) -> None:
+        """End the runs that need one that failed."""
+        while blocked := self._progress.blocked():
+            for step, failed in blocked:
+                page = Slot(self._folder, step.run.name).page
+                self._conclude(Outcome(step.run.name, "waiting", 0.0, f"{failed} is not done", page))
+
+    def _conclude(self, outcome: Outcome) -> None:
+        self._outcomes[outcome.name] = outcome
+        if outcome.status != "waiting":
+            self._progress.end(outcome.name, good=outcome.status != "failed")
+        if outcome.status != "unchanged":
+            seconds = None if outcome.status == "waiting" else outcome.seconds
+            self._board.end(outcome.name, seconds, failed=outcome.status == "failed")
+        print(f"{self._place(outcome.name)}: {_sentence(outcome)}", flush=True)
+
+    def _place(self, name: str) -> str:
+        return f"[{self._by_name[name].number}/{len(self._steps)}] {name}"
+
+    def _job(self, step: Step) -> Job:
+        run = step.run
+        return Job(
+            name=run.name,
+            number=step.number,
+            suite=self._suite.title,
+            root=self._suite.root,
+            notebook=run.notebook,
+            source=nbformat.writes(step.source),
+            parameters=run.parameters,
+            defaults=run.defaults,
+            cell_timeout=run.cell_timeout,
+            folder=self._folder,
+            fingerprint=step.fingerprint,
+            resources=run.resources,
+            needs=run.needs,
+        )
 
 
 def check_suite(path: Path | str, *, output: Path | str | None = None) -> tuple[Suite, Path, list[Run]]:
@@ -82,23 +260,32 @@ def check_suite(path: Path | str, *, output: Path | str | None = None) -> tuple[
         output: As for `run_suite`.
 
     Returns:
-        The suite, the folder of its reports, and its runs with complete parameters, which the notebooks accept.
+        The suite, the folder of its reports, and its runs with complete parameters, which the notebooks accept, in the
+        order in which they run.
 
     Raises:
-        SuiteError: The suite, a notebook or a parameter is wrong.
+        SuiteError: The suite, a notebook, a parameter or the order is wrong.
     """
     suite = load_suite(path)
     folder = Path(output).resolve() if output else suite.root / "reports" / "out" / suite.name
     checked = tuple(replace(run, defaults=_defaults(run, suite)) for run in suite.runs)
-    runs = [_filled(run, suite.root, folder) for run in checked]
-    return replace(suite, runs=checked), folder, runs
+    runs = [_filled(run, suite, folder) for run in checked]
+    return replace(suite, runs=checked), folder, in_order(runs, suite.path)
 
 
-def _filled(run: Run, root: Path, folder: Path) -> Run:
-    """The run with `{output}` replaced by its own folder, relative to the root where it lies below the root."""
-    own = folder / run.name
-    shown = own.relative_to(root) if own.is_relative_to(root) else own
-    return replace(run, parameters=fill_output(dict(run.parameters), shown.as_posix()))
+def _filled(run: Run, suite: Suite, folder: Path) -> Run:
+    """The run with the folders for `{output}` and `{output:NAME}`, relative to the root where they lie below it."""
+
+    def shown(name: str) -> str:
+        own = folder / name
+        return (own.relative_to(suite.root) if own.is_relative_to(suite.root) else own).as_posix()
+
+    steps = {name: shown(names[0]) for name, names in run.after.items() if len(names) == 1}
+    folders = {"": shown(run.name), **{name: shown(name) for name in run.needs}, **steps}
+    try:
+        return replace(run, parameters=fill_output(dict(run.parameters), folders))
+    except SuiteError as error:
+        raise SuiteError(f"{suite.path}, run {run.name}: {error}") from error
 
 
 def _defaults(run: Run, suite: Suite) -> dict[str, Any]:
@@ -108,92 +295,6 @@ def _defaults(run: Run, suite: Suite) -> dict[str, Any]:
     except SuiteError as error:
         raise SuiteError(f"{suite.path}, run {run.name}: {error}") from error
     return {name: parameter.default for name, parameter in declared.items()}
-
-
-def _outcome(run: Run, suite: Suite, folder: Path, force: bool) -> Outcome:
-    good, failed = Slot(folder, run.name), Slot(folder, f"{run.name}.failed")
-    source = read_notebook(suite.root / run.notebook)
-    decisive, record = fingerprint(source, run.parameters), good.record()
-    if record and record.fingerprint == decisive and not force:
-        _refresh(good, record, suite)
-        failed.remove()
-        return Outcome(run.name, "unchanged", record.seconds, "", good.page)
-    run, execution = _without_credentials(run, _execute(run, suite, folder))
-    record = _record(run, suite, execution, take_title(source), decisive)
-    slot = failed if execution.error else good
-    if slot is good:
-        good.keep()
-    _write(slot, record, execution.notebook)
-    if slot is good:
-        failed.remove()
-    return Outcome(run.name, record.status, record.seconds, record.error, slot.page)
-
-
-def _execute(run: Run, suite: Suite, folder: Path) -> Execution:
-    make_folder(folder / run.name)  # its `{output}`
-    try:
-        with scratch_folder(folder) as scratch:
-            return execute(
-                suite.root / run.notebook,
-                scratch / "run.ipynb",
-                run.parameters,
-                folder=suite.root,
-                cell_timeout=run.cell_timeout,
-            )
-    finally:
-        _remove_empty(folder / run.name)
-
-
-def _without_credentials(run: Run, execution: Execution) -> tuple[Run, Execution]:
-    """Both with masked credentials, as they are stored and shown."""
-    given = [dict(run.defaults), dict(run.parameters)]
-    defaults, parameters = without_credentials(given)
-    notebook, error = (without_credentials(value, given) for value in (execution.notebook, execution.error))
-    return replace(run, defaults=defaults, parameters=parameters), replace(execution, notebook=notebook, error=error)
-
-
-def _record(run: Run, suite: Suite, execution: Execution, title: str, decisive: str) -> RunRecord:
-    return RunRecord(
-        suite=suite.title,
-        run=run.name,
-        title=title or Path(run.notebook).stem,
-        notebook=run.notebook,
-        parameters=dict(run.parameters),
-        defaults=dict(run.defaults),
-        status="failed" if execution.error else "done",
-        error=execution.error,
-        started=execution.started,
-        seconds=execution.seconds,
-        metrics=recorded_metrics(execution.notebook),
-        thumbnail=recorded_thumbnail(execution.notebook),
-        provenance=gather(suite.root, run.notebook, run.parameters),
-        fingerprint=decisive,
-        page=page_hash(suite.title),
-    )
-
-
-def _refresh(slot: Slot, record: RunRecord, suite: Suite) -> None:
-    """Write an unchanged run's page again where the template or the suite's title has changed."""
-    if record.page != (page := page_hash(suite.title)):
-        current = record.model_copy(update={"page": page, "suite": suite.title})
-        _write(slot, current, read_notebook(slot.notebook))
-
-
-def _write(slot: Slot, record: RunRecord, notebook: nbformat.NotebookNode) -> None:
-    notebook.metadata["mmduet"] = record.model_dump(mode="json")
-    contents = {
-        slot.notebook: nbformat.writes(notebook),
-        slot.page: export_html(notebook),
-        slot.json: record.model_dump_json(indent=1),
-    }
-    # a process killed between two renames leaves a new report without a page, or an old report of the history
-    order = (slot.notebook, slot.page, slot.json) if slot.page.exists() else (slot.json, slot.notebook, slot.page)
-    write_files({path: contents[path] for path in order})
-
-
-def _remove_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def _command(suite: Suite) -> str:
@@ -207,11 +308,15 @@ def _sentence(outcome: Outcome) -> str:
             return f"unchanged since it was done, skipped ({outcome.page.name})"
         case "failed":
             return f"failed after {format_duration(outcome.seconds)}, {outcome.error} ({outcome.page.name})"
+        case "waiting":
+            return f"not run, because {outcome.error}"
     return f"done in {format_duration(outcome.seconds)} ({outcome.page.name})"
 
 
 def _summary(result: SuiteResult) -> str:
     count = len(result.outcomes)
     if result.failed:
-        return f"{len(result.failed)} of {count} runs failed ({', '.join(result.failed)})"
+        waiting = sum(outcome.status == "waiting" for outcome in result.outcomes)
+        after = f", and {waiting} that come after them did not run" if waiting else ""
+        return f"{len(result.failed)} of {count} runs failed ({', '.join(result.failed)}){after}"
     return f"all {count} runs are done" if count > 1 else "the run is done"

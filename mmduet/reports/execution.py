@@ -3,12 +3,12 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import nbformat
 
@@ -21,6 +21,19 @@ ENVIRONMENT = {
     "PLOTLY_RENDERER": "plotly_mimetype",  # figures stay data in the outputs, which reports and JupyterLab draw
     "MMDUET_REPORT": "1",  # widgets show the form that needs no kernel
 }
+
+
+class Stream(Protocol):
+    """Takes what cells print."""
+
+    def write(self, text: str, /) -> int:
+        """Take a text."""
+
+    def flush(self) -> None:
+        """Show it now."""
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,8 @@ def execute(
     *,
     folder: Path | str = ".",
     cell_timeout: int | None = None,
+    log: Stream | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Execution:
     """Check the parameters, run the notebook, and write the executed notebook.
 
@@ -52,6 +67,8 @@ def execute(
         parameters: Values by name.
         folder: Where the notebook runs.
         cell_timeout: Maximum time of a cell, s; None for no limit.
+        log: Gets what cells print, at once; None: stderr.
+        progress: Is called before each cell with its number, from 0, and the number of cells.
 
     Raises:
         SuiteError: The notebook does not accept the parameters, or notebook or kernel are missing.
@@ -62,7 +79,7 @@ def execute(
     with replacing(output) as temporary, scratch_folder(temporary.parent) as runtime:
         # the kernel's connection file is removed with this folder, also when this process is killed
         with _environment(ENVIRONMENT | {"JUPYTER_RUNTIME_DIR": str(runtime)}):
-            error = _papermill(source, temporary, parameters, folder, cell_timeout)
+            error = _papermill(source, temporary, parameters, folder, cell_timeout, log or sys.stderr, progress)
         seconds = time.perf_counter() - clock
         executed = read_notebook(temporary)
     return Execution(executed, error, started, seconds)
@@ -74,11 +91,17 @@ def _papermill(
     parameters: Mapping[str, Any],
     folder: Path | str,
     cell_timeout: int | None,
+    log: Stream,
+    progress: Callable[[int, int], None] | None,
 ) -> str:
     """Run and write a notebook; the error in one line, or nothing."""
     import papermill  # slow to import, and a notebook that records metrics does not need it
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    def before_cell(*, cell_index: int, **_: Any) -> None:
+        if progress is not None:
+            progress(cell_index, len(notebook.cells))
 
     nbformat.write(notebook, output)  # a kernel that never starts leaves papermill nothing to write
     try:
@@ -90,8 +113,10 @@ def _papermill(
             language="python",
             cwd=folder,
             execution_timeout=cell_timeout,
-            stdout_file=sys.stderr,  # what cells print, and their own progress bars, at once
-            stderr_file=sys.stderr,
+            stdout_file=log,  # what cells print, and their own progress bars, at once
+            stderr_file=log,
+            progress_bar=log is sys.stderr or log.isatty(),
+            on_cell_start=before_cell,
             store_widget_state=False,  # megabytes that a report does not use
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # its messages break the progress bar
         )

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,15 @@ MAX_DRAWN = 180_000  # characters of all thumbnails in one page
 
 
 @dataclass(frozen=True)
+class Live:
+    """A run that has not ended: queued or running, how far it is, and its log so far."""
+
+    status: str
+    note: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True)
 class Row:
     """A report as a page shows it. Where `record` is that of a failure, `good` is that of the last success."""
 
@@ -33,11 +42,12 @@ class Row:
     good: RunRecord | None = None
     good_page: str = ""
     earlier: int = 0
+    live: Live | None = None
 
     @property
     def status(self) -> str:
-        """Done, failed or waiting."""
-        return self.record.status if self.record else "waiting"
+        """Queued or running, or else done, failed or waiting."""
+        return self.live.status if self.live else self.record.status if self.record else "waiting"
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
@@ -100,7 +110,9 @@ class Group:
         return [Column(name, [row.metrics[name] for row in self.rows if name in row.metrics]) for name in names]
 
 
-def write_index(suite: Suite, folder: Path, templates: Path, command: str) -> Path:
+def write_index(
+    suite: Suite, folder: Path, templates: Path, command: str, live: Mapping[str, Live] | None = None, left: str = ""
+) -> Path:
     """Write the index of a suite's reports, and that of the replaced reports.
 
     A run without a report is waiting. Reports of runs that the suite no longer has count as replaced.
@@ -110,13 +122,20 @@ def write_index(suite: Suite, folder: Path, templates: Path, command: str) -> Pa
         folder: The folder of its reports.
         templates: The folder of the page templates.
         command: The command that runs the suite.
+        live: The runs that have not ended, by name. With them the page loads itself again every few seconds.
+        left: How long they will take.
 
     Returns:
         The path of the index.
     """
     history = _history(suite, folder)
-    rows = [_row(run, folder, history) for run in suite.runs]
-    page = {"suite": suite, "command": command, "earlier": sum(len(reports) for reports in history.values())}
+    rows = [replace(_row(run, folder, history), live=(live or {}).get(run.name)) for run in suite.runs]
+    page = {
+        "suite": suite,
+        "command": command,
+        "left": left,
+        "earlier": sum(len(reports) for reports in history.values()),
+    }
     pages = {folder / "index.html": _page(templates, page | _current(suite, rows))}
     if history:
         pages[folder / HISTORY / "index.html"] = _page(templates, page | _past(rows, history))

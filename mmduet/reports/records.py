@@ -48,7 +48,7 @@ class RunRecord(BaseModel):
     """One execution of a run.
 
     `parameters` were given, `defaults` are those of the notebook. `fingerprint` is a hash of all that decides the run,
-    `page` a hash of all that decides its page.
+    `page` a hash of all that decides its page. `log` is the log's path, relative to the page's folder.
     """
 
     suite: str
@@ -66,6 +66,7 @@ class RunRecord(BaseModel):
     provenance: Provenance
     fingerprint: str
     page: str
+    log: str = ""
 
     @property
     def when(self) -> str:

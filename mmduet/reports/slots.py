@@ -3,6 +3,7 @@
 NAME.html  NAME.ipynb  NAME.json                    the latest successful run
 NAME.failed.html  …                                 a later attempt that failed
 history/NAME.20260301-140500-123456.html  …         an earlier report, by the time of its run (UTC)
+logs/NAME.20260301-140500-123456.log  …             what the cells of a report printed; also in history/
 index.html  history/index.html
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from mmduet.files import check_target, clean, make_folder, read_json, remove, write_files
+from mmduet.files import check_target, clean, inside, make_folder, read_json, remove, write_files
 from mmduet.reports.records import RunRecord
 
 HISTORY = "history"
@@ -77,6 +78,8 @@ class Slot:
         folder = self.folder / HISTORY
         kept = Slot(folder, f"{self.name}.{made.astimezone(UTC):%Y%m%d-%H%M%S-%f}")
         pairs = [(kept.notebook, self.notebook), (kept.page, self.page), (kept.json, self.json)]
+        if record and record.log and inside(self.folder, record.log):
+            pairs.append((folder / record.log, self.folder / record.log))
         write_files({path: source.read_bytes() for path, source in pairs if source.is_file() and not path.exists()})
 
 

@@ -5,7 +5,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -13,24 +13,30 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from mmduet.errors import AnnotationError, SuiteError
 from mmduet.files import read_yaml, shown
+from mmduet.reports.resources import NOTHING, Resources
 
 MAX_RUNS = 1_000
 MAX_TIMEOUT = 31 * 24 * 3600  # s
 MAX_NAME = 180  # bytes: with its endings a file name
 FILE_NAME = r"^[\w][\w.+=-]*$"
 Name = Annotated[str, Field(pattern=FILE_NAME)]
+OUTPUT = re.compile(r"\{output(?::([\w.+=-]+))?\}")
+TAKEN = ("index", "history", "logs")  # names of the folder's other files
 
 
 class RunEntry(BaseModel):
     """One entry of `runs`. A matrix gives one run for each combination of its values.
 
-    `cell_timeout` is the maximum time of a cell, s; None for no limit.
+    `cell_timeout` is the maximum time of a cell, s; None for no limit. `after` names entries or runs that must be done
+    first.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Name
     notebook: str
+    after: list[Name] = []
+    resources: Resources = Resources()
     parameters: dict[str, JsonValue] = {}
     matrix: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = {}
     cell_timeout: Annotated[int, Field(gt=0, le=MAX_TIMEOUT)] | None = None
@@ -57,7 +63,8 @@ class SuiteFile(BaseModel):
 class Run:
     """One notebook with one set of parameters. `notebook` is relative to the project's root.
 
-    `defaults` are those that the notebook declares, after `check_suite` read it. `cell_timeout`: s.
+    `defaults` are those that the notebook declares, after `check_suite` read it. `cell_timeout`: s. `after`: for each
+    name that the suite gives, the runs that must be done first.
     """
 
     name: str
@@ -65,6 +72,13 @@ class Run:
     parameters: Mapping[str, Any]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     cell_timeout: int | None = None
+    after: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    resources: Resources = NOTHING
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the runs that must be done before this one."""
+        return tuple(dict.fromkeys(name for names in self.after.values() for name in names))
 
 
 @dataclass(frozen=True)
@@ -94,23 +108,42 @@ def load_suite(path: Path | str) -> Suite:
         raise SuiteError(str(error)) from error
     if sum(_count(entry) for entry in written.runs) > MAX_RUNS:
         raise SuiteError(f"{path} has more than {MAX_RUNS} runs: shorten its matrices, or make several suites")
-    runs = tuple(run for entry in written.runs for run in _expand(entry))
-    _check_names(runs, path)
+    expanded = [(entry, chosen, run) for entry in written.runs for chosen, run in _expand(entry)]
+    _check_names(tuple(run for _, _, run in expanded), path)
+    runs = _with_steps(expanded, path)
     folders = path.resolve().parents
     root = next((folder for folder in folders if (folder / "notebooks").is_dir()), folders[0])
     return Suite(path, root, written.name, written.title, written.description, runs)
 
 
-def fill_output(value: Any, folder: str) -> Any:
-    """Replace every `{output}` in the texts of `value` by the run's own folder."""
+def fill_output(value: Any, folders: Mapping[str, str]) -> Any:
+    """Replace every `{output}` and `{output:NAME}` in the texts of `value`.
+
+    Args:
+        value: A JSON value.
+        folders: The run's own folder under "", and the folders of the runs that it comes after, by name.
+
+    Raises:
+        SuiteError: A name has no folder.
+    """
     match value:
         case str():
-            return value.replace("{output}", folder)
+            return OUTPUT.sub(lambda found: _folder(found[1] or "", folders), value)
         case list():
-            return [fill_output(item, folder) for item in value]
+            return [fill_output(item, folders) for item in value]
         case dict():
-            return {key: fill_output(item, folder) for key, item in value.items()}
+            return {key: fill_output(item, folders) for key, item in value.items()}
     return value
+
+
+def _folder(name: str, folders: Mapping[str, str]) -> str:
+    if name in folders:
+        return folders[name]
+    known = ", ".join(sorted(filter(None, folders))) or "none"
+    raise SuiteError(
+        f"{{output:{name}}} names no single run that this one comes after (known: {known}): name it in `after`, or "
+        "give the complete name of one run"
+    )
 
 
 def _validated(document: Any, path: Path) -> SuiteFile:
@@ -129,7 +162,8 @@ def _sentence(error: Any) -> str:
     found = shown(error["input"])
     match error["type"]:
         case "extra_forbidden":
-            known = list((RunEntry if parents else SuiteFile).model_fields)
+            model = Resources if parents[-1:] == ["resources"] else RunEntry if parents else SuiteFile
+            known = list(model.model_fields)
             near = difflib.get_close_matches(str(key), known) or known
             return f"{entry} is not a key of a suite: use {' or '.join(near)}"
         case "missing":
@@ -147,13 +181,41 @@ def _count(entry: RunEntry) -> int:
     return math.prod(len(values) for values in entry.matrix.values())
 
 
-def _expand(entry: RunEntry) -> Iterator[Run]:
+def _expand(entry: RunEntry) -> Iterator[tuple[dict[str, JsonValue], Run]]:
+    """The runs of an entry, each with its values of the matrix."""
     labels = {name: _labels(values) for name, values in entry.matrix.items()}
     for picks in itertools.product(*(range(len(values)) for values in entry.matrix.values())):
         chosen = dict(zip(entry.matrix, picks, strict=True))
         name = "-".join([entry.name, *(f"{key}={labels[key][pick]}" for key, pick in chosen.items())])
         values = {key: entry.matrix[key][pick] for key, pick in chosen.items()}
-        yield Run(name, entry.notebook, {**entry.parameters, **values}, cell_timeout=entry.cell_timeout)
+        parameters = {**entry.parameters, **values}
+        yield values, Run(name, entry.notebook, parameters, cell_timeout=entry.cell_timeout, resources=entry.resources)
+
+
+def _with_steps(expanded: list[tuple[RunEntry, dict[str, JsonValue], Run]], path: Path) -> tuple[Run, ...]:
+    """The runs with the names of those that they come after.
+
+    The name of an entry stands for its runs whose matrix agrees with that of the run in all parameters of both.
+    """
+    names = {name for entry, _, run in expanded for name in (entry.name, run.name)}
+
+    def agrees(chosen: dict[str, JsonValue], other: dict[str, JsonValue]) -> bool:
+        return all(chosen[key] == other[key] for key in chosen.keys() & other.keys())
+
+    def found(name: str, run: Run, chosen: dict[str, JsonValue]) -> tuple[str, ...]:
+        if name not in names:
+            near = difflib.get_close_matches(name, names) or sorted(names)[:5]
+            raise SuiteError(f"{path}: run {run.name} comes after {name}, which is no run: use {' or '.join(near)}")
+        if exact := [other.name for _, _, other in expanded if other.name == name]:
+            return tuple(exact)
+        same = [other.name for entry, values, other in expanded if entry.name == name and agrees(chosen, values)]
+        if not same:
+            raise SuiteError(f"{path}: run {run.name} comes after {name}, but no run of {name} has its parameters")
+        return tuple(same)
+
+    return tuple(
+        replace(run, after={name: found(name, run, chosen) for name in entry.after}) for entry, chosen, run in expanded
+    )
 
 
 def _labels(values: list[Any]) -> list[str]:
@@ -170,7 +232,7 @@ def _check_names(runs: tuple[Run, ...], path: Path) -> None:
     for run in runs:
         if names.count(run.name.lower()) > 1:
             raise SuiteError(f"{path}: two runs are named {run.name}, but each makes its own file: rename one")
-        if run.name.lower() in ("index", "history") or run.name.lower().endswith(".failed"):
+        if run.name.lower() in TAKEN or run.name.lower().endswith(".failed"):
             raise SuiteError(f"{path}: a run is named {run.name}, but that name is taken: rename it")
         if len(run.name.encode()) > MAX_NAME:
             raise SuiteError(f"{path}: the name {run.name[:40]}… is too long for a file: shorten it, or the matrix")

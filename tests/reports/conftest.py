@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mmduet.reports import batch
+from mmduet.reports import worker
 from mmduet.reports.execution import Execution
 from mmduet.reports.notebooks import read_notebook
 from tests.reports.samples import write_notebook, write_suite
@@ -28,7 +28,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         state.ran.append(parameters)
         return Execution(read_notebook(notebook), state.error, datetime.now(UTC), 1.0)
 
-    monkeypatch.setattr(batch, "execute", made_up)
+    monkeypatch.setattr(worker, "execute", made_up)
     monkeypatch.setattr("mmduet.reports.records.source_hash", lambda: state.source)
     state.source = "1"
     return state
