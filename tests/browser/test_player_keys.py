@@ -67,7 +67,7 @@ FOCUS = """
 
 # whether the last click was in a player
 HITS = """
-() => void addEventListener("pointerdown", ({ target }) => (window.hit = Boolean(target.closest(".mmduet-player"))), true)
+() => void addEventListener("pointerdown", ({ target }) => (window.hit = !!target.closest(".mmduet-player")), true)
 """
 
 
