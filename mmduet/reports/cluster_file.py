@@ -97,7 +97,8 @@ def start_jobs(written: ClusterFile, path: Path | str) -> Any:
         package = "dask-kubernetes" if written.kind == "kubernetes" else "mmduet-workbench[cluster]"
         raise SuiteError(f"{path} asks for {written.kind}: pip install '{package}' ({error})") from error
     except (TypeError, ValueError) as error:
-        raise SuiteError(f"{path}: {written.kind} refuses the options ({error}): correct them") from error
+        reason = str(error).partition("\n")[0]
+        raise SuiteError(f"{path}: {written.kind} refuses the options ({reason}): correct them") from error
     if isinstance(written.jobs, Range):
         cluster.adapt(minimum=written.jobs.minimum, maximum=written.jobs.maximum)
     else:

@@ -27,6 +27,7 @@ MAGQA = [{"video_uid": "a.mp4", "video_start_time": 0, "conversation": [
     {"role": "assistant", "content": "a cat", "time": 2.0, "timespan": [0.0, 2.0], "learn": True},
 ]}]  # fmt: skip
 GROUNDING = [{"video_uid": "a.mp4", "query": "a dog", "timestamps": [[1, 3], [4.5, 6]]}]
+ALERT = [{"video_uid": "a.mp4", "query": "a dog", "timestamps": [[1, 3]], "reply": "There is a dog."}]
 METADATA = {"a.mp4": {"duration": 8.0, "fps": 25.0, "path": "a.mp4", "frame_count": 200}}
 MIXTURE = [
     {"dataset_cls": kind.dataset_cls, "video_root": "videos", "anno_file": f"{kind.name}.json",
@@ -51,6 +52,7 @@ def folder(tmp_path_factory):
         "narration": NARRATION,
         "magqa": MAGQA,
         "grounding": GROUNDING,
+        "alert": ALERT,
         "metadata": METADATA,
         "mixture": MIXTURE,
     }

@@ -158,7 +158,9 @@ def test_videos_keeps_the_first_ones(mixture):
 
 def test_mistakes_in_the_mixture_are_named(mixture):
     good = json.loads(mixture().read_text())
-    with pytest.raises(AnnotationError, match=r"mixture\.json: entry 0 / dataset_cls.*'COIN'; known are DenseVideo"):
+    with pytest.raises(
+        AnnotationError, match=r"mixture\.json: entry 0 / dataset_cls.*'COIN'; known are AlertStreamDataset, DenseVideo"
+    ):
         MixtureDataset(mixture(mixture=[{**good[0], "dataset_cls": "COIN"}]))
     with pytest.raises(AnnotationError, match=r"entry 0 / frame_fps.*greater than 0"):
         MixtureDataset(mixture(mixture=[{**good[0], "frame_fps": 0}]))

@@ -77,5 +77,7 @@ def test_without_the_option_the_kind_is_unknown(config):
     with pytest.raises(DuetError, match=r"best_by.*also after narration, magqa, grounding"):
         CliRunner().invoke(app, ["train", str(config)], catch_exceptions=False)
     config.write_text(config.read_text().replace("  best_by: steps_lm_loss\n", ""))
-    with pytest.raises(DuetError, match=r"'StepsDataset'; known are DenseVideoCaptioningStreamDataset, Grounding"):
+    with pytest.raises(
+        DuetError, match=r"'StepsDataset'; known are AlertStreamDataset, DenseVideoCaptioningStreamDataset, Grounding"
+    ):
         CliRunner().invoke(app, ["train", str(config)], catch_exceptions=False)

@@ -86,6 +86,7 @@ def test_a_mistake_is_named(tmp_path, change, message):
 
 def test_an_unknown_config_is_named(tmp_path):
     with pytest.raises(
-        DuetError, match=r"scenes is no file and no config that ships \(mmduet_7b, mmduet_qwen, scenes_mini\)"
+        DuetError,
+        match=r"scenes is no file and no config that ships \(mini_world, mmduet_7b, mmduet_qwen, scenes_mini\)",
     ):
         read_config("scenes")

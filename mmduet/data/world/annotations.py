@@ -19,11 +19,12 @@ from mmduet.data.world.script import FPS, LONGEST, Script
 from mmduet.data.world.stream import Classifier
 
 SURE = 0.45  # the least mean probability of a scene's name
-ABSENT = 0.05  # the greatest probability of what is said not to be there
+# what is waited or searched for, a class or a kind, is in view from this total probability on, and away up to that one
+SHOWN, AWAY = 0.4, 0.1
 REACTION = 1.5  # s between a scene's start and what is said of it
-SHARES = {NARRATION.name: 0.4, MAGQA.name: 0.1, ALERT.name: 0.25, GROUNDING.name: 0.25}
-BY_KIND = 1 / 3  # share of the queries
+BY_KIND = 0.45  # share of the queries
 NEVER = 0.4  # share of the alerts
+TRIES = 20  # to find a query of which every scene either is or is not
 CAPTIONS = (
     "{A}.", "There is {a}.", "{A} comes into view.", "Now {a}.", "I see {a}.", "This is {a}.", "{A} is in view.",
 )  # fmt: skip
@@ -37,11 +38,22 @@ REPLIES = ("There is {a}.", "Now there is {a}.", "I see {a}.", "{A} is in view."
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A scene of a stream. thing: the class that it is called; None where the classifier is not sure."""
+    """A scene of a stream.
+
+    Attributes:
+        thing: The class that it is called; None where the classifier is not sure.
+        start: In seconds, and so is end.
+        chances: The mean probability of each class, [classes].
+    """
 
     thing: int | None
     start: float
     end: float
+    chances: torch.Tensor
+
+    def shows(self, classes: Sequence[int]) -> float:
+        """The probability that it shows one of these classes."""
+        return float(self.chances[list(classes)].sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,43 +64,44 @@ class Words:
     kinds: Mapping[str, tuple[int, ...]]
 
 
-def scenes_of(script: Script, logits: torch.Tensor, classifier: Classifier) -> tuple[list[Scene], torch.Tensor]:
-    """Return the scenes of a stream, and the greatest probability of each class in any of them, [classes]."""
+def scenes_of(script: Script, logits: torch.Tensor, classifier: Classifier) -> list[Scene]:
+    """Return the scenes of a stream, as the classifier sees them."""
     chances = classifier.tower.probabilities(logits[:, 0])
-    scenes, seen = [], torch.zeros(chances.shape[1])
+    scenes = []
     for shot in script.shots:
-        mean = chances[shot.start : shot.end].mean(0)
-        seen = torch.maximum(seen, mean)
-        best = int(mean.argmax())
         if shot.thing is not None:
+            mean = chances[shot.start : shot.end].mean(0)
+            best = int(mean.argmax())
             thing = best if float(mean[best]) >= SURE else None
-            scenes.append(Scene(thing, shot.start / FPS, shot.end / FPS))
-    return scenes, seen
+            scenes.append(Scene(thing, shot.start / FPS, shot.end / FPS, mean))
+    return scenes
 
 
-def annotate(script: Script, scenes: Sequence[Scene], seen: torch.Tensor, words: Words) -> tuple[str, Any] | None:
-    """Return the kind of a stream's sample and its entry; None where no scene has a name.
+def annotate(script: Script, scenes: Sequence[Scene], words: Words) -> Any:
+    """Return the entry of a stream's sample; None where no scene has a name, or nothing can be asked for.
 
     Args:
         script: The stream.
         scenes: Its scenes.
-        seen: As `scenes_of` returns it.
         words: The names.
     """
     rng = script.draw(1)
     named = [scene for scene in scenes if scene.thing is not None]
     if not named:
         return None
-    kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
-    if kind == NARRATION.name:
-        return kind, [{"text": _say(rng, CAPTIONS, scene, words), **_moment(scene.start)} for scene in named]
-    if kind == MAGQA.name:
-        return kind, _magqa(script, named, words, rng)
-    name, spans = _query(named, seen, words, rng, may_be_absent=kind == ALERT.name)
+    if script.kind == NARRATION.name:
+        return [{"text": _say(rng, CAPTIONS, scene, words), **_moment(scene.start)} for scene in named]
+    if script.kind == MAGQA.name:
+        return _magqa(script, named, words, rng)
+    away = script.kind == ALERT.name and rng.random() < NEVER
+    query = _query(scenes, words, rng, away=away)
+    if query is None:
+        return None
+    name, spans = query
     entry = {"video_uid": script.name, "timestamps": spans}
-    if kind == GROUNDING.name:
-        return kind, {**entry, "query": _fill(str(rng.choice(QUERIES)), name)}
-    return kind, {**entry, "query": with_article(name), "reply": _fill(str(rng.choice(REPLIES)), name)}
+    if script.kind == GROUNDING.name:
+        return {**entry, "query": _fill(str(rng.choice(QUERIES)), name)}
+    return {**entry, "query": with_article(name), "reply": _fill(str(rng.choice(REPLIES)), name)}
 
 
 def _magqa(script: Script, named: Sequence[Scene], words: Words, rng: np.random.Generator) -> dict[str, Any]:
@@ -96,33 +109,41 @@ def _magqa(script: Script, named: Sequence[Scene], words: Words, rng: np.random.
     asked = round(float(rng.uniform(0, named[-1].end - REACTION)), 2)
     turns = [{"role": "user", "content": str(rng.choice(QUESTIONS)), "time": asked}]
     for scene in named:
-        start = asked if scene.start + REACTION < asked < scene.end - REACTION else scene.start
+        start = asked if scene.start < asked <= scene.end - REACTION else scene.start
         if start >= asked:
             turns.append({"role": "assistant", "content": _say(rng, CAPTIONS, scene, words), **_moment(start)})
     return {"video_uid": script.name, "video_start_time": 0, "conversation": turns}
 
 
 def _query(
-    named: Sequence[Scene], seen: torch.Tensor, words: Words, rng: np.random.Generator, *, may_be_absent: bool
-) -> tuple[str, list[list[float]]]:
-    """A name or a kind to look for, and where it is in view."""
-    kinds = {kind: set(members) for kind, members in words.kinds.items()}
-    by_kind = rng.random() < BY_KIND
-    if may_be_absent and rng.random() < NEVER:
-        if by_kind:
-            away = [kind for kind, members in kinds.items() if float(seen[list(members)].max()) < ABSENT]
-            return str(rng.choice(away)), []
-        away_things = (seen < ABSENT).nonzero().flatten().numpy()
-        return words.names[int(rng.choice(away_things))], []
-    things = [scene.thing for scene in named if scene.thing is not None]
-    found = [kind for kind, members in kinds.items() if members & set(things)]
-    if by_kind and found:
-        name = str(rng.choice(found))
-        wanted = kinds[name]
-    else:
-        thing = things[int(rng.integers(len(things)))]
-        name, wanted = words.names[thing], {thing}
-    return name, [[scene.start, scene.end] for scene in named if scene.thing in wanted]
+    scenes: Sequence[Scene], words: Words, rng: np.random.Generator, *, away: bool
+) -> tuple[str, list[list[float]]] | None:
+    """A name or a kind that is in view, or is not, and where it is in view; None if none is found.
+
+    In no scene it is doubtful. A kind may be in view where the classifier is not sure of the name: a dog of some breed.
+    """
+    for _ in range(TRIES):
+        name, classes = _candidate(scenes, words, rng, away=away)
+        chances = [scene.shows(classes) for scene in scenes]
+        doubtful = any(AWAY < chance < SHOWN for chance in chances)
+        if not doubtful and (max(chances) >= SHOWN) != away:
+            seen = [scene for scene, chance in zip(scenes, chances, strict=True) if chance >= SHOWN]
+            return name, [[scene.start, scene.end] for scene in seen]
+    return None
+
+
+def _candidate(
+    scenes: Sequence[Scene], words: Words, rng: np.random.Generator, *, away: bool
+) -> tuple[str, Sequence[int]]:
+    """Any name or kind, or one that a scene may show; and its classes."""
+    best = int(scenes[int(rng.integers(len(scenes)))].chances.argmax())
+    if rng.random() < BY_KIND:
+        kinds = [kind for kind, members in words.kinds.items() if away or best in members]
+        if kinds:
+            kind = str(rng.choice(kinds))
+            return kind, words.kinds[kind]
+    name = words.names[int(rng.integers(len(words.names))) if away else best]
+    return name, [number for number, other in enumerate(words.names) if other == name]
 
 
 def _moment(start: float) -> dict[str, Any]:
@@ -141,20 +162,19 @@ def _fill(template: str, name: str) -> str:
     return template.replace("{A}", named[0].upper() + named[1:]).replace("{a}", named).replace("{n}", name)
 
 
-def annotation_files(split: str, samples: Sequence[tuple[Script, str, Any]]) -> dict[str, str]:
+def annotation_files(split: str, samples: Sequence[tuple[Script, Any]]) -> dict[str, str]:
     """Return the annotation files of a split, file name -> text.
 
     The mixture `with_scenes` holds `scenes` as well: its paths start from the folder that holds both.
     """
     contents: dict[str, Any] = {
-        kind.name: [entry for _, found, entry in samples if found == kind.name] for kind in (MAGQA, ALERT, GROUNDING)
+        kind.name: [entry for script, entry in samples if script.kind == kind.name]
+        for kind in (MAGQA, ALERT, GROUNDING)
     }
-    contents[NARRATION.name] = {
-        script.name: {"0": entry} for script, found, entry in samples if found == NARRATION.name
-    }
+    contents[NARRATION.name] = {script.name: {"0": entry} for script, entry in samples if script.kind == NARRATION.name}
     contents["metadata"] = {
         script.name: {"duration": script.duration, "fps": FPS, "path": script.name, "frame_count": script.frames}
-        for script, _, _ in samples
+        for script, _ in samples
     }
     own = [(kind.dataset_cls, kind.name, FPS) for kind in (NARRATION, MAGQA, ALERT, GROUNDING)]
     contents["mixture"] = _mixed(own, f"../streams/{split}", f"{split}_")

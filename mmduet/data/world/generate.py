@@ -36,7 +36,8 @@ def make_world(
     """Make `root`/world. Existing streams of the same seed and model are kept.
 
     A stream is a file of features in the place of a video, since its pictures exist only as what a classifier says of
-    them (`mmduet.data.FeatureCache`). About one stream in a hundred has no scene with a sure name, and is left out.
+    them (`mmduet.data.FeatureCache`). Streams in which no scene has a sure name, or nothing can be asked for, are left
+    out.
 
     Args:
         root: The folder that holds world/, or gets it.
@@ -85,16 +86,16 @@ def _check_manifest(path: Path, stated: dict[str, Any]) -> None:
 @torch.no_grad()
 def _make_split(
     folder: Path, split: str, count: int, seed: int, classifier: Classifier, words: Words, tower: str
-) -> list[tuple[Script, str, Any]]:
-    """Write a split's streams; return each one's kind and entry."""
+) -> list[tuple[Script, Any]]:
+    """Write a split's streams; return each one's entry."""
     similarity, samples = classifier.similarity.numpy(), []
     for index in tqdm(range(count), desc=f"world {split}", unit="stream", disable=not count):
         script = write_script(seed, split, index, similarity)
         logits = draw_logits(script, classifier)
-        sample = annotate(script, *scenes_of(script, logits, classifier), words)
-        if sample is None:
+        entry = annotate(script, scenes_of(script, logits, classifier), words)
+        if entry is None:
             continue
-        samples.append((script, *sample))
+        samples.append((script, entry))
         if not os.path.isfile(folder / script.name):
             features = classifier.tower.read(logits[:, 0], logits[:, 1:]).half()
             write_features(folder / script.name, features, tower, fps=str(FPS))

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from mmduet.checkpoints.concepts import concept_config
 from mmduet.data import Collator, FeatureCache, MixtureDataset
 from mmduet.data.kinds import ALERT, GROUNDING, MAGQA, NARRATION
 from mmduet.data.world import generate, make_world
-from mmduet.data.world.annotations import ABSENT, SURE, Words, annotate, scenes_of
+from mmduet.data.world.annotations import AWAY, SHOWN, SURE, Words, annotate, scenes_of
 from mmduet.data.world.kinds import classes_of, with_article
-from mmduet.data.world.script import LONGEST, write_script
+from mmduet.data.world.script import LENGTHS, LONGEST, write_script
 from mmduet.data.world.stream import CELLS, draw_logits, make_classifier
 from mmduet.errors import AnnotationError, DuetError
 from tests.concept_models import build_concepts, real_tower
@@ -42,7 +43,9 @@ def test_a_script_depends_on_seed_and_number_alone_and_has_no_gap(seed, index):
     things = [shot.thing for shot in script.shots if shot.thing is not None]
     assert things
     assert all(one != other for one, other in itertools.pairwise(things))
-    assert 5 <= script.frames <= LONGEST
+    least, most = LENGTHS[script.kind]
+    assert script.frames <= most <= LONGEST
+    assert script.frames > least - 5
 
 
 def test_kinds_name_classes_that_exist():
@@ -73,7 +76,7 @@ def test_a_stream_is_what_its_script_says(classifier):
         logits = draw_logits(script, classifier)
         assert logits.shape == (script.frames, 1 + CELLS, len(NAMES))
         assert bool(logits.isfinite().all())
-        scenes, _ = scenes_of(script, logits, classifier)
+        scenes = scenes_of(script, logits, classifier)
         shown = [shot for shot in script.shots if shot.thing is not None]
         for scene, shot in zip(scenes, shown, strict=True):
             sure += scene.thing is not None
@@ -89,22 +92,23 @@ def test_nothing_is_said_of_what_is_not_sure_and_absent_things_are_absent(classi
     words, kinds, absent = Words(NAMES, classes_of(NAMES)), set(), 0
     for index in range(150):
         script = write_script(1, "train", index, classifier.similarity.numpy())
-        scenes, seen = scenes_of(script, draw_logits(script, classifier), classifier)
-        sample = annotate(script, scenes, seen, words)
+        scenes = scenes_of(script, draw_logits(script, classifier), classifier)
+        entry = annotate(script, scenes, words)
         sure = [scene for scene in scenes if scene.thing is not None]
-        if sample is None:
-            assert not sure
+        if entry is None:
+            assert not sure or script.kind in (ALERT.name, GROUNDING.name)
             continue
-        kind, entry = sample
-        kinds.add(kind)
-        if kind == NARRATION.name:
+        kinds.add(script.kind)
+        if script.kind == NARRATION.name:
             assert [item["timespan"][0] for item in entry] == [scene.start for scene in sure]
             assert all(NAMES[scene.thing] in item["text"].lower() for scene, item in zip(sure, entry, strict=True))
-        if kind == ALERT.name and not entry["timestamps"]:
-            absent += 1
-            name = entry["query"].split(" ", 1)[1] if entry["query"].startswith(("a ", "an ")) else entry["query"]
-            members = words.kinds.get(name) or [NAMES.index(name)]
-            assert float(seen[list(members)].max()) < ABSENT
+        if script.kind == ALERT.name:
+            absent += not entry["timestamps"]
+            name = re.sub("^an? ", "", entry["query"])
+            members = words.kinds.get(name) or [number for number, other in enumerate(NAMES) if other == name]
+            seen = [[scene.start, scene.end] for scene in scenes if scene.shows(members) >= SHOWN]
+            assert seen == entry["timestamps"], "a kind is in view also where no name is sure"
+            assert not any(AWAY < scene.shows(members) < SHOWN for scene in scenes), "nothing doubtful is asked for"
     assert kinds == {kind.name for kind in (NARRATION, MAGQA, ALERT, GROUNDING)}
     assert absent
 
