@@ -46,9 +46,9 @@ def temporary_name(path: Path, *, was: str = "") -> Path:
     return path.with_name(f"{_PREFIX}{_MACHINE}-{os.getpid()}-{next(_count)}.part{end}")
 
 
-def clean(folder: Path) -> None:
-    """Remove what ended processes of this machine left in a folder. A process looks once."""
-    if folder in _cleaned or not os.path.isdir(folder):
+def clean(folder: Path, *, again: bool = False) -> None:
+    """Remove what ended processes of this machine left in a folder. A process looks once, or `again`."""
+    if (folder in _cleaned and not again) or not os.path.isdir(folder):
         return
     _cleaned.add(folder)
     for path in folder.glob(f"{_PREFIX}{_MACHINE}-*.part*"):

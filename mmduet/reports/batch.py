@@ -8,7 +8,7 @@ from typing import Any
 import nbformat
 
 from mmduet.errors import SuiteError
-from mmduet.files import locked
+from mmduet.files import clean, locked
 from mmduet.reports.board import Board
 from mmduet.reports.export import TEMPLATES, page_hash
 from mmduet.reports.index import write_index
@@ -90,6 +90,7 @@ def run_suite(
         batch = _Batch(suite, folder, steps)
         with _pool(batch, workers=workers, scheduler=scheduler, cluster=cluster) as pool:
             batch.carry_out(pool)
+        clean(folder, again=True)  # of workers that were killed
         forget_logs(folder)
         result = SuiteResult(batch.write_index(), batch.outcomes)
     print(f"{_summary(result)}: {result.index}", flush=True)

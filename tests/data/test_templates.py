@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from mmduet.data.kinds import GROUNDING, KINDS, NARRATION
+from mmduet.data.kinds import ALERT, GROUNDING, KINDS, NARRATION
 from mmduet.data.templates import read_templates
 from mmduet.errors import AnnotationError
 
@@ -13,6 +13,7 @@ def test_a_file_adds_some(tmp_path):
     assert read_templates(path) == {
         "narration": (*NARRATION.templates, "Go on."),
         "grounding": (*GROUNDING.templates, "Where is {query}?"),
+        "alert": ALERT.templates,
     }
 
 
@@ -29,8 +30,8 @@ def test_ones_own_kind_has_its_own(tmp_path):
         ("grounding: [Where is it]", r"entry grounding / 0: .*needs \{query\} once"),
         ("narration: [' ']", r"entry narration / 0: .*needs words"),
         ("narration: x", r"entry narration: .*list"),
-        ("queries: [x]", r"entry queries: .*use one of grounding, narration"),
-        ("magqa: [x]", r"entry magqa: .*use one of grounding, narration"),
+        ("queries: [x]", r"entry queries: .*use one of alert, grounding, narration"),
+        ("magqa: [x]", r"entry magqa: .*use one of alert, grounding, narration"),
         ("narration: [", r"no readable YAML"),
     ],
 )

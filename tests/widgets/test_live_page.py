@@ -136,7 +136,7 @@ def test_questions_are_checked(player: LiveDuet) -> None:
 
 def test_a_page_names_no_module(player: LiveDuet) -> None:
     sent(player, mode="tests.policies:EveryThird")
-    assert "is not known: use one of ['hysteresis', 'sum', 'threshold']" in player.message
+    assert "is not known: use one of ['alert', 'hysteresis', 'sum', 'threshold']" in player.message
     assert player.mode == "threshold"
 
 
