@@ -315,7 +315,7 @@ def main(
     only: Annotated[list[Table] | None, typer.Option(help="Only this table; may be repeated.")] = None,
     threshold: Annotated[float, typer.Option(help="Of alerts, for the sum of both heads.")] = 1.2,
     minutes: Annotated[int, typer.Option(min=4, help="Length of the endless stream.")] = 10,
-    context_frames: Annotated[int, typer.Option(min=2, help="Frames in the endless stream's context.")] = 240,
+    context_frames: Annotated[int, typer.Option(min=2, help="Frames in the endless stream's context.")] = 60,
     only_classifier: Annotated[bool, typer.Option("--ceiling", help="The bare classifier alone.")] = False,
 ) -> None:
     """Print tables of figures beside what is asked, and whether all of them hold."""

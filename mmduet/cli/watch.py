@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 NARRATE = "Please concisely narrate the video in real time."
 PAGE = re.compile(r'(?s).{0,200}<meta name="generator" content="mmduet report">')
-LIVE_CONTEXT = 240  # frames: two minutes at 2 frames a second
+LIVE_CONTEXT = 60  # frames: half a minute at 2 frames a second; in a longer context `mini` falls silent
 TIMED = re.compile(r"(?P<text>.*\S)\s*@\s*(?P<time>\d+(?:\.\d+)?)\s*", re.DOTALL)
 
 CLIP = Annotated[str, typer.Argument(help="A video file, a camera such as /dev/video0, or the address of a stream.")]

@@ -47,7 +47,7 @@ class LiveDuet(LiveState):
     `start`; `stale` tells that one of them has changed. Another `clip` ends the run.
 
     The clip ``camera:`` is the camera of whoever presses Watch on the page: the browser asks them, and sends its frames
-    while the run lasts. Frames that come too late are dropped, and the context holds 240 frames unless the
+    while the run lasts. Frames that come too late are dropped, and the context holds 60 frames unless the
     session has a bound of its own. No picture is stored.
 
     Only one player of a kernel watches: a new one stops all others, and so does `close`. The newest CLIPS_KEPT players
