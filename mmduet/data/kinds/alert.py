@@ -4,7 +4,7 @@ Times are seconds into the video. `timestamps` may be empty: what was asked for 
 that the sum of their scores says whether it is time to speak (`PRESETS["alert"]` of `mmduet.policy`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Annotated
 
@@ -12,9 +12,8 @@ from pydantic import AfterValidator, BaseModel
 
 from mmduet.data.annotations import Name, Span, Text
 from mmduet.data.conversations import Clock, Conversation
-from mmduet.data.kinds.grounding import frame_spans, with_query
-from mmduet.data.kinds.kind import AnnotatedText, AnnotationKind, Entry
-from mmduet.files import place_of
+from mmduet.data.kinds.grounding import frame_spans, query_entries, query_texts, with_query
+from mmduet.data.kinds.kind import AnnotationKind
 from mmduet.model.prompt import StreamTurn, TextTurn, Turn
 
 DUE = slice(1, 3)  # the frames of a span at which it is time to speak: the second and the third
@@ -63,29 +62,19 @@ def alert_conversation(item: AlertItem, clock: Clock, *, template: str, max_fram
     return Conversation(tuple(turns))
 
 
-def _entries(content: Sequence[AlertItem]) -> Iterator[Entry]:
-    for index, item in enumerate(content):
-        starts = {f"timestamps[{i}] start": start for i, (start, _) in enumerate(item.timestamps)}
-        yield Entry(item.video_uid, f"{index} ({place_of([item.video_uid])})", item, starts)
-
-
 def _conversation(
     annotation: AlertItem, clock: Clock, *, rng: Random, templates: Sequence[str], max_frames: int
 ) -> Conversation:
     return alert_conversation(annotation, clock, template=rng.choice(templates), max_frames=max_frames)
 
 
-def _texts(annotation: AlertItem) -> list[AnnotatedText]:
-    return [AnnotatedText(annotation.query, tuple(annotation.timestamps))]
-
-
 ALERT = AnnotationKind(
     name="alert",
     dataset_cls="AlertStreamDataset",
     schema=list[AlertItem],
-    entries=_entries,
+    entries=query_entries,
     conversation=_conversation,
-    texts=_texts,
+    texts=query_texts,
     templates=ALERT_TEMPLATES,
     template=Annotated[Text, AfterValidator(with_query)],
 )

@@ -6,7 +6,7 @@ Times are seconds into the video.
 import math
 from collections.abc import Iterator, Sequence
 from random import Random
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -64,7 +64,8 @@ def frame_spans(
     return count, [(first, min(last, count)) for first, last in frames if first < min(last, count)]
 
 
-def _entries(content: Sequence[GroundingItem]) -> Iterator[Entry]:
+def query_entries(content: Sequence[Any]) -> Iterator[Entry]:
+    """List the annotations of a file of queries with their spans: items with video_uid, query and timestamps."""
     for index, item in enumerate(content):
         starts = {f"timestamps[{i}] start": start for i, (start, _) in enumerate(item.timestamps)}
         yield Entry(item.video_uid, f"{index} ({place_of([item.video_uid])})", item, starts)
@@ -76,7 +77,8 @@ def _conversation(
     return grounding_conversation(annotation, clock, template=rng.choice(templates), max_frames=max_frames)
 
 
-def _texts(annotation: GroundingItem) -> list[AnnotatedText]:
+def query_texts(annotation: Any) -> list[AnnotatedText]:
+    """List the query of such an item with its spans."""
     return [AnnotatedText(annotation.query, tuple(annotation.timestamps))]
 
 
@@ -91,9 +93,9 @@ GROUNDING = AnnotationKind(
     name="grounding",
     dataset_cls="GroundingStreamDataset",
     schema=list[GroundingItem],
-    entries=_entries,
+    entries=query_entries,
     conversation=_conversation,
-    texts=_texts,
+    texts=query_texts,
     templates=GROUNDING_TEMPLATES,
     template=Annotated[Text, AfterValidator(with_query)],
 )
