@@ -127,7 +127,8 @@ def put_adapter(model: DuetForConditionalGeneration, adapter: Adapter, *, merge:
         merge: Whether LoRA is merged into the weights.
 
     Raises:
-        CheckpointError: The adapter does not fit; nothing is changed then.
+        CheckpointError: The adapter does not fit. No weight is changed then, but the model may have room for more
+            tokens or concepts.
     """
     _fit_vocabulary(model, adapter.full)
     _make_room(model, adapter)

@@ -17,6 +17,7 @@ from mmduet.data.scenes.streaming import ovobench, streamingbench
 REACTION = 1.5  # s between a scene's start and its caption
 QVH_CLIP = 2.0  # s
 LATE = 1.0  # s after what an answer is about, in which ProactiveVideoQA still counts a reply
+MOST_FRAMES = 128  # of a conversation
 INSTRUCTION = "Please concisely narrate the video in real time."
 QUESTIONS = (
     "What comes into view?",
@@ -129,7 +130,7 @@ def _mixture(split: str) -> list[dict[str, Any]]:
             "anno_file": f"{split}_{file}.json",
             "metadata_path": f"{split}_metadata.json",
             "frame_fps": fps,
-            "max_num_frames": 128,
+            "max_num_frames": MOST_FRAMES,
         }
         for name, file, fps in mixed_kinds(split)
     ]

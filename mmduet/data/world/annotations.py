@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mmduet.data.kinds import ALERT, GROUNDING, MAGQA, NARRATION
-from mmduet.data.scenes.annotations import mixed_kinds
+from mmduet.data.scenes.annotations import MOST_FRAMES, mixed_kinds
 from mmduet.data.world.kinds import with_article
 from mmduet.data.world.script import FPS, LONGEST, Script
 from mmduet.data.world.stream import Classifier
@@ -180,15 +180,17 @@ def annotation_files(split: str, samples: Sequence[tuple[Script, Any]]) -> dict[
     contents["mixture"] = _mixed(own, f"../streams/{split}", f"{split}_")
     contents["with_scenes"] = [
         *_mixed(own, f"world/streams/{split}", f"world/annotations/{split}_"),
-        *_mixed(mixed_kinds(split), f"scenes/videos/{split}", f"scenes/annotations/{split}_"),
+        *_mixed(mixed_kinds(split), f"scenes/videos/{split}", f"scenes/annotations/{split}_", longest=MOST_FRAMES),
     ]
     return {f"{split}_{name}.json": json.dumps(content, indent=1) for name, content in contents.items()}
 
 
-def _mixed(kinds: Sequence[tuple[str, str, float]], videos: str, files: str) -> list[dict[str, Any]]:
+def _mixed(
+    kinds: Sequence[tuple[str, str, float]], videos: str, files: str, longest: int = LONGEST
+) -> list[dict[str, Any]]:
     """Entries of a mixture file.
 
-    kinds: dataset_cls, file and frames per second of each; files: what precedes a file's name.
+    kinds: dataset_cls, file and frames per second of each; files: what precedes a file's name; longest: in frames.
     """
     return [
         {
@@ -197,7 +199,7 @@ def _mixed(kinds: Sequence[tuple[str, str, float]], videos: str, files: str) -> 
             "anno_file": f"{files}{file}.json",
             "metadata_path": f"{files}metadata.json",
             "frame_fps": fps,
-            "max_num_frames": LONGEST,
+            "max_num_frames": longest,
         }
         for name, file, fps in kinds
     ]
