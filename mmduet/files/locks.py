@@ -2,6 +2,7 @@
 
 import math
 import re
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -74,7 +75,21 @@ def acquire(path: Path, patience: float) -> SoftFileLock:
         else:
             _forget_breaks(Path(lock.lock_file))
             return lock
-    raise FileError(f"{path} is being written by process {lock.pid}: wait until it is done, or give another output.")
+    raise FileError(
+        f"{path} is being written by process {lock.pid}{_elsewhere(Path(lock.lock_file))}: wait until it is done, or "
+        "give another output."
+    )
+
+
+def _elsewhere(lock: Path) -> str:
+    """Where the lock's process runs, if on another machine: whether it still does cannot be seen from here."""
+    try:
+        machine = "".join(lock.read_text(encoding="utf-8").splitlines()[1:2])
+    except (OSError, UnicodeDecodeError):
+        return ""
+    if not machine.isprintable() or machine in ("", socket.gethostname()):
+        return ""
+    return f" on {machine[:60]} (if that machine is lost, delete {lock})"
 
 
 def _lock_of(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """Locks: one process at a time, and the lock of a killed process counts for nothing."""
 
 import os
+import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -35,6 +36,15 @@ def test_one_process_at_a_time(tmp_path):
     with locked(target, patience=0):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_the_lock_of_another_machine_is_kept_and_named(tmp_path):
+    lock = tmp_path / ".run.lock"
+    lock.write_text("4242\nnode-7\n")
+    message = rf"process 4242 on node-7 \(if that machine is lost, delete {re.escape(str(lock))}\): wait"
+    with pytest.raises(FileError, match=message), locked(tmp_path / "run", patience=0):
+        pass
+    assert lock.read_text() == "4242\nnode-7\n"
 
 
 def test_the_lock_of_a_killed_process_counts_for_nothing(tmp_path):
