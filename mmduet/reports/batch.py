@@ -175,7 +175,8 @@ class _Batch:
                 run = self._by_name[event.name].run
                 words = [f"at {event.place}"] * bool(event.place) + [f"try {event.attempt}"] * (event.attempt > 1)
                 where = f" ({', '.join(words)})" if words else ""
-                self._logs.note(event.name, f"started{where}") if event.place else None
+                if event.place:
+                    self._logs.note(event.name, f"started{where}")
                 print(f"{self._place(event.name)}: {run.notebook}{where}", flush=True)
             case Advanced():
                 self.advance(event)

@@ -18,12 +18,14 @@ from mmduet.data.world.kinds import with_article
 from mmduet.data.world.script import FPS, LONGEST, Script
 from mmduet.data.world.stream import Classifier
 
-SURE = 0.45  # the least mean probability of a scene's name
-# what is waited or searched for, a class or a kind, is in view from this total probability on, and away up to that one
-SHOWN, AWAY = 0.4, 0.1
+SURE = 0.55  # the least mean probability of a scene's name
+# what is waited or searched for, a class or a kind, is in view from this total probability on, and away up to that one:
+# a classifier of real pictures is often wrong about the first class, and seldom about the first few
+SHOWN, AWAY = 0.15, 0.04
 REACTION = 1.5  # s between a scene's start and what is said of it
 BY_KIND = 0.45  # share of the queries
 NEVER = 0.4  # share of the alerts
+ALIKE, NEAR = 0.5, 50  # share of the names that never come which are among so many likeliest ones of a scene
 TRIES = 20  # to find a query of which every scene either is or is not
 CAPTIONS = (
     "{A}.", "There is {a}.", "{A} comes into view.", "Now {a}.", "I see {a}.", "This is {a}.", "{A} is in view.",
@@ -135,14 +137,18 @@ def _query(
 def _candidate(
     scenes: Sequence[Scene], words: Words, rng: np.random.Generator, *, away: bool
 ) -> tuple[str, Sequence[int]]:
-    """Any name or kind, or one that a scene may show; and its classes."""
-    best = int(scenes[int(rng.integers(len(scenes)))].chances.argmax())
+    """A name or kind that a scene may show, or any other; and its classes."""
+    chances = scenes[int(rng.integers(len(scenes)))].chances
+    best = int(chances.argmax())
     if rng.random() < BY_KIND:
         kinds = [kind for kind, members in words.kinds.items() if away or best in members]
         if kinds:
             kind = str(rng.choice(kinds))
             return kind, words.kinds[kind]
-    name = words.names[int(rng.integers(len(words.names))) if away else best]
+    if away:
+        alike = chances.argsort(descending=True)[:NEAR] if rng.random() < ALIKE else torch.arange(len(chances))
+        best = int(alike[int(rng.integers(len(alike)))])
+    name = words.names[best]
     return name, [number for number, other in enumerate(words.names) if other == name]
 
 
