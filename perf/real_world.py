@@ -44,7 +44,7 @@ from tqdm import tqdm
 from mmduet import DuetSession, Query, Response, ScoreThreshold, iter_frames, load_duet
 from mmduet.evaluation.metrics.bootstrap import bootstrap
 from mmduet.model.efficientnet import EfficientNetLiteConfig, EfficientNetLiteTower
-from mmduet.policy import HEADS
+from mmduet.policy import HEADS, PRESETS
 from mmduet.profiling.performance import watch
 from mmduet.reports.records import device as machine
 from mmduet.system.memory import free_garbage
@@ -54,6 +54,7 @@ STAMPS = Path("build/stamps")
 NARRATE = "Please concisely narrate the video in real time."
 GRACE = 1.0  # s after a scene's end, and after a pause's start, in which a response is still about the scene
 ROUNDS = 3  # of a measurement of speed
+ALERT = PRESETS["alert"].threshold
 MOST_GROWTH, MOST_CHANGE, SLOWEST = 20.0, 30.0, 25.0  # MB, %, frames a second
 
 Record = dict[str, Any]  # a clip's counts, by name
@@ -310,7 +311,7 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="Seed of clips and queries.")] = 0,
     folder: Annotated[Path, typer.Option("--stamps", help="Folder of the unpacked package, or for it.")] = STAMPS,
     only: Annotated[list[Table] | None, typer.Option(help="Only this table; may be repeated.")] = None,
-    threshold: Annotated[float, typer.Option(help="Of alerts, for the sum of both heads.")] = 1.2,
+    threshold: Annotated[float, typer.Option(help="Of alerts, for the sum of both heads.")] = ALERT,
     minutes: Annotated[int, typer.Option(min=4, help="Length of the endless stream.")] = 10,
     context_frames: Annotated[int, typer.Option(min=2, help="Frames in the endless stream's context.")] = 60,
     only_classifier: Annotated[bool, typer.Option("--ceiling", help="The bare classifier alone.")] = False,

@@ -45,7 +45,7 @@ class PolicyFile(BaseModel):
 
 
 # to be told of what one asked for: both heads must agree, so that hardly any alert is false (docs/concepts.md)
-PRESETS: dict[str, PolicyFile] = {"alert": PolicyFile(mode="threshold", threshold=1.2, heads=[*HEADS])}
+PRESETS: dict[str, PolicyFile] = {"alert": PolicyFile(mode="threshold", threshold=1.4, heads=[*HEADS])}
 
 
 def read_policy(path: str | Path, *, mode: str | None = None) -> PolicyFile:
