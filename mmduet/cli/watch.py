@@ -29,6 +29,7 @@ from mmduet.cli.predict import (
 )
 from mmduet.cli.root import DEVICE, DTYPE, app
 from mmduet.errors import DuetError
+from mmduet.streaming import LIVE_CONTEXT
 
 if TYPE_CHECKING:
     from mmduet.model.backbone import Backbone
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 NARRATE = "Please concisely narrate the video in real time."
 PAGE = re.compile(r'(?s).{0,200}<meta name="generator" content="mmduet report">')
-LIVE_CONTEXT = 60  # frames: half a minute at 2 frames a second; in a longer context `mini` falls silent
 TIMED = re.compile(r"(?P<text>.*\S)\s*@\s*(?P<time>\d+(?:\.\d+)?)\s*", re.DOTALL)
 
 CLIP = Annotated[str, typer.Argument(help="A video file, a camera such as /dev/video0, or the address of a stream.")]

@@ -44,7 +44,7 @@ class PolicyFile(BaseModel):
         return make_policy(self.mode, self.threshold, heads=self.heads, options=self.options)
 
 
-# to be told of what one asked for: both heads must agree, so that hardly any alert is false (docs/concepts.md)
+# to be told of what one asked for: both heads must agree (docs/concepts.md has what it gives)
 PRESETS: dict[str, PolicyFile] = {"alert": PolicyFile(mode="threshold", threshold=1.4, heads=[*HEADS])}
 
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from mmduet_widgets import LiveDuet
 from mmduet_widgets import camera as camera_module
-from mmduet_widgets.camera import CAMERA, CONTEXT_FRAMES
+from mmduet_widgets.camera import CAMERA
 
 from mmduet.checkpoints import build_tiny_words
 from mmduet.policy import ScoreThreshold
+from mmduet.streaming import LIVE_CONTEXT
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import Query
 from tests.widgets.camera_frames import jpeg
@@ -81,7 +82,7 @@ def test_its_scores_are_those_of_the_same_frames_in_a_file(filmed: LiveDuet, tin
         scored(filmed, number)
     watcher = filmed._watcher
     assert watcher
-    assert watcher.session.context_frames == CONTEXT_FRAMES, "a camera has no end"
+    assert watcher.session.context_frames == LIVE_CONTEXT, "a camera has no end"
     filmed.stop()
     filmed.wait(PATIENCE)
     made = camera_module.Camera(run=1, fps=4.0, size=processor.frame.fit)

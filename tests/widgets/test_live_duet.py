@@ -12,7 +12,7 @@ from ipywidgets import Widget
 from mmduet_widgets import LiveDuet
 
 from mmduet.errors import DuetError, VideoError
-from mmduet.policy import PRESETS, ScoreSum, ScoreThreshold
+from mmduet.policy import ScoreSum, ScoreThreshold
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace, Query, Response
 from tests.clips import write_clip, write_sound
@@ -160,9 +160,8 @@ def test_it_begins_with_a_trace(session: DuetSession, clips: list[Path]) -> None
 
 def test_an_alert_needs_both_heads_and_its_own_threshold(player: LiveDuet) -> None:
     sent(player, mode="alert")
-    threshold = PRESETS["alert"].threshold
-    assert (player.mode, player.threshold, player.heads) == ("alert", threshold, ["informative", "relevance"])
-    assert (player.policy["threshold"], set(player.policy["heads"])) == (threshold, {"informative", "relevance"})
+    assert (player.mode, player.threshold, player.heads) == ("alert", 1.4, ["informative", "relevance"])
+    assert (player.policy["threshold"], set(player.policy["heads"])) == (1.4, {"informative", "relevance"})
     player.start()
     player.wait(PATIENCE)
     assert (player.state, player.stale) == ("ended", False)

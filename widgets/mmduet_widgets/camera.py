@@ -21,7 +21,6 @@ MAX_BYTES = 1_000_000  # of a frame's JPEG
 MAX_SIDE = 1280  # pixels of a frame
 SENT_SIDE = 640  # pixels that a page sends, at most
 PATIENCE = 10.0  # s beyond two frames' time without a frame, after which the camera counts as gone
-CONTEXT_FRAMES = 60  # of a session without an end: half a minute at 2 frames a second, as in `mmduet watch`
 
 
 class _Frame(BaseModel):

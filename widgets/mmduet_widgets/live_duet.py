@@ -14,9 +14,10 @@ from mmduet.errors import DuetError
 from mmduet.files import remove
 from mmduet.model.prompt import TextTurn
 from mmduet.policy import HEADS, REPLY, fresh_policy
+from mmduet.streaming import LIVE_CONTEXT
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
-from mmduet_widgets.camera import CAMERA, CONTEXT_FRAMES, Camera
+from mmduet_widgets.camera import CAMERA, Camera
 from mmduet_widgets.clip_folders import ClipFolders
 from mmduet_widgets.duet_player import SettingError
 from mmduet_widgets.heartbeat import Heartbeat
@@ -205,7 +206,7 @@ class LiveDuet(LiveState):
         """The camera of a run, if one is chosen. Its session forgets old frames, as it may have no end."""
         if self.clip != CAMERA:
             return None
-        session.context_frames = session.context_frames or CONTEXT_FRAMES
+        session.context_frames = session.context_frames or LIVE_CONTEXT
         return Camera(run=self.camera["run"] + 1, fps=session.frame_fps, size=session.processor.frame.fit)
 
     @t.validate("clip", "mode", "heads", "frame_fps", "repetition_penalty")

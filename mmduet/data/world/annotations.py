@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mmduet.data.kinds import ALERT, GROUNDING, MAGQA, NARRATION
-from mmduet.data.scenes.annotations import MOST_FRAMES, mixed_kinds
+from mmduet.data.scenes.annotations import MOST_FRAMES, REACTION, mixed_kinds
 from mmduet.data.world.kinds import with_article
 from mmduet.data.world.script import FPS, LONGEST, Script
 from mmduet.data.world.stream import Classifier
@@ -22,10 +22,9 @@ SURE = 0.55  # the least mean probability of a scene's name
 # what is waited or searched for, a class or a kind, is in view from this total probability on, and away up to that one:
 # a classifier of real pictures is often wrong about the first class, and seldom about the first few
 SHOWN, AWAY = 0.15, 0.04
-REACTION = 1.5  # s between a scene's start and what is said of it
 BY_KIND = 0.45  # share of the queries
 NEVER = 0.4  # share of the alerts
-ALIKE, NEAR = 0.5, 50  # share of the names that never come which are among so many likeliest ones of a scene
+HARD, NEAR = 0.5, 50  # share of the absent names that are hard negatives: of a scene's NEAR likeliest classes
 TRIES = 20  # to find a query of which every scene either is or is not
 CAPTIONS = (
     "{A}.", "There is {a}.", "{A} comes into view.", "Now {a}.", "I see {a}.", "This is {a}.", "{A} is in view.",
@@ -146,8 +145,8 @@ def _candidate(
             kind = str(rng.choice(kinds))
             return kind, words.kinds[kind]
     if away:
-        alike = chances.argsort(descending=True)[:NEAR] if rng.random() < ALIKE else torch.arange(len(chances))
-        best = int(alike[int(rng.integers(len(alike)))])
+        others = chances.argsort(descending=True)[:NEAR] if rng.random() < HARD else torch.arange(len(chances))
+        best = int(others[int(rng.integers(len(others)))])
     name = words.names[best]
     return name, [number for number, other in enumerate(words.names) if other == name]
 
