@@ -77,6 +77,17 @@ def test_it_wants_its_token(app: tuple[str, str]) -> None:
         urlopen(f"{address}/api/kernels/00000000-0000-0000-0000-000000000000")
 
 
+def test_its_scripts_come_before_its_cells_run(app: tuple[str, str]) -> None:
+    """The browser reads them while the kernel starts."""
+    address, token = app
+    with urlopen(f"{address}/?{token}") as answer:
+        page = answer.read().decode()
+    assert page.count("/voila.js") == 1
+    assert page.index("/voila.js") < page.index("voila_process(1")
+    configs = re.findall(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page, re.DOTALL)
+    assert len({json.loads(config)["kernelId"] for config in configs}) == 1
+
+
 @pytest.mark.parametrize("name", ["picture.png", "widgets/voila/picture.png", "app.ipynb"])
 def test_files_beside_the_notebook_are_not_served(app: tuple[str, str], name: str) -> None:
     address, token = app
