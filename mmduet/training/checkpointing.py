@@ -9,11 +9,11 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from mmduet.data.annotations import Number
+from mmduet.data.annotations import Number, Whole
 from mmduet.errors import AnnotationError, CheckpointError, DuetError, FileError
 from mmduet.files import (
     MANIFEST,
@@ -57,13 +57,14 @@ def step_of(checkpoint: Path) -> int:
     return int(match[1])
 
 
-def find_start(output: Path, identity: dict[str, Any], *, resume: bool) -> Path | None:
+def find_start(output: Path, identity: dict[str, Any], *, resume: bool, processes: int = 1) -> Path | None:
     """Find the checkpoint to resume from; None starts a new run.
 
     Args:
         output: The run's folder.
-        identity: The settings that a resumed run must keep.
+        identity: The settings that a resumed run must keep. Its batch_size is that of all processes together.
         resume: Whether an earlier run may be resumed.
+        processes: Training processes. They may be more or fewer than those that began the run.
 
     Raises:
         DuetError: The folder holds checkpoints, and `resume` is false or their run had other settings.
@@ -80,7 +81,10 @@ def find_start(output: Path, identity: dict[str, Any], *, resume: bool) -> Path 
             f"{output} holds {newest.name} of an earlier run: resume from it with resume=True, give another output, "
             "or remove it."
         )
-    check_same_settings(output, read_run(output).identity, identity)
+    begun = read_run(output)
+    if begun.processes and begun.identity.get("batch_size") != identity["batch_size"]:
+        identity = identity | {"batch_size": identity["batch_size"] // processes * begun.processes}
+    check_same_settings(output, begun.identity, identity)
     return newest
 
 
@@ -103,11 +107,13 @@ class Run(BaseModel):
 
     Attributes:
         identity: The settings that a resumed run must keep.
+        processes: How many processes began the run; None in files of older versions.
         alignment: Losses of the first stage.
         history: What a run that ended has logged, as `read_log` gives it.
     """
 
     identity: dict[str, Any]
+    processes: Annotated[Whole, Field(ge=1)] | None = None
     alignment: list[Number]
     history: list[dict[str, Number]] = []
 
@@ -134,11 +140,9 @@ def kept(output: Path) -> str:
     return f"{found[-1].name} is kept in {output}, and the same command resumes from it"
 
 
-def state_run(
-    output: Path, identity: dict[str, Any], alignment: list[float], history: Iterable[Mapping[str, Any]] = ()
-) -> None:
-    """Write a run's file: the settings that a resumed run must keep, the losses of the first stage, and the log."""
-    write_json(output / STATE, {"identity": identity, "alignment": alignment, "history": finite_rows(history)})
+def state_run(output: Path, run: Run) -> None:
+    """Write the file of the run in a folder."""
+    write_json(output / STATE, run.model_dump())
 
 
 def read_log(output: str | Path) -> list[dict[str, float]]:

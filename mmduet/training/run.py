@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +29,7 @@ from mmduet.system.devices import enough_memory
 from mmduet.system.memory import peak_memory
 from mmduet.training.alignment import align_projector, alignment_pairs
 from mmduet.training.callbacks import EvaluateAtEnd, Progress, ReturnMemory, StopOnSignal
-from mmduet.training.checkpointing import find_start, read_run, state_run, step_of
+from mmduet.training.checkpointing import Run, find_start, finite_rows, read_run, state_run, step_of
 from mmduet.training.lora import add_lora
 from mmduet.training.precision import cheap_bfloat16, has_fast_bfloat16
 from mmduet.training.recipe import Recipe, make_recipe
@@ -180,14 +180,16 @@ class _Run:
         total = self.recipe.total_steps(len(self.train_set), self.state.num_processes)
         with locked(self.output, patience=PATIENCE) if self.state.is_main_process else nullcontext():
             with self.state.main_process_first():
-                start = find_start(self.output, self.identity(), resume=resume)
+                start = find_start(
+                    self.output, self.identity(), resume=resume, processes=self.state.num_processes
+                )  # fmt: skip
             alignment = self.first_stage(start)
             stop = StopOnSignal()
             trainer = self.make_trainer(total, [stop, *callbacks])
             with cheap_bfloat16(cast(PeftModel, trainer.model)) if self.bf16 else nullcontext():
                 self.second_stage(trainer, start, stop)
             if self.state.is_main_process:
-                state_run(self.output, self.identity(), alignment, trainer.state.log_history)
+                self.state_run(alignment, trainer.state.log_history)
             chosen_by = self.recipe.best_by
             best = None if chosen_by is None else trainer.state.best_metric
             if best is None:
@@ -209,12 +211,25 @@ class _Run:
     def first_stage(self, start: Path | None) -> list[float]:
         """Align the projector and state the run; a resumed run reads the losses of this stage."""
         if start is not None:
-            return read_run(self.output).alignment
+            begun, now = read_run(self.output), self.identity()["batch_size"]
+            if (was := begun.identity["batch_size"]) != now:
+                self.report(f"{now} conversations are seen at once, not {was}: the number of processes has changed")
+            return begun.alignment
         set_seed(self.recipe.seed)
         losses = self.align()
         if self.state.is_main_process:
-            state_run(self.output, self.identity(), losses)
+            self.state_run(losses)
         return losses
+
+    def state_run(self, alignment: list[float], history: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Write the run's file."""
+        state_run(
+            self.output,
+            Run(
+                identity=self.identity(), processes=self.state.num_processes, alignment=alignment,
+                history=finite_rows(history),
+            ),
+        )  # fmt: skip
 
     def align(self) -> list[float]:
         """Align the projector. Its pairs are freed before the language model needs the memory."""

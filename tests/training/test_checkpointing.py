@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -16,6 +17,7 @@ from mmduet.errors import CheckpointError, DuetError, FileError
 from mmduet.files import publish_folder
 from mmduet.training import checkpointing, train
 from mmduet.training.checkpointing import (
+    Run,
     checkpoints,
     find_start,
     finite_rows,
@@ -67,7 +69,7 @@ def test_a_folder_of_others_is_refused_at_the_start(tmp_path, name):
 
 def test_a_run_resumes_with_the_settings_it_was_started_with(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpointing, "newest_sound", lambda found: found[-1] if found else None)
-    state_run(tmp_path, {"seed": 1}, [])
+    state_run(tmp_path, Run(identity={"seed": 1}, alignment=[]))
     (tmp_path / "notes.txt").write_text("mine")
     assert find_start(tmp_path, {"seed": 1}, resume=True) is None
     path = write_checkpoint(tmp_path, 2)
@@ -75,6 +77,18 @@ def test_a_run_resumes_with_the_settings_it_was_started_with(tmp_path, monkeypat
     (tmp_path / "run.json").write_text("[1]")
     with pytest.raises(FileError, match="another kind"):
         find_start(tmp_path, {"seed": 1}, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "processes", "same"), [(8, 4, True), (6, 3, True), (8, 2, True), (12, 3, False), (2, 2, False)]
+)
+def test_more_or_fewer_processes_may_resume(tmp_path, monkeypatch, at_once, processes, same):
+    """Four processes with two conversations each began; the same eight, or two in each process, go on."""
+    monkeypatch.setattr(checkpointing, "newest_sound", lambda found: found[-1] if found else None)
+    state_run(tmp_path, Run(identity={"batch_size": 8}, processes=4, alignment=[]))
+    path = write_checkpoint(tmp_path, 2)
+    with nullcontext() if same else pytest.raises(DuetError, match="batch_size was 8, is"):
+        assert find_start(tmp_path, {"batch_size": at_once}, resume=True, processes=processes) == path
 
 
 def test_a_folder_of_another_name_is_no_checkpoint(tmp_path):
@@ -132,7 +146,8 @@ def test_the_log_of_a_run_is_read_to_its_end_or_its_newest_checkpoint(short, tmp
     done = short(save_every=3)
     output = done.adapter.parent
     assert read_log(output) == finite_rows(done.history)
-    state_run(output, read_run(output).identity, done.alignment)  # as of a run that has not ended
+    running = read_run(output).model_copy(update={"history": []})
+    state_run(output, running)
     shutil.rmtree(output / "checkpoint-6")
     assert read_log(output) == finite_rows(row for row in done.history if row["step"] <= 3)
     shutil.rmtree(output / "checkpoint-3")
@@ -193,7 +208,7 @@ def test_the_command_stops_when_asked_and_resumes(write_config, monkeypatch):
     assert "6 of 6 steps" in done.output
 
 
-def test_two_processes_do_what_one_does(write_config, tmp_path):
+def test_two_processes_do_what_one_does_and_one_goes_on(write_config, tmp_path):
     """Half of each batch in each process, over gloo."""
     same = {"lora": {"r": 4, "alpha": 8, "dropout": 0.0}, "save_every": 3}
     alone = run_config(read_config(write_config("alone", batch_size=2, **same)))
@@ -204,3 +219,12 @@ def test_two_processes_do_what_one_does(write_config, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("6 of 6 steps") == 1, "one process speaks for both"
     assert logged(tmp_path / "shared") == pytest.approx(losses(alone), abs=1e-5)
+
+    # what two processes began, one ends: after a node was lost
+    before = read_log(tmp_path / "shared")
+    shutil.rmtree(tmp_path / "shared" / "checkpoint-6")
+    shutil.rmtree(tmp_path / "shared" / "adapter")
+    resumed = run_config(read_config(write_config("shared", batch_size=1, **same)))
+    assert [row["step"] for row in resumed.history] == [row["step"] for row in before]
+    assert resumed.history[: len(before) // 2] == before[: len(before) // 2], "up to checkpoint-3 as it was"
+    assert resumed.adapter.is_dir()
