@@ -18,9 +18,9 @@ import numpy as np
 import typer
 from stopwatch import timed
 
-from mmduet.evaluation.benchmarks.proactive_items import ProactiveItem
-from mmduet.evaluation.benchmarks.proactive_scores import question_scores, turn_scores
-from mmduet.evaluation.benchmarks.proactive_turns import coverage_pairs, duplicate_pairs, turns_of
+from mmduet.evaluation.benchmarks.proactive.items import ProactiveItem
+from mmduet.evaluation.benchmarks.proactive.scores import question_scores, turn_scores
+from mmduet.evaluation.benchmarks.proactive.turns import coverage_pairs, duplicate_pairs, turns_of
 from mmduet.evaluation.benchmarks.proactivevideoqa import PROACTIVEVIDEOQA, counted_turns
 from mmduet.evaluation.judges import Rating
 from mmduet.evaluation.metrics.pauc import RULES

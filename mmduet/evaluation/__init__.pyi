@@ -21,8 +21,8 @@ from .benchmarks import (
     streamingbench as streamingbench,
     youcook2 as youcook2,
 )
-from .benchmarks.proactive_figure import pauc_figure as pauc_figure
-from .benchmarks.proactive_judging import GivenAnswers as GivenAnswers
+from .benchmarks.proactive.figure import pauc_figure as pauc_figure
+from .benchmarks.proactive.judging import GivenAnswers as GivenAnswers
 from .benchmarks.scenes import ConceptJudge as ConceptJudge, check_concepts as check_concepts
 from .frames import frames_of as frames_of
 from .items import AskedItem as AskedItem, Item as Item

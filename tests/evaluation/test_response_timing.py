@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.benchmarks.ovobench_results import Answers
+from mmduet.evaluation.benchmarks.ovo.results import Answers
 from mmduet.evaluation.benchmarks.streamingbench_items import Polled
 from mmduet.evaluation.metrics.timing import sweep
 from mmduet.evaluation.prediction_file import Prediction

@@ -1,4 +1,4 @@
-"""Benchmarks: one module a benchmark, and the built-in ones by name."""
+"""Benchmarks: one module a benchmark, with a room beside it where it needs one, and the built-in ones by name."""
 
 from mmduet.evaluation.benchmark import Benchmark
 from mmduet.evaluation.benchmarks.charades_sta import CHARADES_STA

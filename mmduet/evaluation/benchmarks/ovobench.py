@@ -1,7 +1,7 @@
 """OVO-Bench: answers about the past, the present, and a question that is asked again as the video goes on.
 
 A choice is asked once; a forward entry has several test points (Niu et al., arXiv 2501.05510). ``rule`` says how an
-answer is read: see `mmduet.evaluation.benchmarks.ovobench_answers`. The forward tasks as one stream, whose replies the
+answer is read: see `mmduet.evaluation.benchmarks.ovo.answers`. The forward tasks as one stream, whose replies the
 model times itself, are the benchmark `ovobench_online`.
 
 The published protocol makes a clip of its own for each test point. Here a stream goes through the video, and each
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from mmduet.errors import DuetError
 from mmduet.evaluation import lmms_eval
 from mmduet.evaluation.benchmark import Benchmark, Console, Metric, Question, Settings
-from mmduet.evaluation.benchmarks.ovobench_answers import READERS, RULES, find_rule
-from mmduet.evaluation.benchmarks.ovobench_items import GROUPS, TASKS, OvoItem
-from mmduet.evaluation.benchmarks.ovobench_results import PARTS, log_lines, read_answers, results_of, rounds_of
+from mmduet.evaluation.benchmarks.ovo.answers import READERS, RULES, find_rule
+from mmduet.evaluation.benchmarks.ovo.items import GROUPS, TASKS, OvoItem
+from mmduet.evaluation.benchmarks.ovo.results import PARTS, log_lines, read_answers, results_of, rounds_of
 from mmduet.evaluation.coverage import coverage, read_matched
 from mmduet.evaluation.items import read_items
 from mmduet.evaluation.metrics.bootstrap import Means, means

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.benchmark import Benchmark, Metric, Question, Settings
-from mmduet.evaluation.benchmarks.ovobench_items import GROUPS, TOLERANCE, ForwardItem, OvoItem
+from mmduet.evaluation.benchmarks.ovo.items import GROUPS, TOLERANCE, ForwardItem, OvoItem
 from mmduet.evaluation.items import Places
 from mmduet.evaluation.metrics.bootstrap import Means, means
 from mmduet.evaluation.prediction_file import Prediction

@@ -15,11 +15,11 @@ import pandas as pd
 from mmduet.errors import DuetError
 from mmduet.evaluation import judges
 from mmduet.evaluation.benchmark import Benchmark, Console, Settings
-from mmduet.evaluation.benchmarks.proactive_items import ProactiveAsked, ProactiveItem, ask, read_predictions
-from mmduet.evaluation.benchmarks.proactive_judging import COVERAGE, DUPLICATES, GivenAnswers
-from mmduet.evaluation.benchmarks.proactive_published import PUBLISHED, SOURCE
-from mmduet.evaluation.benchmarks.proactive_scores import METRICS, question_scores, turn_scores
-from mmduet.evaluation.benchmarks.proactive_turns import (
+from mmduet.evaluation.benchmarks.proactive.items import ProactiveAsked, ProactiveItem, ask, read_predictions
+from mmduet.evaluation.benchmarks.proactive.judging import COVERAGE, DUPLICATES, GivenAnswers
+from mmduet.evaluation.benchmarks.proactive.published import PUBLISHED, SOURCE
+from mmduet.evaluation.benchmarks.proactive.scores import METRICS, question_scores, turn_scores
+from mmduet.evaluation.benchmarks.proactive.turns import (
     Turn,
     coverage_pairs,
     duplicate_pairs,

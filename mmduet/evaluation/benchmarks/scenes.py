@@ -16,8 +16,8 @@ from mmduet.data.kinds.narration import NARRATION_INSTRUCTIONS
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.scenes.concepts import CONCEPTS, concepts_in
 from mmduet.errors import DuetError
-from mmduet.evaluation.benchmarks.proactive_items import ProactiveItem
-from mmduet.evaluation.benchmarks.proactive_judging import COVERAGE, DUPLICATES
+from mmduet.evaluation.benchmarks.proactive.items import ProactiveItem
+from mmduet.evaluation.benchmarks.proactive.judging import COVERAGE, DUPLICATES
 from mmduet.evaluation.items import AnsweredItem
 from mmduet.evaluation.judges.rating import GRADES, Ratings, Rubric, Texts
 from mmduet.evaluation.metrics.bootstrap import Estimate, bootstrap

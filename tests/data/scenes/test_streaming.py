@@ -6,7 +6,7 @@ from hypothesis import given
 
 from mmduet.data.scenes.concepts import CONCEPTS
 from mmduet.data.scenes.streaming import ovobench, streamingbench
-from mmduet.evaluation.benchmarks.ovobench_items import GROUPS, OvoItem
+from mmduet.evaluation.benchmarks.ovo.items import GROUPS, OvoItem
 from mmduet.evaluation.benchmarks.streamingbench_items import ProactiveItem, nested_questions
 from tests.data.scenes.test_generate import scripts
 

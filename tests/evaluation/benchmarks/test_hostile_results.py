@@ -16,7 +16,7 @@ from mmduet.evaluation.benchmarks import (
     ovobench,
     streamingbench,
 )
-from mmduet.evaluation.benchmarks.ovobench_results import results_of
+from mmduet.evaluation.benchmarks.ovo.results import results_of
 from tests.evaluation.benchmarks.test_charades_log import line
 from tests.evaluation.benchmarks.test_ovobench import ENTRIES, MIXED, result_file
 from tests.evaluation.benchmarks.test_streamingbench import ENTRY, QUESTION, polled

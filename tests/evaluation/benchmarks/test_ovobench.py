@@ -14,9 +14,9 @@ from mmduet.cli import app
 from mmduet.errors import DuetError
 from mmduet.evaluation import lmms_eval, read_references
 from mmduet.evaluation.benchmarks import OVOBENCH, ovobench
-from mmduet.evaluation.benchmarks.ovobench_answers import RULES, read_choice, read_count, read_yes_no
-from mmduet.evaluation.benchmarks.ovobench_items import GROUPS, TASKS, OvoItem, spaced
-from mmduet.evaluation.benchmarks.ovobench_results import read_answers, rounds_of
+from mmduet.evaluation.benchmarks.ovo.answers import RULES, read_choice, read_count, read_yes_no
+from mmduet.evaluation.benchmarks.ovo.items import GROUPS, TASKS, OvoItem, spaced
+from mmduet.evaluation.benchmarks.ovo.results import read_answers, rounds_of
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.trace import DuetTrace, Query, Response
 

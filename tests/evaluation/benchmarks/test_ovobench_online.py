@@ -12,7 +12,7 @@ from mmduet.cli import app
 from mmduet.errors import DuetError
 from mmduet.evaluation import read_predictions, read_questions, read_references
 from mmduet.evaluation.benchmarks import OVOBENCH_ONLINE, ovobench_online
-from mmduet.evaluation.benchmarks.ovobench_items import OvoItem
+from mmduet.evaluation.benchmarks.ovo.items import OvoItem
 from tests.evaluation.benchmarks.test_ovobench import CHOICE, CLUE, COUNT, ENTRIES, STEPS
 from tests.evaluation.conftest import prediction
 

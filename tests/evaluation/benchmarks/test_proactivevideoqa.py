@@ -14,10 +14,10 @@ from mmduet.data.scenes.annotations import annotation_files
 from mmduet.data.scenes.script import write_script
 from mmduet.errors import DuetError
 from mmduet.evaluation import PROACTIVEVIDEOQA, ConceptJudge, GivenAnswers, judges, proactivevideoqa, read_questions
-from mmduet.evaluation.benchmarks.proactive_items import ProactiveItem, read_predictions
-from mmduet.evaluation.benchmarks.proactive_judging import COVERAGE, DUPLICATES, read_verdict
-from mmduet.evaluation.benchmarks.proactive_scores import turn_scores
-from mmduet.evaluation.benchmarks.proactive_turns import coverage_pairs, duplicate_pairs, read_coverage_id, turns_of
+from mmduet.evaluation.benchmarks.proactive.items import ProactiveItem, read_predictions
+from mmduet.evaluation.benchmarks.proactive.judging import COVERAGE, DUPLICATES, read_verdict
+from mmduet.evaluation.benchmarks.proactive.scores import turn_scores
+from mmduet.evaluation.benchmarks.proactive.turns import coverage_pairs, duplicate_pairs, read_coverage_id, turns_of
 from mmduet.evaluation.judges import Rating
 from mmduet.evaluation.metrics.pauc import RULES
 from mmduet.evaluation.references import read_references

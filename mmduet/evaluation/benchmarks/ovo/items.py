@@ -56,7 +56,7 @@ class TestPoint:
 class OvoItem(BaseModel):
     """An entry of any task. It is validated as its task's kind."""
 
-    kind: ClassVar[str] = ""  # the reading of its answers: a field of `ovobench_answers.Rule`
+    kind: ClassVar[str] = ""  # the reading of its answers: a field of `answers.Rule`
 
     id: StrictInt | StrictStr
     task: StrictStr

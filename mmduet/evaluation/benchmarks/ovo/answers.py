@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.benchmarks.ovobench_items import LETTERS
+from mmduet.evaluation.benchmarks.ovo.items import LETTERS
 
 Reading = Callable[[str, int, Sequence[str]], bool]  # (response, reference, options) -> whether it is right
 

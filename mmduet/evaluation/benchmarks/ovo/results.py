@@ -16,7 +16,7 @@ from pydantic import BaseModel, StrictInt, StrictStr
 
 from mmduet.errors import AnnotationError, DuetError
 from mmduet.evaluation import lmms_eval
-from mmduet.evaluation.benchmarks.ovobench_items import GROUPS, LETTERS, OvoItem, TestPoint
+from mmduet.evaluation.benchmarks.ovo.items import GROUPS, LETTERS, OvoItem, TestPoint
 from mmduet.evaluation.prediction_file import Prediction, PredictionFile, read_predictions
 from mmduet.files import read_json, validated
 from mmduet.trace import DuetTrace, Query, Response

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from mmduet.evaluation.benchmarks.proactive_scores import points_of
-from mmduet.evaluation.benchmarks.proactive_turns import Turn
+from mmduet.evaluation.benchmarks.proactive.scores import points_of
+from mmduet.evaluation.benchmarks.proactive.turns import Turn
 from mmduet.evaluation.judges.rating import Rating
 from mmduet.evaluation.metrics.pauc import Rule, find_rule, pauc, steps
 from mmduet.evaluation.prediction_file import Prediction

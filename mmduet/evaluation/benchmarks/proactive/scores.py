@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mmduet.evaluation.benchmark import Metric
-from mmduet.evaluation.benchmarks.proactive_items import ProactiveItem
-from mmduet.evaluation.benchmarks.proactive_judging import YES
-from mmduet.evaluation.benchmarks.proactive_turns import Turn, coverage_id, duplicate_id, words
+from mmduet.evaluation.benchmarks.proactive.items import ProactiveItem
+from mmduet.evaluation.benchmarks.proactive.judging import YES
+from mmduet.evaluation.benchmarks.proactive.turns import Turn, coverage_id, duplicate_id, words
 from mmduet.evaluation.judges.rating import Rating
 from mmduet.evaluation.metrics.pauc import START, Point, Rule, check_omega, find_rule, pauc
 from mmduet.evaluation.prediction_file import Prediction

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmduet.evaluation.benchmarks.magqa import replies
-from mmduet.evaluation.benchmarks.proactive_items import ProactiveAnswer, ProactiveItem
+from mmduet.evaluation.benchmarks.proactive.items import ProactiveAnswer, ProactiveItem
 from mmduet.evaluation.judges.rating import Texts
 from mmduet.evaluation.metrics.pauc import Interval, Rule
 from mmduet.evaluation.prediction_file import Prediction

@@ -1,0 +1,1 @@
+"""What both OVO-Bench evaluations share: items, published result files, and how answers are read."""

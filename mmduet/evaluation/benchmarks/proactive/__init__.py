@@ -1,0 +1,1 @@
+"""What ProactiveVideoQA's evaluation is made of; `benchmarks.proactivevideoqa` is the benchmark."""
