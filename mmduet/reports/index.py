@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -147,9 +147,7 @@ def _page(templates: Path, content: dict[str, Any]) -> str:
     """A page of `groups`. All text is escaped, and an undefined name in the template is an error."""
     rows = [row for group in content["groups"] for row in group.rows]
     records = [row.record for row in rows if row.record]
-    loader = jinja2.FileSystemLoader(templates)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.get_template("suite/index.html.j2").render(
+    return _template(templates).render(
         counts=Counter(row.status for row in rows),
         total=format_duration(sum(record.seconds for record in records)),
         description=Prose().render(content["suite"].description),
@@ -158,6 +156,14 @@ def _page(templates: Path, content: dict[str, Any]) -> str:
         style=Markup((templates / "page.css").read_text(encoding="utf-8")),
         **content,
     )
+
+
+@cache
+def _template(templates: Path) -> jinja2.Template:
+    """Compiled once: the index is written whenever a run advances."""
+    loader = jinja2.FileSystemLoader(templates)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.get_template("suite/index.html.j2")
 
 
 def _drawings(rows: list[Row]) -> dict[str, Markup]:
