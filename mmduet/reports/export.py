@@ -5,6 +5,7 @@
 
 import copy
 import secrets
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,15 @@ def export_html(notebook: NotebookNode) -> str:
     Raises:
         SuiteError: The notebook, its `parameters` cell or its record is damaged.
     """
-    exporter: Any = ReportExporter  # nbconvert has no types
-    page: str = exporter().from_notebook_node(notebook)[0]
+    page: str = _exporter().from_notebook_node(notebook)[0]
     return page
+
+
+@cache
+def _exporter() -> Any:  # nbconvert has no types
+    """One for all pages: it compiles the template once."""
+    exporter: Any = ReportExporter
+    return exporter()
 
 
 def page_hash(*words: str) -> str:

@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -23,6 +24,7 @@ from mmduet.reports.thumbnails import Thumbnail
 from mmduet.system.devices import choose_device
 from mmduet.system.packages import package_versions
 
+GPU_FILES = ("nv[!m]*", "kfd", "dxg")  # in /dev: NVIDIA's (not NVMe disks), AMD's, those of Windows' Linux
 SOURCES = {".py", ".js", ".css", ".safetensors"}  # code, and the shipped weights
 
 
@@ -129,8 +131,10 @@ def accelerator(used: Any = None) -> str:
     Args:
         used: The torch device; None: the device of "auto".
     """
+    if used is None and not _may_have_gpu():
+        return _processor()
     try:
-        import torch  # slow to import, and only a run that executes needs it
+        import torch  # slow to import
     except ImportError:
         return _processor()
     used = choose_device(used)
@@ -140,6 +144,11 @@ def accelerator(used: Any = None) -> str:
         return f"GPU ({used.type})"
     memory = torch.cuda.get_device_properties(used).total_memory / 2**30
     return f"{torch.cuda.get_device_name(used)}, {memory:.0f} GiB (CUDA {torch.version.cuda})"
+
+
+def _may_have_gpu() -> bool:
+    """Whether torch is worth asking: on Linux no GPU of NVIDIA or AMD is without its device files."""
+    return sys.platform != "linux" or any(next(Path("/dev").glob(name), None) for name in GPU_FILES)
 
 
 def device(used: Any = None) -> str:

@@ -11,6 +11,7 @@ from mmduet.reports import records
 @pytest.fixture
 def h100(monkeypatch):
     """Pretend to have one."""
+    monkeypatch.setattr(records, "_may_have_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 80GB HBM3")
@@ -32,10 +33,24 @@ def test_a_gpu_that_does_not_compute_is_not_named(h100):
     assert records.accelerator(torch.device("cpu")).endswith(" cores")
 
 
-def test_without_a_gpu_the_processor_and_its_cores_are_named(monkeypatch):
+@pytest.mark.parametrize("has_files", [True, False])
+def test_without_a_gpu_the_processor_and_its_cores_are_named(monkeypatch, has_files):
+    monkeypatch.setattr(records, "_may_have_gpu", lambda: has_files)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     records.accelerator.cache_clear()
     assert records.device() == f"no GPU used; {records.accelerator()}"
     assert records.accelerator().endswith(" cores")
     records.accelerator.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "may"), [("nvidia0", True), ("nvhost-gpu", True), ("kfd", True), ("dxg", True), ("nvme0n1", False)]
+)
+def test_the_files_of_gpus_are_known(monkeypatch, tmp_path, name, may):
+    (tmp_path / name).touch()
+    monkeypatch.setattr(records, "Path", lambda path: tmp_path)
+    monkeypatch.setattr(records.sys, "platform", "linux")
+    assert records._may_have_gpu() is may
+    monkeypatch.setattr(records.sys, "platform", "darwin")
+    assert records._may_have_gpu(), "torch has to be asked"
