@@ -82,8 +82,10 @@ def find_start(output: Path, identity: dict[str, Any], *, resume: bool, processe
             "or remove it."
         )
     begun = read_run(output)
-    if begun.processes and begun.identity.get("batch_size") != identity["batch_size"]:
-        identity = identity | {"batch_size": identity["batch_size"] // processes * begun.processes}
+    if begun.processes:  # as if by so many: each has kept its share
+        as_begun = identity["batch_size"] // processes * begun.processes
+        if begun.identity.get("batch_size") == as_begun:
+            identity = identity | {"batch_size": as_begun}
     check_same_settings(output, begun.identity, identity)
     return newest
 

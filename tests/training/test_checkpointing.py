@@ -87,7 +87,7 @@ def test_more_or_fewer_processes_may_resume(tmp_path, monkeypatch, at_once, proc
     monkeypatch.setattr(checkpointing, "newest_sound", lambda found: found[-1] if found else None)
     state_run(tmp_path, Run(identity={"batch_size": 8}, processes=4, alignment=[]))
     path = write_checkpoint(tmp_path, 2)
-    with nullcontext() if same else pytest.raises(DuetError, match="batch_size was 8, is"):
+    with nullcontext() if same else pytest.raises(DuetError, match=f"batch_size was 8, is {at_once}"):
         assert find_start(tmp_path, {"batch_size": at_once}, resume=True, processes=processes) == path
 
 
