@@ -11,12 +11,13 @@ ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 LAB = --ServerApp.kernel_manager_class=mmduet_widgets.app.RootedKernelManager --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
 	--LabApp.extension_manager=readonly
 # other files in the notebook's folder are not served: Voilà would not ask for the token. The kernel of a page that is
-# gone ends: the page says so when it is left, and a kernel without a page is culled after 90 s. Only what shows widgets is
-# loaded with the page
+# gone ends: the page says so when it is left, and a kernel without a page is culled after 90 s. One kernel is kept ready
+# for the next page, without a model; it starts when this page has its player. Only what shows widgets is loaded with the page
 APP = --Voila.ip=127.0.0.1 --token --no-browser --template=mmduet --VoilaConfiguration.file_denylist=.* \
 	--Voila.kernel_websocket_connection_class=mmduet_widgets.app.CheckedConnection \
 	$(foreach name,anywidget @jupyter-widgets/jupyterlab-manager @voila-dashboards/widgets-manager8,--VoilaConfiguration.extension_allowlist=$(name)) \
 	--VoilaConfiguration.multi_kernel_manager_class=mmduet_widgets.app.RootedKernelManager \
+	--preheat_kernel=True --pool_size=1 --VoilaKernelManager.fill_delay=3 \
 	--MappingKernelManager.cull_idle_timeout=90 --MappingKernelManager.cull_interval=15
 
 .PHONY: setup demo test docs lab app clean

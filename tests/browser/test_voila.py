@@ -15,13 +15,14 @@ import pytest
 
 from mmduet.data.scenes import make_scenes
 from tests.browser.servers import serve
-from tests.chromium import Browser, record, until
+from tests.chromium import Browser, Page, record, until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAME = "widgets/voila/app.ipynb"
 ROOT = "document.querySelector('.mmduet-player')"
 SMALL = 'page = AppPage(model=\\"tiny\\", threshold=0.0, max_new_tokens=3, clips='
 PATIENCE = 60  # s
+READY = 1  # kernels that are kept ready
 
 
 def make_folder(folder: Path) -> list[str]:
@@ -166,22 +167,33 @@ def test_the_kernel_of_a_page_ends_with_it(browser: Browser, tmp_path: Path) -> 
             page.locator(".mmduet-player").wait_for(timeout=90_000)
             page.reload(timeout=90_000)
         page.locator(".mmduet-player").wait_for(timeout=90_000)
-        wait_for(1, tmp_path)
+        wait_for(1 + READY, tmp_path)
         page.close(run_before_unload=True)
-        wait_for(0, tmp_path)
+        wait_for(READY, tmp_path)
 
 
 def test_a_kernel_without_a_page_is_culled_and_that_of_an_open_page_stays(browser: Browser, tmp_path: Path) -> None:
-    options = [option.replace("timeout=90", "timeout=4") for option in make_folder(tmp_path)]
+    """One that is kept ready stays as well, and is not taken for idle when its page comes."""
+    options = make_folder(tmp_path)
+    for name, value in (("idle_timeout", 10), ("interval", 1)):
+        options = [re.sub(rf"(\.cull_{name})=.*", rf"\1={value}", option) for option in options]
     with serve_app(tmp_path, *options) as (address, token):
         page = browser.new_page()
-        page.goto(f"{address}/?{token}", timeout=90_000)
-        page.get_by_text("tiny is loaded").wait_for(timeout=90_000)
+        show(page, address, token)
         with urlopen(f"{address}/?{token}", timeout=90) as answer:
             answer.read()  # another visitor, who is gone before the page is shown
-        assert kernels(tmp_path) == 2
-        wait_for(1, tmp_path)
+        wait_for(2 + READY, tmp_path)
+        wait_for(1 + READY, tmp_path)
+        late = browser.new_page()
+        show(late, address, token)
         page.get_by_label("Device").select_option("cpu")
         page.get_by_text("Loading tiny").wait_for()
         page.get_by_text("tiny is loaded").wait_for()
+        late.close()
         page.close()
+
+
+def show(page: Page, address: str, token: str) -> None:
+    """Open the page of `make app`, and wait until its model is loaded."""
+    page.goto(f"{address}/?{token}", timeout=90_000)
+    page.get_by_text("tiny is loaded").wait_for(timeout=90_000)
