@@ -44,6 +44,12 @@ def serve_app(folder: Path, *options: str):
     return serve(folder, "voila", NAME, *options, JUPYTER_PATH=str(REPOSITORY / "widgets"))
 
 
+def show(page: Page, address: str, token: str) -> None:
+    """Open the page of `make app`, and wait until its model is loaded."""
+    page.goto(f"{address}/?{token}", timeout=90_000)
+    page.get_by_text("tiny is loaded").wait_for(timeout=90_000)
+
+
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Its address and "token=…"."""
@@ -135,10 +141,8 @@ def test_its_player_watches_live(browser: Browser, app: tuple[str, str]) -> None
     address, token = app
     page = browser.new_page(viewport={"width": 1100, "height": 1000})
     seen = record(page)
-    page.goto(f"{address}/?{token}", timeout=90_000)
+    show(page, address, token)
     player = page.locator(".mmduet-player")
-    player.wait_for(timeout=90_000)
-    page.get_by_text("tiny is loaded").wait_for(timeout=90_000)
     status, frames = (f"{ROOT}.querySelector('.mmduet-player-{name}').textContent" for name in ("status", "counts"))
     player.get_by_role("button", name="Watch", exact=True).click()
     until(page, f"{status} === 'watching' && /in [1-9]\\d* frames/.test({frames})")
@@ -191,9 +195,3 @@ def test_a_kernel_without_a_page_is_culled_and_that_of_an_open_page_stays(browse
         page.get_by_text("tiny is loaded").wait_for()
         late.close()
         page.close()
-
-
-def show(page: Page, address: str, token: str) -> None:
-    """Open the page of `make app`, and wait until its model is loaded."""
-    page.goto(f"{address}/?{token}", timeout=90_000)
-    page.get_by_text("tiny is loaded").wait_for(timeout=90_000)

@@ -57,7 +57,7 @@ def test_bootstrap_covers_the_mean():
 
 def test_quality_of_an_untrained_model_is_poor(tmp_path):
     model, processor = build_tiny()
-    folder = make_scenes(tmp_path, train=0, val=0, test=1)
+    folder = make_scenes(tmp_path, train=0, val=0, test=2)
     figures = quality(model, processor, folder, feature_folder=tmp_path / "features")
     assert set(figures) == {
         "informative_auc", "relevance_auc", "right_responses", "scenes_named", "responses_per_scene",
