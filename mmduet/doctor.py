@@ -45,12 +45,12 @@ def _machine() -> Iterator[Finding]:
     import psutil
 
     from mmduet.checkpoints.presets import mini_folder
-    from mmduet.reports.records import device
+    from mmduet.system.machine import machine
 
     memory, folder = psutil.virtual_memory(), mini_folder()
     free = shutil.disk_usage(next(parent for parent in folder.parents if parent.is_dir())).free
     amounts = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB of memory are free"
-    yield _guarded(lambda: Finding(True, device()))
+    yield _guarded(lambda: Finding(True, machine()))
     yield Finding(memory.available >= MEMORY, f"{amounts} (mini takes {MEMORY / 1e9:.1f})")
     yield Finding(free >= DISK, f"{free / 1e9:.1f} GB are free in {folder.parent} (mini takes {DISK / 1e9:.1f})")
 

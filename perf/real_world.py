@@ -46,7 +46,7 @@ from mmduet.evaluation.metrics.bootstrap import bootstrap
 from mmduet.model.efficientnet import EfficientNetLiteConfig, EfficientNetLiteTower
 from mmduet.policy import HEADS, PRESETS
 from mmduet.profiling.performance import watch
-from mmduet.reports.records import device as machine
+from mmduet.system.machine import machine
 from mmduet.system.memory import free_garbage
 from mmduet.video import CenterCrop, fit_frames
 

@@ -38,8 +38,8 @@ from mmduet.model.processing import FrameSettings
 from mmduet.model.prompt import StreamTurn, TextTurn, Turn
 from mmduet.profiling.performance import EveryNth, alternate_runs, latencies, watch
 from mmduet.profiling.published_loop import PublishedLoop
-from mmduet.reports.records import device as machine
 from mmduet.streaming.state import KeptResponse, StreamState
+from mmduet.system.machine import machine
 from mmduet.system.memory import peak_memory
 from mmduet.trace import DuetTrace
 from mmduet.video import iter_frames

@@ -19,7 +19,7 @@ from mmduet import DuetSession, Query, Response
 from mmduet.checkpoints import build_tiny_words
 from mmduet.profiling.performance import EveryNth, alternate_runs
 from mmduet.qwen_vl import QwenVLProcessor, QwenVLWords
-from mmduet.reports.records import device as machine
+from mmduet.system.machine import machine
 
 QUESTION = "Tell me when something happens."
 HEIGHT, WIDTH = 168, 280  # 6 x 10 tokens

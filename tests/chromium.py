@@ -13,7 +13,8 @@ pytest.importorskip("playwright")
 from playwright.sync_api import Browser, Frame, Page, sync_playwright
 
 PATIENCE = 30  # s
-FLAGS = ["--no-sandbox", "--mute-audio", "--autoplay-policy=no-user-gesture-required"]
+# without a GPU's emulation, which costs more than drawing without
+FLAGS = ["--no-sandbox", "--disable-gpu", "--mute-audio", "--autoplay-policy=no-user-gesture-required"]
 
 
 @dataclass
@@ -53,8 +54,9 @@ def record(page: Page) -> Record:
 
 def until(page: Page | Frame, expression: str) -> Any:
     """Waits for a JavaScript expression to come true; its value. Playwright's own way is eval: pages forbid it."""
-    ending = time.monotonic() + PATIENCE
+    began = time.monotonic()
     while not (value := page.evaluate(expression)):
-        assert time.monotonic() < ending, f"never came true: {expression}"
-        page.wait_for_timeout(20)
+        waited = time.monotonic() - began
+        assert waited < PATIENCE, f"never came true: {expression}"
+        page.wait_for_timeout(20 + 50 * min(waited, 4))  # ms; what takes long is looked for less often
     return value

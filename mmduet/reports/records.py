@@ -4,14 +4,11 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import platform
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,10 +18,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from mmduet.reports.metrics import Metric
 from mmduet.reports.thumbnails import Thumbnail
-from mmduet.system.devices import choose_device
+from mmduet.system.machine import machine
 from mmduet.system.packages import package_versions
 
-GPU_FILES = ("nv[!m]*", "kfd", "dxg")  # in /dev: NVIDIA's (not NVMe disks), AMD's, those of Windows' Linux
 SOURCES = {".py", ".js", ".css", ".safetensors"}  # code, and the shipped weights
 
 
@@ -88,7 +84,7 @@ def gather(root: Path, notebook: str, parameters: Mapping[str, Any]) -> Provenan
         versions=versions,
         commit=git_commit(root),
         decoder=f"decord {versions['decord']}, PyAV {versions['av']}",
-        device=device(),
+        device=machine(),
         system=platform.platform(),
         command=papermill_command(notebook, parameters),
     )
@@ -124,39 +120,6 @@ def git_commit(folder: Path) -> str:
     return f"{commit} + changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else commit
 
 
-@cache
-def accelerator(used: Any = None) -> str:
-    """Name what computes: a GPU with its memory, else the processor with the number of usable cores.
-
-    Args:
-        used: The torch device; None: the device of "auto".
-    """
-    if used is None and not _may_have_gpu():
-        return _processor()
-    try:
-        import torch  # slow to import
-    except ImportError:
-        return _processor()
-    used = choose_device(used)
-    if used.type == "cpu":
-        return _processor()
-    if used.type != "cuda":
-        return f"GPU ({used.type})"
-    memory = torch.cuda.get_device_properties(used).total_memory / 2**30
-    return f"{torch.cuda.get_device_name(used)}, {memory:.0f} GiB (CUDA {torch.version.cuda})"
-
-
-def _may_have_gpu() -> bool:
-    """Whether torch is worth asking: on Linux no GPU of NVIDIA or AMD is without its device files."""
-    return sys.platform != "linux" or any(next(Path("/dev").glob(name), None) for name in GPU_FILES)
-
-
-def device(used: Any = None) -> str:
-    """Name the whole machine: `accelerator` and the processor."""
-    computes, processor = accelerator(used), _processor()
-    return f"{'no GPU used' if computes == processor else computes}; {processor}"
-
-
 def papermill_command(notebook: str, parameters: Mapping[str, Any]) -> str:
     """Write the command line that repeats the run, in the project's root."""
     words = ["papermill", notebook, f"{Path(notebook).stem}.out.ipynb"]
@@ -187,17 +150,3 @@ def _git(folder: Path, *words: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
-
-
-def _processor() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor_name()}, {cores} cores"
-
-
-def _processor_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.machine()

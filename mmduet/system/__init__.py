@@ -1,6 +1,7 @@
 """The machine: devices, memory, processes, threads, signals. This folder knows no model and no video.
 
 devices     the device and the precision of a model, and errors where its memory is full
+machine     its name: the GPU, or the processor and its cores
 memory      peak memory of a process or device, and memory given back to the system
 workers     a function over many items, in processes
 threads     threads that end before the program does

@@ -189,7 +189,7 @@ class _Run:
             with cheap_bfloat16(cast(PeftModel, trainer.model)) if self.bf16 else nullcontext():
                 self.second_stage(trainer, start, stop)
             if self.state.is_main_process:
-                self.state_run(alignment, trainer.state.log_history)
+                self.write_run(alignment, trainer.state.log_history)
             chosen_by = self.recipe.best_by
             best = None if chosen_by is None else trainer.state.best_metric
             if best is None:
@@ -218,10 +218,10 @@ class _Run:
         set_seed(self.recipe.seed)
         losses = self.align()
         if self.state.is_main_process:
-            self.state_run(losses)
+            self.write_run(losses)
         return losses
 
-    def state_run(self, alignment: list[float], history: Iterable[Mapping[str, Any]] = ()) -> None:
+    def write_run(self, alignment: list[float], history: Iterable[Mapping[str, Any]] = ()) -> None:
         """Write the run's file."""
         state_run(
             self.output,

@@ -33,6 +33,7 @@ KEYS = [
     *("x", "d", "d", "a", "b", "c", "v", "z", "y", "m", "1", "0", "0", "Shift+M", "Control+Shift+ArrowUp"),
     *("ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Shift+Enter", "Control+Enter", "Enter", "Space", "Escape"),
 ]
+FEW_KEYS = ["x", "b", "m", "ArrowLeft", "Shift+Enter", "Space"]  # for a control like one that had all
 
 NOTEBOOK = """
 () => [
@@ -64,6 +65,8 @@ FOCUS = """
   return node.outerHTML.slice(0, 160);
 }
 """
+# what the browser does with keys depends on it
+SORT = "(at) => [controls[at].tagName, controls[at].type, controls[at].getAttribute('role')].join(' ')"
 
 # whether the last click was in a player
 HITS = """
@@ -93,10 +96,13 @@ def test_whatever_can_have_the_focus_keeps_its_keys(lab: Page, player: int) -> N
 def test_keys_on_a_focused_control_leave_the_notebook_alone(lab: Page, player: int) -> None:
     node = lab.locator(".mmduet-player").nth(player)
     before = lab.evaluate(NOTEBOOK)
+    sorts = set()
     for at in range(node.evaluate(KEEP)):
-        for key in KEYS:
+        sort = lab.evaluate(SORT, at)
+        for key in FEW_KEYS if sort in sorts else KEYS:
             name = lab.evaluate(FOCUS, at)  # again for each: a command hands the focus on
             lab.keyboard.press(key)
+        sorts.add(sort)
         assert lab.evaluate(NOTEBOOK) == before, f"after keys on {name}"
 
 

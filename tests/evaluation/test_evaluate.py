@@ -21,7 +21,7 @@ def data(tmp_path_factory):
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS.values(), ids=BENCHMARKS)
-def test_every_benchmark_runs_on_scenes(benchmark, data, tiny, tmp_path):
+def test_every_benchmark_runs_on_scenes(benchmark, data, tiny, tmp_path, ready_meteor):
     scoring = {"judge": ConceptJudge()} if "judge" in benchmark.options else {}
     given = {"limit": 2, "output": tmp_path, "settings": SMALL, "scoring": scoring}
     result = evaluate.run(benchmark, tiny, *scenes(benchmark, data, clips=2), **given)

@@ -107,6 +107,7 @@ def test_killed_for_real(videos, whole, tmp_path):
     command = [
         sys.executable, "-m", "mmduet", "predict", "magqa", "--model", "tiny", "--references", str(questions),
         "--videos", str(videos), "--output", str(path), "--max-frames", "6", "--threshold", "0.4",
+        "--max-new-tokens", "50",
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     assert process.stderr is not None

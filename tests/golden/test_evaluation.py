@@ -10,6 +10,7 @@ from tests.golden.record import FOLDER, figures
 ROWS = [row for name in ("published", "recorded") for row in json.loads((FOLDER / f"{name}.json").read_text())]
 
 
+@pytest.mark.usefixtures("ready_meteor")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: " ".join([row["benchmark"], *row["options"]]))
 def test_the_figures_are_the_expected_ones(row: dict[str, Any]) -> None:
     found = figures(row["benchmark"], row["options"])

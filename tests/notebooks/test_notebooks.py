@@ -30,7 +30,7 @@ SMALL = {
         "model": "tiny", "frames": 8, "every": 4, "max_new_tokens": 2, "rounds": 1, "look_aheads": [1, 4],
         "stream_frames": 40, "context_frames": 10,
     },
-    "13_calibrate_policy.ipynb": {"model": "tiny", "limit": 2, "max_frames": 8, "modes": ["threshold"]},
+    "13_calibrate_policy.ipynb": {"model": "tiny", "limit": 2, "max_frames": 4, "modes": ["threshold"]},
     "10_evaluate_proactivevideoqa.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8, "threshold": 0.6},
 }  # fmt: skip
 

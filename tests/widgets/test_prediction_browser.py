@@ -13,7 +13,7 @@ ATTACK = '<img src=x onerror="window.ran=1"></script>'
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory, tiny):
+def result(tmp_path_factory, tiny, ready_meteor):
     folder = tmp_path_factory.mktemp("data")
     given = {"settings": {"max_frames": 6, "threshold": 0.4, "max_new_tokens": 2}, "output": folder}
     return evaluate.run(YOUCOOK2, tiny, *evaluate.scenes(YOUCOOK2, folder, clips=3), **given)

@@ -57,7 +57,7 @@ def no_java():
         yield
 
 
-def test_all_published_figures(reference):
+def test_all_published_figures(reference, ready_meteor):
     folder = reference / "eval"
     predictions = read_predictions(folder / "youcook2_pred.jsonl").by_id
     references = read_references(folder / "youcook2_gold.json", "youcook2")
@@ -75,7 +75,7 @@ def test_all_published_figures(reference):
 
 
 @pytest.fixture(scope="module")
-def scores():
+def scores(ready_meteor):
     """With Java, of made-up videos."""
     predictions = {
         "same": said("Stir the onions.", "fry two eggs", "Serve crème brûlée"),

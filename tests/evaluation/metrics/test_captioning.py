@@ -15,12 +15,6 @@ TEXT = st.lists(st.sampled_from(["stir", "the", "pan", "and", "add", "salt"]), m
 PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=6)
 
 
-@pytest.fixture(scope="module")
-def meteor():
-    with Meteor() as process:
-        yield process
-
-
 def test_tokens_by_hand():
     texts = {
         "Add the Garlic, then stir!": "add the garlic then stir",
