@@ -167,7 +167,7 @@ def test_the_kernel_of_a_page_ends_with_it(browser: Browser, tmp_path: Path) -> 
     with serve_app(tmp_path, *make_folder(tmp_path)) as address:
         page = browser.new_page()
         page.goto("{}/?{}".format(*address), timeout=90_000)
-        for _ in range(3):
+        for _ in range(2):
             page.locator(".mmduet-player").wait_for(timeout=90_000)
             page.reload(timeout=90_000)
         page.locator(".mmduet-player").wait_for(timeout=90_000)
