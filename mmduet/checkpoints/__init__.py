@@ -1,10 +1,13 @@
 """Checkpoints: names and folders in, a model and its processor out; every file is checked before it is used."""
 
-from mmduet.checkpoints.concepts import add_concept, save_concepts
-from mmduet.checkpoints.loading import load_adapter, load_duet, load_processor
-from mmduet.checkpoints.presets import PRESETS, Preset, cache_folder
-from mmduet.checkpoints.saving import save_adapter, save_checkpoint
-from mmduet.checkpoints.tiny import build_tiny, build_tiny_words
+from mmduet.system.imports import without_collection
+
+with without_collection():
+    from mmduet.checkpoints.concepts import add_concept, save_concepts
+    from mmduet.checkpoints.loading import load_adapter, load_duet, load_processor
+    from mmduet.checkpoints.presets import PRESETS, Preset, cache_folder
+    from mmduet.checkpoints.saving import save_adapter, save_checkpoint
+    from mmduet.checkpoints.tiny import build_tiny, build_tiny_words
 
 __all__ = [
     "PRESETS",

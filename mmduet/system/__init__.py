@@ -7,6 +7,7 @@ workers     a function over many items, in processes
 threads     threads that end before the program does
 interrupts  what SIGTERM and Ctrl-C do in a block
 stages      seconds by stage of the work
+imports     large packages, imported in less time
 objects     objects by name
 packages    versions of the packages
 photographs pictures that packages carry
