@@ -21,7 +21,6 @@ settings.load_profile("untimed")
 GOLDEN = Path(__file__).parent / "golden"
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 
-
 # torch and the package are imported where they are used: the process that hands out the tests needs neither
 
 

@@ -89,16 +89,16 @@ def test_example_mean_is_the_mean_of_single_losses(short, setting):
 
 @pytest.mark.parametrize("bf16", [False, True])
 def test_training_from_video_is_training_from_the_cache(short, bf16):
-    few = {"bf16": bf16, "steps": 3, "val_set": None}
+    few = {"bf16": bf16, "steps": 3}
     stored, decoded = short("stored", **few), short("decoded", features=None, **few)
     assert losses(decoded) == pytest.approx(losses(stored), abs=1e-6), "in bfloat16, too: the same bits go in"
     assert decoded.alignment == pytest.approx(stored.alignment, abs=1e-6)
 
 
 def test_a_frozen_part_in_bfloat16_needs_bf16(setting, tmp_path):
-    model, processor, train_set, *_ = setting
+    model, processor, train_set, val_set, _ = setting
     model, features = model.bfloat16(), FeatureCache(tmp_path / "features", model.bfloat16(), processor)
-    fit = partial(train, model, processor, train_set, None, features, output=tmp_path / "out", base="tiny", **SHORT)
+    fit = partial(train, model, processor, train_set, val_set, features, output=tmp_path / "out", base="tiny", **SHORT)
     with pytest.raises(DuetError, match=r"the model is torch\.bfloat16, .* set bf16"):
         fit()
     assert all(math.isfinite(loss) for loss in losses(fit(bf16=True)))
