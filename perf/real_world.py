@@ -43,12 +43,12 @@ from tqdm import tqdm
 
 from mmduet import DuetSession, Query, Response, ScoreThreshold, iter_frames, load_duet
 from mmduet.evaluation.metrics.bootstrap import bootstrap
-from mmduet.model.efficientnet import EfficientNetLiteConfig, EfficientNetLiteTower
 from mmduet.policy import HEADS, PRESETS
 from mmduet.profiling.performance import watch
 from mmduet.system.machine import machine
 from mmduet.system.memory import free_garbage
 from mmduet.video import CenterCrop, fit_frames
+from mmduet.vision.efficientnet import EfficientNetLiteConfig, EfficientNetLiteTower
 
 STAMPS = Path("build/stamps")
 NARRATE = "Please concisely narrate the video in real time."

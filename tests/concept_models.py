@@ -6,9 +6,9 @@ import torch
 
 from mmduet.checkpoints import build_tiny
 from mmduet.checkpoints.concepts import concept_config, fill_tower
-from mmduet.model.concepts import ConceptTower
 from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor, FrameSettings
+from mmduet.vision.concepts import ConceptTower
 
 
 @functools.cache

@@ -16,9 +16,9 @@ from mmduet.checkpoints.weights import FLOATS, check_finite, read_headers, read_
 from mmduet.errors import CheckpointError
 from mmduet.files.config_files import checked, read_settings
 from mmduet.model.backbone import Decides
-from mmduet.model.concepts import ConceptTower
 from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
 from mmduet.model.heads import HEAD_NAMES
+from mmduet.vision.concepts import ConceptTower
 
 PREFIX = "base_model.model."
 CONCEPTS_FILE = "concepts.json"  # names of the concepts that an adapter adds

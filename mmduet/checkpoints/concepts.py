@@ -18,12 +18,12 @@ from mmduet.checkpoints.adapter import CONCEPTS_FILE, PREFIX
 from mmduet.checkpoints.hub import find_folder
 from mmduet.errors import CheckpointError, DuetError
 from mmduet.files import replacing_folder
-from mmduet.model.concepts import ConceptConfig, ConceptTower
 from mmduet.model.duet import DuetForConditionalGeneration
-from mmduet.model.efficientnet import EfficientNetLiteTower
 from mmduet.model.processing import DuetProcessor
 from mmduet.system.photographs import PHOTOGRAPHS, Photograph
 from mmduet.video.fitting import longest_side
+from mmduet.vision.concepts import ConceptConfig, ConceptTower
+from mmduet.vision.efficientnet import EfficientNetLiteTower
 
 # the logit of a new concept's pictures; ImageNet's classes reach 6 to 12 on theirs, and no other concept comes near
 SURE = 14.0

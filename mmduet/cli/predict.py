@@ -110,8 +110,7 @@ def predict(
         duet, processor = load_duet(model, adapter=adapter, dtype=dtype, device=device, max_pixels=max_pixels)
         identity = {"benchmark": benchmark, "model": model, "adapter": adapter, "dtype": str(duet.dtype)[6:]}
         asked = with_overrides(benchmark, duet, **given)
-        outcome = predict(duet, processor, questions, videos, output, settings=asked, identity=identity | shrunk)
-    end(outcome)
+        end(predict(duet, processor, questions, videos, output, settings=asked, identity=identity | shrunk))
 
 
 def speaking(policy: Path | None, mode: str | None, threshold: float | None, heads: str | None) -> dict[str, Any]:

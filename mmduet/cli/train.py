@@ -57,10 +57,7 @@ def train(
     if PartialState().is_main_process:
         typer.echo(result.summary())
         if result.stopped:
-            typer.secho(
-                f"stopped after step {result.steps}, as requested: {kept(settings.output)}",
-                fg="yellow",
-            )
+            typer.secho(f"stopped after step {result.steps}, as requested: {kept(settings.output)}", fg="yellow")
     raise typer.Exit(143 if result.stopped else 0)
 
 

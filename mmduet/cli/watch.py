@@ -32,9 +32,10 @@ from mmduet.errors import DuetError
 from mmduet.streaming import LIVE_CONTEXT
 
 if TYPE_CHECKING:
+    from mmduet.events import Event
     from mmduet.model.backbone import Backbone
     from mmduet.model.processing import DuetProcessor
-    from mmduet.streaming.session import DuetSession, Event
+    from mmduet.streaming.session import DuetSession
     from mmduet.trace import Query
     from mmduet.video import FrameBatch
 

@@ -20,10 +20,11 @@ from mmduet.evaluation.predict import (
     read_duration,
     session_for,
 )
+from mmduet.events import Event
 from mmduet.model.backbone import Backbone
 from mmduet.model.processing import DuetProcessor
 from mmduet.policy import FrameScores, ScoreThreshold
-from mmduet.streaming.session import DuetSession, Event
+from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace, Query, Response
 from mmduet.video import iter_frames
 

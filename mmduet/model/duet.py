@@ -20,10 +20,11 @@ from transformers.configuration_utils import SubConfigSpec
 from transformers.utils import ModelOutput
 
 from mmduet.errors import CheckpointError, DuetError
-from mmduet.model.concepts import SlotScale
 from mmduet.model.heads import HEAD_NAMES, TwoHeads
 from mmduet.model.losses import lm_loss, video_loss
-from mmduet.model.vision import FramePool, build_vision_tower, pooled_side
+from mmduet.model.projector import build_projector
+from mmduet.vision.pooling import FramePool, pooled_side
+from mmduet.vision.towers import build_vision_tower
 
 # Frames in one pass of the vision tower: another number changes how sums round. With 8 frames a layer of `mini` fills
 # more than 32 MB, which glibc requests from the system each time, with page faults.
@@ -36,13 +37,13 @@ class DuetConfig(PreTrainedConfig):
 
     Attributes:
         text_config: The config of any transformers causal LM.
-        vision_config: The config of a vision tower (`mmduet.model.vision.TOWERS`).
+        vision_config: The config of a vision tower (`mmduet.vision.towers.TOWERS`).
         image_token_id: The id that stands for one embedding of a frame in `input_ids`. It may lie outside the
             vocabulary, since it is never embedded.
         projector_type: ``linear``, ``mlpNx_gelu`` or ``slots``.
         projector_norm: Whether a layer norm precedes the projector.
-        pool_mode: The mode of `mmduet.model.vision.FramePool`.
-        pool_stride: The stride of `mmduet.model.vision.FramePool`.
+        pool_mode: The mode of `mmduet.vision.pooling.FramePool`.
+        pool_stride: The stride of `mmduet.vision.pooling.FramePool`.
     """
 
     model_type = "duet"
@@ -101,37 +102,6 @@ class DuetOutput(ModelOutput):
     past_key_values: Cache | None = None
 
 
-def build_projector(config: DuetConfig) -> nn.Sequential:
-    """Build the projector: ``linear`` or ``mlpNx_gelu`` (N linear layers with GELU between), as LLaVA names them.
-
-    ``slots`` is for a tower whose features are embeddings (`ConceptTower`): a gain and a bias for each token.
-
-    Raises:
-        CheckpointError: The config names another type.
-    """
-    if config.projector_type == "slots":
-        if config.vision_config.hidden_size != config.text_config.hidden_size:
-            raise CheckpointError(
-                f"projector_type='slots': the tower's features have width {config.vision_config.hidden_size}, the "
-                f"language model's embeddings {config.text_config.hidden_size}: the two must be equal."
-            )
-        return nn.Sequential(SlotScale(config.grid_side**2, config.text_config.hidden_size))
-    sizes = (config.vision_config.hidden_size, config.text_config.hidden_size)
-    kind = config.projector_type
-    depth = (
-        1 if kind == "linear" else int(kind[3:-6]) if kind[3:-6].isdigit() and kind == f"mlp{kind[3:-6]}x_gelu" else 0
-    )
-    if not 1 <= depth <= 16:
-        raise CheckpointError(
-            f"projector_type={kind!r} is not known: use 'linear', 'slots' or 'mlpNx_gelu', N from 1 to 16."
-        )
-    layers: list[nn.Module] = [nn.LayerNorm(sizes[0])] if config.projector_norm else []
-    layers.append(nn.Linear(*sizes))
-    for _ in range(depth - 1):
-        layers += [nn.GELU(), nn.Linear(sizes[1], sizes[1])]
-    return nn.Sequential(*layers)
-
-
 class DuetForConditionalGeneration(TwoHeads, PreTrainedModel, GenerationMixin):
     """A causal LM that reads frames among its tokens and scores each frame: MMDuet's `Backbone`.
 
@@ -165,7 +135,13 @@ class DuetForConditionalGeneration(TwoHeads, PreTrainedModel, GenerationMixin):
                 "does not do: use one that does not (Llama, Qwen2, SmolLM2 …)."
             )
         self.vision_tower = build_vision_tower(config.vision_config)
-        self.projector = build_projector(config)
+        self.projector = build_projector(
+            config.projector_type,
+            config.vision_config.hidden_size,
+            text.hidden_size,
+            cells=config.grid_side**2,
+            norm=config.projector_norm,
+        )
         self.pool = FramePool(side=config.grid_side, stride=config.pool_stride, mode=config.pool_mode)
         self.language_model = AutoModelForCausalLM.from_config(text, trust_remote_code=False)
         self.add_heads(text.hidden_size)

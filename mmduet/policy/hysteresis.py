@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mmduet.errors import DuetError
+from mmduet.events import FrameScores
 from mmduet.policy.rules import ScoreThreshold
-from mmduet.policy.scores import BoolArray, FrameScores, ScoredFrames, decision_score, decision_scores
+from mmduet.policy.scores import BoolArray, ScoredFrames, decision_score, decision_scores
 
 
 class ScoreHysteresis(ScoreThreshold):

@@ -5,7 +5,8 @@ import math
 from typing import Any, Protocol, Self, TypeGuard, cast
 
 from mmduet.errors import DuetError
-from mmduet.policy.scores import FloatArray, FrameScores, ScoredFrames
+from mmduet.events import FrameScores
+from mmduet.policy.scores import FloatArray, ScoredFrames
 
 
 class Policy(Protocol):

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mmduet.errors import DuetError
+from mmduet.events import FrameScores
 from mmduet.policy.protocol import checked_threshold
 from mmduet.policy.replay import even_grid, finite, with_own
 from mmduet.policy.scores import (
     BoolArray,
     FloatArray,
-    FrameScores,
     ScoredFrames,
     checked_heads,
     decision_score,

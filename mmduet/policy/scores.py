@@ -1,43 +1,19 @@
 """Scores: what a model says of each frame, and the number that policies make of it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
+from mmduet.events import FrameScores as FrameScores
 
 HEADS = ("informative", "relevance")
 REPLY = "reply"  # the one score of a model that decides in words
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class FrameScores:
-    """The scores of one frame: both heads', or, of a model that decides in words, the reply's.
-
-    A model that decides in words answers after a piece of one or more frames. The scores are the piece's, and the time
-    is the piece's end.
-
-    Attributes:
-        time: The frame's time, s.
-        informative: Probability in [0, 1].
-        relevance: Probability in [0, 1].
-        reply: 1 minus the probability of the words of silence, in [0, 1].
-        greedy: Whether greedy decoding gives a reply and not the words of silence.
-        silence_logprobs: Log-probability of each token of the words of silence, with the closing token.
-    """
-
-    time: float
-    informative: float | None = None
-    relevance: float | None = None
-    reply: float | None = None
-    greedy: bool | None = None
-    silence_logprobs: tuple[float, ...] = ()
 
 
 class ScoredFrames(Protocol):

@@ -5,13 +5,13 @@ from itertools import takewhile
 
 import torch
 
+from mmduet.events import Query
 from mmduet.kernels import Kernels
 from mmduet.model.backbone import Backbone, EmbeddedTokens
 from mmduet.model.processing import DuetProcessor
 from mmduet.streaming.protocol import ContextProtocol
 from mmduet.streaming.state import KeptResponse, StreamState, Turn, newest_turns
 from mmduet.system.stages import stage
-from mmduet.trace import Query
 
 
 class Interrupted(Exception):

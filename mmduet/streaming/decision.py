@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 from typing import Protocol
 
+from mmduet.events import Event
 from mmduet.kernels import Kernels
 from mmduet.model.backbone import Backbone, EmbeddedTokens
 from mmduet.model.processing import DuetProcessor
-from mmduet.policy import FrameScores, Policy
+from mmduet.policy import Policy
 from mmduet.streaming.context import Context
 from mmduet.streaming.generation import Decoder
 from mmduet.streaming.lookahead import LookAhead
 from mmduet.streaming.state import StreamState
-from mmduet.trace import Query, Response
-
-Event = FrameScores | Query | Response
 
 
 class Session(Protocol):

@@ -4,9 +4,9 @@ from collections.abc import Sequence, Set
 
 import torch
 
+from mmduet.events import Response
 from mmduet.streaming.context import Context, Interrupted
 from mmduet.system.stages import stage
-from mmduet.trace import Response
 
 LONGEST_DRAFT = 16  # tokens: a CPU takes about twice as long for them as for one, a GPU no longer
 AGREEING = 2  # generated tokens that the previous response must contain before it serves as a draft

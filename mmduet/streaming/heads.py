@@ -6,12 +6,11 @@ from itertools import accumulate
 
 import torch
 
+from mmduet.events import Event, FrameScores, Response
 from mmduet.model.backbone import EmbeddedTokens
-from mmduet.policy import FrameScores
-from mmduet.streaming.decision import Event, Session, decoder_for
+from mmduet.streaming.decision import Session, decoder_for
 from mmduet.streaming.protocol import ContextProtocol
 from mmduet.streaming.state import KeptResponse
-from mmduet.trace import Response
 
 
 class ByHeads:

@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from mmduet.errors import DuetError
+from mmduet.events import Event, Query, UserTurn
 from mmduet.kernels import kernels_for
 from mmduet.model.backbone import Backbone, EmbeddedTokens
 from mmduet.model.processing import DuetProcessor
@@ -20,7 +21,6 @@ from mmduet.policy import Greedy, Policy, ScoreThreshold, checked_policy, fresh_
 from mmduet.streaming.context import Context
 from mmduet.streaming.context import Interrupted as Interrupted
 from mmduet.streaming.decision import Decision
-from mmduet.streaming.decision import Event as Event
 from mmduet.streaming.heads import ByHeads
 from mmduet.streaming.lookahead import LookAhead
 from mmduet.streaming.protocol import PROTOCOLS, ContextProtocol
@@ -28,7 +28,7 @@ from mmduet.streaming.state import StreamState
 from mmduet.streaming.words import InWords
 from mmduet.system.devices import enough_memory
 from mmduet.system.stages import stage
-from mmduet.trace import DuetTrace, Query, UserTurn
+from mmduet.trace import DuetTrace
 from mmduet.video import FrameBatch
 
 Frames = torch.Tensor | Iterable[torch.Tensor | FrameBatch]

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mmduet.events import Query
 from mmduet.kernels.kv_cache import StreamCache, Tail
 from mmduet.model.backbone import EmbeddedTokens
-from mmduet.trace import Query
 
 
 @dataclass(frozen=True, slots=True)

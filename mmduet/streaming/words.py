@@ -14,11 +14,10 @@ from itertools import chain, islice, repeat
 import torch
 
 from mmduet.errors import DuetError
+from mmduet.events import Event, FrameScores, Query, UserTurn
 from mmduet.model.backbone import EmbeddedTokens
-from mmduet.policy import FrameScores
-from mmduet.streaming.decision import Event, Session, decoder_for
+from mmduet.streaming.decision import Session, decoder_for
 from mmduet.streaming.state import KeptResponse, Mark, Piece, Turn, frames_of
-from mmduet.trace import Query, UserTurn
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mmduet.trace.captions import VTT_HEADER
+from mmduet.formats.captions import VTT_HEADER
 from mmduet.trace.trace import DuetTrace
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
+from mmduet.events import Query, Response
+from mmduet.formats import captions, prediction_line, table, trace_file
 from mmduet.policy import HEADS, REPLY, BoolArray, FloatArray, FrameScores, Policy, checked_policy
-from mmduet.trace import captions, prediction_line, table, trace_file
-from mmduet.trace.turns import Query, Response
 
 
 @dataclass(slots=True)

@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from mmduet.checkpoints import build_tiny
 from mmduet.errors import CheckpointError, DuetError
 from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
-from mmduet.model.efficientnet import EfficientNetLiteConfig
 from mmduet.model.losses import IGNORE
 from mmduet.model.prompt import StreamTurn, TextTurn
-from mmduet.model.vision import FramePool
+from mmduet.vision.efficientnet import EfficientNetLiteConfig
+from mmduet.vision.pooling import FramePool
 
 TURNS = [
     TextTurn("user", "hi"),

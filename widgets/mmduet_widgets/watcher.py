@@ -10,10 +10,11 @@ from typing import Literal
 import torch
 
 from mmduet.errors import DuetError
+from mmduet.events import Event
 from mmduet.model.prompt import TextTurn
 from mmduet.policy import FrameScores, has_threshold
 from mmduet.streaming.context import Interrupted
-from mmduet.streaming.session import DuetSession, Event
+from mmduet.streaming.session import DuetSession
 from mmduet.system import threads
 from mmduet.trace import DuetTrace, Query
 from mmduet.video import FrameBatch, iter_frames

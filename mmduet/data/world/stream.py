@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional as F
 
 from mmduet.data.world.script import Script, Shot
-from mmduet.model.concepts import ConceptTower
 from mmduet.model.processing import DuetProcessor
+from mmduet.vision.concepts import ConceptTower
 
 CELLS = 9  # drawn of a frame; a real one has 49
 HALVES = 0.4  # share of the cuts at which a frame shows both scenes

@@ -1,6 +1,30 @@
-"""Turns: what the user and the model say during a video."""
+"""Events: what a session yields of a video, the scores of its frames and what the user and the model say."""
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FrameScores:
+    """The scores of one frame: both heads', or, of a model that decides in words, the reply's.
+
+    A model that decides in words answers after a piece of one or more frames. The scores are the piece's, and the time
+    is the piece's end.
+
+    Attributes:
+        time: The frame's time, s.
+        informative: Probability in [0, 1].
+        relevance: Probability in [0, 1].
+        reply: 1 minus the probability of the words of silence, in [0, 1].
+        greedy: Whether greedy decoding gives a reply and not the words of silence.
+        silence_logprobs: Log-probability of each token of the words of silence, with the closing token.
+    """
+
+    time: float
+    informative: float | None = None
+    relevance: float | None = None
+    reply: float | None = None
+    greedy: bool | None = None
+    silence_logprobs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +70,6 @@ class Response:
     time: float
     text: str
     token_ids: tuple[int, ...] = ()
+
+
+Event = FrameScores | Query | Response

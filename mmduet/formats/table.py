@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from mmduet.events import Query, Response
 from mmduet.policy import FloatArray
-from mmduet.trace.turns import Query, Response
 
 
 def to_csv(

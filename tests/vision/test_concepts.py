@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmduet.errors import CheckpointError
-from mmduet.model.concepts import SLOTS, ConceptConfig, ConceptTower, SlotScale
 from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
+from mmduet.model.projector import SlotScale
+from mmduet.vision.concepts import SLOTS, ConceptConfig, ConceptTower
 from tests.concept_models import build_concepts
 
 CLASSES, HIDDEN = 5, 16

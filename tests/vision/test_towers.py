@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from mmduet.model.efficientnet import EfficientNetLiteConfig, EfficientNetLiteTower, _efficientnet, fold
+from mmduet.vision.efficientnet import EfficientNetLiteConfig, EfficientNetLiteTower, _efficientnet, fold
 
 
 @torch.no_grad()

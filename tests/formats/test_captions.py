@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmduet.errors import DuetError
+from mmduet.formats.captions import JOINER, READING_SPEED, SHORTEST
 from mmduet.trace import UNTIMED, DuetTrace, Response
-from mmduet.trace.captions import JOINER, READING_SPEED, SHORTEST
 from tests.trace.traces import traces
 
 

@@ -13,7 +13,7 @@ from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers import AutoConfig, PreTrainedConfig
 
-from mmduet.model.efficientnet import EfficientNetLiteConfig, EfficientNetLiteTower
+from mmduet.vision.efficientnet import EfficientNetLiteConfig, EfficientNetLiteTower
 
 SLOTS = 4  # tokens of a frame: a name's first, second and further tokens, and all names in view
 
@@ -121,15 +121,3 @@ class ConceptTower(nn.Module):
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Turn [..., classes] logits into float32 probabilities."""
         return (logits.float() / self.config.temperature).softmax(-1)
-
-
-class SlotScale(nn.Module):
-    """A learnt gain and bias for each of a frame's tokens: the projector of features that are embeddings already."""
-
-    def __init__(self, slots: int, hidden_size: int):
-        super().__init__()
-        self.gain, self.bias = nn.Parameter(torch.ones(slots, 1)), nn.Parameter(torch.zeros(slots, hidden_size))
-
-    def forward(self, features: torch.Tensor) -> Any:
-        """Turn [N, slots, H] features into embeddings of the same shape."""
-        return features * self.gain + self.bias

@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, Strict, StrictBool, StrictStr
 
 from mmduet.errors import AnnotationError
+from mmduet.events import Query, Response
 from mmduet.files import validated
 from mmduet.policy import HEADS, REPLY, FloatArray, FrameScores
-from mmduet.trace.turns import Query, Response
 
 UNTIMED = -1.0  # the time of a response whose time is not known
 RULE = (

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, Strict, StrictBool, StrictInt, StrictStr, model_validator
 
 from mmduet.errors import AnnotationError
+from mmduet.events import Query, Response
 from mmduet.files import validated
-from mmduet.trace.prediction_line import UNTIMED
-from mmduet.trace.turns import Query, Response
+from mmduet.formats.prediction_line import UNTIMED
 
 Time = Annotated[float, Strict(), Field(ge=UNTIMED, allow_inf_nan=False)]
 Scores = list[Annotated[float, Strict(), Field(ge=0, le=1)] | None]  # null is nan

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mmduet.errors import DuetError
-from mmduet.trace.turns import Response
+from mmduet.events import Response
 
 READING_SPEED = 15  # characters per second; guides for subtitles give 12 to 20
 SHORTEST = 2.0  # s that a viewer needs for a response that was not expected
