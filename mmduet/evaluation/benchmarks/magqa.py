@@ -198,14 +198,29 @@ def ratings_of(
     judge: Judge | Path | None,
     *,
     cache: str | Path | None = None,
+    prices: tuple[float, float] | None = None,
     say: Callable[[str], None] = print,
+    confirm: Callable[[], None] = lambda: None,
 ) -> dict[str, Rating]:
-    """The ratings of pairs by a judge, or from the output file of a batch: ``custom_id`` -> rating."""
+    """The ratings of pairs by a judge, or from the output file of a batch: ``custom_id`` -> rating.
+
+    Args:
+        asked: The pairs.
+        judge: A judge to ask, or the output file of a batch.
+        cache: A file that keeps the judge's answers.
+        prices: Prices of a million input and output tokens.
+        say: Gets the number of requests before the judge is asked.
+        confirm: Called before the judge is asked; it ends the work by an exception.
+
+    Raises:
+        DuetError: There is no judge, or it cannot be asked.
+    """
     if judge is None:
         raise DuetError("no judge: give --judge MODEL, with --url for an endpoint, or --read-batch FILE.")
     if isinstance(judge, Path):
         return judges.read_batch(judge, asked)
-    say(str(judges.estimate(asked, judge, cache=cache)))
+    say(str(judges.estimate(asked, judge, cache=cache, prices=prices)))
+    confirm()
     return judges.rate(asked, judge, cache=cache)
 
 
@@ -238,14 +253,10 @@ def evaluate_files(
         console.say(f"{write_batch}: {judges.write_batch(write_batch, asked, endpoint)} requests")
         return None
     with console.resumable(lambda: judges.kept_answers(cache)):
-        if read_batch is not None:
-            ratings = judges.read_batch(read_batch, asked)
-        else:
-            rater = options.named_judge(judge, url, device=device, dtype=dtype)
-            console.say(str(judges.estimate(asked, rater, cache=cache, prices=prices)))
-            if url is not None and not yes:
-                console.confirm("Ask it?")
-            ratings = judges.rate(asked, rater, cache=cache)
+        ratings = ratings_of(
+            asked, read_batch or options.named_judge(judge, url, device=device, dtype=dtype), cache=cache,
+            prices=prices, say=console.say, confirm=lambda: None if url is None or yes else console.confirm("Ask it?"),
+        )  # fmt: skip
     scores = score(found, items, ratings, over=over)  # type: ignore[arg-type]  # checked there
     console.say(f"{len(scores)} questions, {scores['errors'].sum():.0f} of {len(asked)} pairs without a rating")
     return scores
