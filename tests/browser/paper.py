@@ -1,47 +1,22 @@
-"""Printed pages as pictures: Chromium prints a page, and its own viewer shows the PDF."""
-
-import io
-import re
-from pathlib import Path
+"""Printed pages as pictures: Chromium prints a page, and PDFium draws the PDF."""
 
 import numpy as np
+import pypdfium2
 from numpy.typing import NDArray
-from PIL import Image
 
-from tests.chromium import PATIENCE, Page
+from tests.chromium import Page
 
-WIDTH, HEIGHT = 816, 1056  # of a Letter page, CSS pixels
-VIEW = "#toolbar=0&navpanes=0&view=FitH"
-DESK = 60  # the viewer's background is darker than any page
+WIDTH = 816  # of a Letter page, CSS pixels
 
 
-def print_page(page: Page, folder: Path) -> NDArray[np.uint8]:
-    """All printed pages of a page, one below the other: uint8 [H, W, 3].
-
-    Args:
-        page: The page, as it stands.
-        folder: Gets the PDF.
-    """
-    path = folder / "printed.pdf"
-    path.write_bytes(page.pdf(prefer_css_page_size=True))
-    count = len(re.findall(rb"/Type /Page\b(?!s)", path.read_bytes()))
-    viewer = page.context.browser.new_page(viewport={"width": WIDTH, "height": (HEIGHT + 20) * count})
-    viewer.goto(path.as_uri() + VIEW)
-    before, shown = b"", b""
-    for _ in range(PATIENCE * 4):
-        before, shown = shown, viewer.screenshot()
-        if shown == before and _pixels(shown)[:, WIDTH // 2].min(axis=1).max() > DESK:
-            break
-        viewer.wait_for_timeout(250)
-    viewer.close()
-    return _pixels(shown)
+def print_page(page: Page) -> NDArray[np.uint8]:
+    """All printed pages of a page as it stands, one below the other: uint8 [H, WIDTH, 3]."""
+    with pypdfium2.PdfDocument(page.pdf(prefer_css_page_size=True)) as document:
+        scale = WIDTH / document[0].get_width()
+        return np.concatenate([sheet.render(scale=scale, rev_byteorder=True).to_numpy() for sheet in document])
 
 
 def ink_of(picture: NDArray[np.uint8], color: str, *, most: int = 12) -> NDArray[np.intp]:
     """Where a picture has a colour "#RRGGBB", [n, 2]: row and column. most: the largest difference of a channel."""
     wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])
     return np.argwhere((np.abs(picture.astype(int) - wanted) <= most).all(axis=2))
-
-
-def _pixels(png: bytes) -> NDArray[np.uint8]:
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))

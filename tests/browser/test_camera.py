@@ -207,7 +207,7 @@ def refusal(page: Page, message: str) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_without_permission_or_camera_it_says_so_and_clips_work(app: tuple[str, str], name: str) -> None:
     flags, message = REFUSED[name]
-    with open_browser(*flags) as browser, open_app(browser, "{}/?{}".format(*app)) as page:
+    with open_browser(*flags, shell=False) as browser, open_app(browser, "{}/?{}".format(*app)) as page:
         refusal(page, message)
 
 

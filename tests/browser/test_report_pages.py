@@ -88,7 +88,7 @@ def test_a_printed_figure_has_all_that_the_screen_shows(dark: Page, tmp_path: Pa
     path.write_text(report_of(*map(as_output, drawn)), encoding="utf-8")
     dark.goto(path.as_uri())
     until(dark, DRAWN)
-    printed = print_page(dark, tmp_path)
+    printed = print_page(dark)
     for color in COLORS:
         ink = ink_of(printed, color)
         assert groups(ink[:, 1]) == 6, "five marks and the one at the right are on the paper"
@@ -102,7 +102,7 @@ def test_a_printed_player_has_its_legend_and_its_curves(dark: Page, tmp_path: Pa
     path.write_text(report_of({"text/html": make_player(title="my_clip.mp4").to_html()}), encoding="utf-8")
     dark.goto(path.as_uri())
     until(dark.frames[1], "document.querySelectorAll('.mmduet-player-key').length === 2")
-    printed = print_page(dark, tmp_path)
+    printed = print_page(dark)
     for head in ("informative", "relevance"):
         ink = ink_of(printed, HEAD_COLORS[head])
         legend = ink[ink[:, 0] > ink[:, 0].max() - 3]

@@ -15,7 +15,7 @@ import pytest
 
 from mmduet.data.scenes import make_scenes
 from tests.browser.servers import serve
-from tests.chromium import Browser, Page, record, until
+from tests.chromium import Browser, Page, open_browser, record, until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAME = "widgets/voila/app.ipynb"
@@ -163,8 +163,8 @@ def test_its_player_watches_live(browser: Browser, app: tuple[str, str]) -> None
     page.close()
 
 
-def test_the_kernel_of_a_page_ends_with_it(browser: Browser, tmp_path: Path) -> None:
-    with serve_app(tmp_path, *make_folder(tmp_path)) as address:
+def test_the_kernel_of_a_page_ends_with_it(tmp_path: Path) -> None:
+    with open_browser(shell=False) as browser, serve_app(tmp_path, *make_folder(tmp_path)) as address:
         page = browser.new_page()
         page.goto("{}/?{}".format(*address), timeout=90_000)
         for _ in range(2):
