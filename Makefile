@@ -36,7 +36,7 @@ test: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy && $(BIN)/lint-imports --no-cache
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
-	$(BIN)/python -m pytest -p tests.no_decord tests/video/test_reader.py tests/video/test_containers.py tests/video/test_stream.py tests/test_doctor.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -p tests.no_decord tests/video/test_reader.py tests/video/test_containers.py tests/video/test_stream.py tests/test_doctor.py
 
 docs: setup
 	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --quiet docs docs/out

@@ -97,5 +97,5 @@ def test_a_clip_that_begins_between_key_frames_gives_the_frames_of_iter_frames(t
                 packet.stream = copy
                 writer.mux(packet)
     wanted = read_frames(cut, fps=5, size=WIDTH).frames
-    found = torch.cat([batch.frames for batch in StreamSource(cut, fps=5, size=WIDTH, patience=1.0)])
+    found = torch.cat([batch.frames for batch in StreamSource(cut, fps=5, size=WIDTH, patience=0.2)])
     assert numbers_of(found[: len(wanted)]) == numbers_of(wanted)

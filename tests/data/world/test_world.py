@@ -1,8 +1,10 @@
 """`world`: what its streams show, what is said of them, and that a model trains on them."""
 
+import copy
 import itertools
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -114,12 +116,24 @@ def test_nothing_is_said_of_what_is_not_sure_and_absent_things_are_absent(classi
     assert absent
 
 
-@pytest.fixture
-def world(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """Twelve streams for a model of random weights, and the model."""
     model, processor = build_concepts()
+    root = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generate, "load_duet", lambda *_, **__: (model, processor))
+        make_world(root, train=12, val=2)
+    return root, model, processor
+
+
+@pytest.fixture
+def world(made, tmp_path, monkeypatch):
+    """A copy of them."""
+    root, model, processor = made
+    model = copy.deepcopy(model)
     monkeypatch.setattr(generate, "load_duet", lambda *_, **__: (model, processor))
-    make_world(tmp_path, train=12, val=2)
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     return tmp_path, model, processor
 
 
