@@ -34,7 +34,7 @@ from mmduet import DuetConfig, DuetForConditionalGeneration, DuetProcessor, Duet
 from mmduet.checkpoints import build_tiny
 from mmduet.kernels.graphs import SIZES
 from mmduet.model.backbone import EmbeddedTokens
-from mmduet.model.processing import FrameSettings
+from mmduet.model.frame_settings import FrameSettings
 from mmduet.model.prompt import StreamTurn, TextTurn, Turn
 from mmduet.profiling.performance import EveryNth, alternate_runs, latencies, watch
 from mmduet.profiling.published_loop import PublishedLoop

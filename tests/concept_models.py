@@ -7,7 +7,8 @@ import torch
 from mmduet.checkpoints import build_tiny
 from mmduet.checkpoints.concepts import concept_config, fill_tower
 from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
-from mmduet.model.processing import DuetProcessor, FrameSettings
+from mmduet.model.frame_settings import FrameSettings
+from mmduet.model.processing import DuetProcessor
 from mmduet.vision.concepts import ConceptTower
 
 

@@ -25,7 +25,8 @@ from mmduet.errors import CheckpointError, FileError
 from mmduet.files import MANIFEST, is_complete, locked
 from mmduet.model.backbone import Backbone
 from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
-from mmduet.model.processing import DuetProcessor, FrameSettings
+from mmduet.model.frame_settings import FrameSettings
+from mmduet.model.processing import DuetProcessor
 from mmduet.model.prompt import IMAGE
 from mmduet.system.objects import find_object
 

@@ -15,8 +15,10 @@ from mmduet.errors import CheckpointError
 from mmduet.files import inside
 from mmduet.files.config_files import read_config, understanding
 from mmduet.model.duet import DuetConfig
-from mmduet.model.processing import DuetProcessor, FrameSettings, load_tokenizer
+from mmduet.model.frame_settings import FrameSettings
+from mmduet.model.processing import DuetProcessor
 from mmduet.model.prompt import IM_END, IM_START, IMAGE
+from mmduet.model.tokenizer import load_tokenizer
 
 POOL_STRIDE = 4  # the published model's, for configs without one
 UNUSED = {

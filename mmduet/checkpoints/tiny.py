@@ -9,7 +9,8 @@ from transformers import LlamaConfig, PreTrainedTokenizerFast, Qwen2_5_VLConfig,
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
-from mmduet.model.processing import DuetProcessor, FrameSettings
+from mmduet.model.frame_settings import FrameSettings
+from mmduet.model.processing import DuetProcessor
 from mmduet.model.prompt import IM_END, IM_START, IMAGE
 from mmduet.qwen_vl import QwenVLProcessor, QwenVLWords
 from mmduet.qwen_vl.processing import CHAT

@@ -29,7 +29,7 @@ from mmduet.checkpoints.hub import find_folder
 from mmduet.checkpoints.weights import check_finite, read_headers
 from mmduet.errors import CheckpointError, DuetError
 from mmduet.files.config_files import read_config, read_settings, understanding
-from mmduet.model.processing import load_tokenizer
+from mmduet.model.tokenizer import load_tokenizer
 from mmduet.system.devices import choose_device, choose_dtype, enough_memory
 
 SAMPLED = 64  # numbers of each weight that the digest reads

@@ -5,71 +5,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate, islice, repeat
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from mmduet.errors import CheckpointError, DuetError
-from mmduet.files.config_files import check_content, checked, read_settings, understanding
+from mmduet.files.config_files import checked, read_settings, understanding
+from mmduet.model.frame_settings import Channels, ProcessorFile
+from mmduet.model.frame_settings import FrameSettings as FrameSettings
 from mmduet.model.losses import IGNORE
 from mmduet.model.prompt import CHATML, SYSTEM_PROMPT, ChatFormat, StreamTurn, TextTurn, Turn
-from mmduet.video import CenterCrop, FrameSize, Within, fit_frames
+from mmduet.model.tokenizer import load_tokenizer
+from mmduet.video import fit_frames
 
 SETTINGS_FILE = "duet_processor.json"
-TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))  # any of these makes one
-TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-
-
-Channels = float | tuple[float, float, float]  # one number for all three, or red, green, blue
-
-
-@dataclass(frozen=True, slots=True)
-class FrameSettings:
-    """How a frame becomes pixel values and tokens.
-
-    Attributes:
-        size: Pixels along a side of the square that frames are fitted into, or `Within` where they keep their shape.
-        tokens: Language-model tokens of a frame. Where frames differ in tokens: the usual number.
-        mean: Mean of the normalisation, after rescaling by 1/255.
-        std: Standard deviation of the normalisation.
-        crop: Whether the square is the frame's middle, and not the whole frame with black bars.
-    """
-
-    size: int | Within
-    tokens: int
-    mean: Channels = 0.5
-    std: Channels = 0.5
-    crop: bool = False
-
-    @property
-    def fit(self) -> FrameSize:
-        """How frames are fitted, as `mmduet.video.iter_frames` takes it."""
-        return CenterCrop(self.size) if self.crop and isinstance(self.size, int) else self.size
-
-
-Mean = Annotated[float, Field(allow_inf_nan=False, strict=True)]
-Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-
-
-class _Frame(BaseModel):
-    """`FrameSettings` in a file."""
-
-    model_config = ConfigDict(extra="forbid")
-    size: Annotated[int, Field(ge=1, le=4096, strict=True)]
-    tokens: Annotated[int, Field(ge=1, le=4096, strict=True)]
-    mean: Mean | tuple[Mean, Mean, Mean] = 0.5
-    std: Deviation | tuple[Deviation, Deviation, Deviation] = 0.5
-    crop: Annotated[bool, Field(strict=True)] = False
-
-
-class _Settings(BaseModel):
-    """The file that `DuetProcessor.save_pretrained` writes."""
-
-    model_config = ConfigDict(strict=True)
-    frame: _Frame
-    system_prompt: str
 
 
 @dataclass(slots=True)
@@ -256,7 +206,7 @@ class DuetProcessor:
         path = Path(folder) / SETTINGS_FILE
         if not path.is_file():
             raise CheckpointError(f"{folder} has no {SETTINGS_FILE}: it is no checkpoint of this project.")
-        settings = checked(path, _Settings, read_settings(path))
+        settings = checked(path, ProcessorFile, read_settings(path))
         tokenizer, frame = load_tokenizer(Path(folder)), FrameSettings(**settings.frame.model_dump())
         processor = cls(tokenizer, frame, system_prompt=settings.system_prompt)
         with understanding(path):
@@ -271,26 +221,3 @@ def _by_channel(value: Channels, device: torch.device) -> float | torch.Tensor:
 def _take(counts: Iterator[int], turn: Turn) -> list[int]:
     """The token counts of a turn's frames."""
     return list(islice(counts, turn.frames)) if isinstance(turn, StreamTurn) else []
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load a checkpoint's tokenizer. None of the checkpoint's code is run.
-
-    Raises:
-        CheckpointError: The files are missing or damaged, or the tokenizer gives no ids for a text.
-    """
-    if not any(all((folder / name).is_file() for name in names) for names in TOKENIZERS):
-        raise CheckpointError(
-            f"{folder} has no tokenizer: put the base model's tokenizer.json and tokenizer_config.json there."
-        )
-    for name in {file for names in TOKENIZERS for file in names} | {*TOKENIZER_SETTINGS}:
-        path = folder / name
-        if path.is_file():
-            check_content(path)
-            if name in TOKENIZER_SETTINGS:
-                read_settings(path)
-    with understanding(folder / "tokenizer.json"):
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-        if not tokenizer(SYSTEM_PROMPT, add_special_tokens=False)["input_ids"]:
-            raise CheckpointError(f"{folder}: the tokenizer reads text as nothing: download its files again.")
-    return tokenizer

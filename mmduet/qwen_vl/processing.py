@@ -11,9 +11,11 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from mmduet.errors import CheckpointError, DuetError
 from mmduet.files.config_files import checked, read_settings, understanding
+from mmduet.model.frame_settings import FrameSettings
 from mmduet.model.losses import IGNORE
-from mmduet.model.processing import DuetProcessor, EncodedConversation, FrameSettings, load_tokenizer
+from mmduet.model.processing import DuetProcessor, EncodedConversation
 from mmduet.model.prompt import SYSTEM_PROMPT, ChatFormat, StreamTurn, TextTurn, Turn
+from mmduet.model.tokenizer import load_tokenizer
 from mmduet.video import Within
 
 IMAGES_FILE = "preprocessor_config.json"

@@ -1,7 +1,8 @@
 import pytest
 
 from mmduet.errors import DuetError
-from mmduet.model.processing import DuetProcessor, FrameSettings
+from mmduet.model.frame_settings import FrameSettings
+from mmduet.model.processing import DuetProcessor
 from mmduet.model.prompt import CHATML, ChatFormat, StreamTurn, TextTurn
 
 
