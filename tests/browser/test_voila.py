@@ -51,6 +51,13 @@ def show(page: Page, address: str, token: str) -> None:
 
 
 @pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The whole one: a page that is closed says so to its kernel."""
+    with open_browser(shell=False) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Its address and "token=…"."""
     folder = tmp_path_factory.mktemp("app")
@@ -163,8 +170,8 @@ def test_its_player_watches_live(browser: Browser, app: tuple[str, str]) -> None
     page.close()
 
 
-def test_the_kernel_of_a_page_ends_with_it(tmp_path: Path) -> None:
-    with open_browser(shell=False) as browser, serve_app(tmp_path, *make_folder(tmp_path)) as address:
+def test_the_kernel_of_a_page_ends_with_it(browser: Browser, tmp_path: Path) -> None:
+    with serve_app(tmp_path, *make_folder(tmp_path)) as address:
         page = browser.new_page()
         page.goto("{}/?{}".format(*address), timeout=90_000)
         for _ in range(2):
