@@ -29,8 +29,8 @@ def find_chromium(*, shell: bool) -> str:
     """Its path; skips the test where there is none.
 
     Args:
-        shell: Whether Debian's shell without windows will do. It takes half of the time, asks for no permission, and
-            closes a page without the page's own handlers.
+        shell: Whether Debian's shell without windows will do. It needs less processor time, asks for no permission,
+            and closes a page without the page's own handlers.
     """
     names = [*(["chromium-headless-shell"] if shell else []), "chromium", "chromium-browser", "google-chrome"]
     found = next(filter(None, map(shutil.which, names)), None)

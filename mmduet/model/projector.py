@@ -32,7 +32,7 @@ def build_projector(kind: str, features: int, hidden_size: int, *, cells: int, n
                 f"{hidden_size}: the two must be equal."
             )
         return nn.Sequential(SlotScale(cells, hidden_size))
-    mlp = re.fullmatch(r"mlp([0-9]{1,2})x_gelu", kind)
+    mlp = re.fullmatch(r"mlp0*([0-9]{1,2})x_gelu", kind)
     depth = 1 if kind == "linear" else int(mlp[1]) if mlp else 0
     if not 1 <= depth <= MOST_LAYERS:
         raise CheckpointError(

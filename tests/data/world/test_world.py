@@ -124,17 +124,15 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generate, "load_duet", lambda *_, **__: (model, processor))
         make_world(root, train=12, val=2)
-    return root, model, processor
+        yield root, model, processor
 
 
 @pytest.fixture
-def world(made, tmp_path, monkeypatch):
+def world(made, tmp_path):
     """A copy of them."""
     root, model, processor = made
-    model = copy.deepcopy(model)
-    monkeypatch.setattr(generate, "load_duet", lambda *_, **__: (model, processor))
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
-    return tmp_path, model, processor
+    return tmp_path, copy.deepcopy(model), processor
 
 
 def test_a_model_trains_on_streams_as_it_does_on_videos(world):
