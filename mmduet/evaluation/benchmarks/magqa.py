@@ -241,13 +241,12 @@ def evaluate_files(
     yes: options.Yes = False,
 ) -> pd.DataFrame | None:
     """Work of `mmduet evaluate magqa`."""
+    options.check_judge(judge, url, write_batch, read_batch=read_batch)
     if write_batch is not None:
         judges.check_batch(write_batch, [predictions, references])
     judges.AnswerCache(cache)  # refuses a file of another kind
     found, items = read_matched(predictions, references, AnsweredItem, console.say)
     asked = pairs(found, items)
-    if not judge and read_batch is None:
-        ratings_of(asked, None)
     if write_batch is not None:
         endpoint = judges.EndpointJudge(judge, base_url=url or judges.OPENAI_URL)
         console.say(f"{write_batch}: {judges.write_batch(write_batch, asked, endpoint)} requests")

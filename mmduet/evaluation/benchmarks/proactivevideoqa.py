@@ -198,6 +198,7 @@ def evaluate_files(
     yes: options.Yes = False,
 ) -> pd.DataFrame | None:
     """Work of `mmduet evaluate proactivevideoqa`."""
+    options.check_judge(judge, url, write_batch, read_batch=read_batch, answers=answers)
     if write_batch is not None:
         judges.check_batch(write_batch, [predictions, references])
     judges.AnswerCache(cache)  # refuses a file of another kind
@@ -208,7 +209,9 @@ def evaluate_files(
     if write_batch is not None:
         console.say(f"{write_batch}: {_write_batch(write_batch, turns, judge, url, is_judged)} requests")
         return None
-    rater = _judge(judge, url, device, dtype, read_batch, answers)
+    rater: ChatJudge | Path | None = read_batch or options.named_judge(judge, url, device=device, dtype=dtype)
+    if answers is not None:
+        rater = GivenAnswers(answers)
     with console.resumable(lambda: judges.kept_answers(cache)):
         ratings = ratings_of(
             turns, rater, duplicates=is_judged, cache=cache, prices=prices, say=console.say,
@@ -219,19 +222,7 @@ def evaluate_files(
     return question_scores(rows, found, items, rule=rule)
 
 
-def _judge(
-    judge: str, url: str | None, device: str, dtype: str, batch: Path | None, answers: Path | None
-) -> ChatJudge | Path | None:
-    if sum(map(bool, (judge, batch, answers))) > 1:
-        raise DuetError("two judges: give one of --judge, --read-batch and --answers.")
-    if answers is not None:
-        return GivenAnswers(answers)
-    return options.named_judge(judge, url, device=device, dtype=dtype) if judge else batch
-
-
 def _write_batch(path: Path, turns: Sequence[Turn], judge: str, url: str | None, duplicates: bool) -> int:
-    if not judge:
-        raise DuetError(f"no judge: give --judge MODEL, whose name the requests of {path} carry.")
     endpoint = judges.EndpointJudge(judge, base_url=url or judges.OPENAI_URL)
     more = [(duplicate_pairs(turns), endpoint.about(DUPLICATES))] if duplicates else []
     return judges.write_batch(path, coverage_pairs(turns), endpoint.about(COVERAGE), *more)

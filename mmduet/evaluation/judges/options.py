@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from mmduet.errors import DuetError
+
 if TYPE_CHECKING:
     from mmduet.evaluation.judges.endpoint_judge import EndpointJudge
     from mmduet.evaluation.judges.local import LocalJudge
@@ -18,10 +20,35 @@ Prices = Annotated[tuple[float, float] | None, "Prices of a million input and ou
 Yes = Annotated[bool, "Ask an endpoint without confirmation."]
 
 
-def named_judge(judge: str, url: str | None, *, device: str, dtype: str) -> "LocalJudge | EndpointJudge":
-    """Return the judge at an endpoint, or, without `url`, on this computer."""
+def check_judge(judge: str, url: str | None, write_batch: Path | None, **answered: Path | None) -> None:
+    """Refuse options of a judge that contradict each other.
+
+    Args:
+        judge: The judge's name, or "".
+        url: Its endpoint.
+        write_batch: File of requests to write.
+        answered: The options whose files have a judge's answers already.
+
+    Raises:
+        DuetError: More than one judge is given, or requests or an endpoint without a judge's name.
+    """
+    given = [f"--{name.replace('_', '-')}" for name, path in answered.items() if path is not None]
+    if write_batch is not None and not judge:
+        raise DuetError(f"no judge: give --judge MODEL, whose name the requests of {write_batch} carry.")
+    if write_batch is not None and given:
+        raise DuetError(f"--write-batch asks nothing, and {given[0]} has answers: give one of them.")
+    if len(judges := ["--judge"] * bool(judge) + given) > 1:
+        raise DuetError(f"two judges, {' and '.join(judges)}: give one of them.")
+    if url is not None and not judge:
+        raise DuetError(f"--url {url} is the endpoint of a judge: give --judge MODEL, too, or leave --url out.")
+
+
+def named_judge(judge: str, url: str | None, *, device: str, dtype: str) -> "LocalJudge | EndpointJudge | None":
+    """Return the judge at an endpoint, or, without `url`, on this computer; None if none is named."""
     from mmduet.evaluation import judges  # loads torch only for a judge on this computer
 
+    if not judge:
+        return None
     if url is not None:
         return judges.EndpointJudge(judge, base_url=url)
     return judges.LocalJudge(judge, device=device, dtype=dtype)
