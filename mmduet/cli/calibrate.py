@@ -50,7 +50,7 @@ def calibrate(
     modes: MODES = "threshold,sum,hysteresis",
     heads: HEADS = None,
     max_rate: Annotated[float | None, typer.Option(min=0, help="Maximum responses a minute.")] = None,
-    thresholds: Annotated[int, typer.Option(min=2, help="Thresholds that are tried of each policy.")] = 200,
+    thresholds: Annotated[int, typer.Option(help="Thresholds that are tried of each policy.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of the halves.")] = 0,
 ) -> None:
     """Choose when to speak from scored frames, without the model, and write it as a policy file.
@@ -65,9 +65,9 @@ def calibrate(
     from mmduet.policy import check_policy_target, write_policy
 
     wanted = calibration.parse_target(target, **({} if max_rate is None else {"most": max_rate}))
+    stated = _stated(predictions)
     written = output or predictions.with_name(f"{predictions.name}.policy.json")
     check_policy_target(written, [predictions, references])
-    stated = _stated(predictions)
     known = find_benchmark(_benchmark(predictions, benchmark or stated.get("benchmark")))
     items = known.read_references(references)
     found = known.read_predictions(predictions, items)

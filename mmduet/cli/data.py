@@ -1,11 +1,13 @@
 """`mmduet scenes`, `world` and `scan`: make clips and streams, and read the metadata of videos."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mmduet.cli.root import app, resumable
+from mmduet.errors import DuetError
 
 
 @app.command()
@@ -54,7 +56,10 @@ def scan(
     """
     from mmduet.data.metadata import scan_videos
 
-    output = output or folder.with_name(f"{folder.resolve().name}_metadata.json")
+    whole = Path(os.path.abspath(folder))  # "." has no name
+    if output is None and not whole.name:
+        raise DuetError(f"{folder} has no name to put before _metadata.json: give --output.")
+    output = output or whole.with_name(f"{whole.name}_metadata.json")
     with resumable(lambda: f"what was read so far is kept next to {output}, and the same command reads the rest."):
         found = scan_videos(folder, output, workers=workers)
     hours = sum(info.duration for info in found.videos.values()) / 3600

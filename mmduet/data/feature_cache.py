@@ -15,6 +15,7 @@ from mmduet.data.mixture import Sample
 from mmduet.data.unreadable import UnreadableVideos
 from mmduet.errors import DuetError, VideoError
 from mmduet.files import clean, make_folder, write_tensors
+from mmduet.files.names import bounded
 from mmduet.model.duet import ENCODE_AT_ONCE, DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor
 from mmduet.video import iter_frames
@@ -72,7 +73,8 @@ class FeatureCache:
         if video.suffix == STORED:
             return video
         key = f"{video.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{float(fps)}|{self.tower}"
-        return self.folder / f"{video.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+        end = f"-{hashlib.sha256(key.encode()).hexdigest()[:16]}{STORED}"
+        return self.folder / (bounded(video.stem, added=len(end)) + end)
 
     def estimate(self, samples: Iterable[Sample]) -> int:
         """Bytes that the features of these samples' videos take, computed from the videos' durations."""

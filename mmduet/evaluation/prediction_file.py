@@ -169,7 +169,13 @@ def _check_end(where: str, trace: DuetTrace, duration: float) -> None:
 
 
 def settings_path(output: Path) -> Path:
-    """The file that states the settings of a prediction file."""
+    """The file that states the settings of a prediction file.
+
+    Raises:
+        DuetError: The path has no name, as "." has none.
+    """
+    if not output.name:
+        raise DuetError(f"{output} is a folder: give a prediction file.")
     return output.with_name(f"{output.name}.settings.json")
 
 

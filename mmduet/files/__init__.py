@@ -6,6 +6,7 @@ run can remove what a killed process left.
 
 messages   how errors show a value, a place in a file, a reason
 reading    text, JSON and JSON Lines, validated by pydantic types
+names      how long they may be
 yaml_file  YAML, without what makes YAML dangerous
 disk       elementary operations whose errors are FileErrors
 temporary  names of temporary files, and their removal

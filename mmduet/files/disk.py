@@ -15,7 +15,10 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 def unwritable(path: str | Path, reason: Exception | str) -> FileError:
     """Make the error for a file that could not be written."""
+    too_long = getattr(reason, "errno", None) == errno.ENAMETOOLONG
     reason = reason_of(reason) if isinstance(reason, Exception) else reason
+    if too_long:
+        return FileError(f"{path} cannot be written ({reason}): give a shorter name.")
     return FileError(
         f"{path} cannot be written ({reason}); its earlier content is kept: free some space, or check the folder and "
         "its permissions, then run the same command again."

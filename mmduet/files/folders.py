@@ -12,8 +12,9 @@ from mmduet.errors import AnnotationError, FileError
 from mmduet.files.atomic import scratch_folder, write_json
 from mmduet.files.disk import flush, make_folder, remove, writing, writing_only
 from mmduet.files.messages import kind_of
+from mmduet.files.names import check_name
 from mmduet.files.reading import read_json
-from mmduet.files.temporary import temporary_name
+from mmduet.files.temporary import ADDED, temporary_name
 
 MANIFEST = "files.json"  # in each folder that this package wrote: {file: bytes}
 
@@ -27,9 +28,10 @@ def check_folder(folder: str | Path, *, inputs: Iterable[str | Path] = ()) -> No
 
     Raises:
         FileError: The folder holds files that its manifest does not list, or it is or contains the current folder or
-            an input, or it cannot be written.
+            an input, or its name is too long, or it cannot be written.
     """
     folder = Path(folder)
+    check_name(folder, added=ADDED)
     with writing_only(folder):
         if os.path.exists(folder) and not folder.is_dir():
             raise FileError(f"{folder} is {kind_of(folder)}: give the name of a folder to write.")

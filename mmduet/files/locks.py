@@ -13,9 +13,11 @@ from filelock import SoftFileLock, Timeout
 
 from mmduet.errors import FileError
 from mmduet.files.disk import make_folder, remove, writing_only
+from mmduet.files.names import bounded
 
 POLL = 3.0  # s between two looks at whether the lock's process still runs
 UNSTATED = 2.0  # s after which a lock that names no process is abandoned
+ADDED = 70  # bytes that the longest name of a lock adds
 
 
 @contextmanager
@@ -93,7 +95,7 @@ def _elsewhere(lock: Path) -> str:
 
 
 def _lock_of(path: Path) -> Path:
-    return path.with_name(f".{path.name[:200]}.lock")
+    return path.with_name(f".{bounded(path.name, added=ADDED)}.lock")
 
 
 def _forget_unstated(lock: Path) -> None:

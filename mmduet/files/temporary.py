@@ -26,6 +26,7 @@ _PREFIX = ".mmduet-"
 _MACHINE = _machine()
 _NAME = re.compile(rf"{re.escape(_PREFIX)}{_MACHINE}-(\d+)-\d+\.part(?:\.was-(.+)|.*)")
 _count = itertools.count()
+ADDED = 45  # bytes that a temporary name adds to the name of a folder
 _cleaned: set[Path] = set()
 
 
@@ -42,7 +43,7 @@ def temporary_name(path: Path, *, was: str = "") -> Path:
         was: The name of a folder that is moved to the temporary name. `clean` gives the name back.
     """
     clean(path.parent)
-    end = f".was-{was[:180]}" if was else path.suffix[:16]
+    end = f".was-{was}" if was else path.suffix[:16]
     return path.with_name(f"{_PREFIX}{_MACHINE}-{os.getpid()}-{next(_count)}.part{end}")
 
 

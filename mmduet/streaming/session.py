@@ -239,7 +239,7 @@ def _check(
         raise DuetError(f"frame_fps={frame_fps}: give a positive number of frames a second.")
     if protocol not in PROTOCOLS:
         raise DuetError(f"protocol={protocol!r} is not known; known are {sorted(PROTOCOLS)}.")
-    if repetition_penalty is not None and not repetition_penalty > 0:
+    if repetition_penalty is not None and not 0 < repetition_penalty < math.inf:
         raise DuetError(f"repetition_penalty={repetition_penalty}: give a positive number, or None.")
     if max_new_tokens < 1:
         raise DuetError(f"max_new_tokens={max_new_tokens}: a response has at least one token.")

@@ -44,6 +44,15 @@ def test_features_are_those_of_the_video(cache, tiny, clip):
     assert len(cache.read(clip, 2.0, 3, 0)) == 0
 
 
+def test_a_video_with_the_longest_name_has_features(cache, clip, tmp_path):
+    """255 bytes, as a downloaded clip that is named after its title may have."""
+    video = tmp_path / "videos" / f"{'映' * 83}aa.mp4"
+    video.parent.mkdir()
+    shutil.copy(clip, video)
+    cache.prepare([sample(video)])
+    assert torch.equal(cache.read(video, 2.0, 1, 4), cache.read(clip, 2.0, 1, 4))
+
+
 def test_the_estimate_is_what_the_files_take(cache, clip):
     cache.prepare([sample(clip), sample(clip, fps=1.0), sample(clip)])
     files = list(cache.folder.glob("*.safetensors"))

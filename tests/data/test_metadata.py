@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from mmduet.cli import app
 from mmduet.data import metadata
 from mmduet.data.metadata import load_metadata, scan_videos
-from mmduet.errors import AnnotationError, FileError, VideoError
+from mmduet.errors import AnnotationError, DuetError, FileError, VideoError
 from mmduet.files import LineFile, inside
 from mmduet.video import VideoMetadata
 from tests.clips import write_clip
@@ -55,6 +55,18 @@ def test_a_scan_of_real_clips(tmp_path):
     written = json.loads((tmp_path / "videos_metadata.json").read_text())
     assert written["a.mp4"].items() >= {"duration": 2.0, "fps": 12.0, "path": "a.mp4", "frame_count": 24}.items()
     assert "b.mp4" in json.loads((tmp_path / "videos_metadata.broken.json").read_text())
+
+
+def test_the_metadata_of_a_folder_are_beside_it_however_it_is_called(folder, here, monkeypatch):
+    for where, name in ((folder, "."), (folder / "more", "..")):
+        monkeypatch.chdir(where)
+        result = CliRunner().invoke(app, ["scan", name, "--workers", "1"])
+        assert result.exit_code == 0, result.output
+        (written,) = folder.parent.glob("*_metadata.json")
+        assert written.name == "videos_metadata.json"
+        written.unlink()
+    with pytest.raises(DuetError, match=r"/ has no name to put before _metadata\.json: give --output"):
+        CliRunner().invoke(app, ["scan", "/"], catch_exceptions=False)
 
 
 def test_only_what_changed_is_looked_at_again(folder, here, tmp_path):

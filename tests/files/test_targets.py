@@ -25,8 +25,9 @@ def test_targets_are_checked_before_work(tmp_path):
         check_target(tmp_path / "pipe", ours=never)
     (tmp_path / "loop").symlink_to("loop")
     for path in (reference / "x.json", tmp_path / ("n" * 300), tmp_path / "a\0b", tmp_path / "loop" / "x"):
-        with pytest.raises(FileError, match="cannot be written"):
+        with pytest.raises(FileError, match="cannot be written") as refused:
             check_target(path, ours=never)
+        assert ("give a shorter name" in str(refused.value)) == ("n" * 300 in str(path))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")

@@ -282,6 +282,7 @@ def test_run_starts_afresh(tiny, frames):
         ("frame_fps", 0.0),
         ("protocol", "nope"),
         ("repetition_penalty", 0.0),
+        ("repetition_penalty", math.inf),
         ("max_new_tokens", 0),
         ("look_ahead", 0),
         ("context_frames", 1),

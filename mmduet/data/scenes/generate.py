@@ -41,11 +41,14 @@ def make_scenes(
         The folder `root`/scenes.
 
     Raises:
-        AnnotationError: The folder was made with another seed or by another version, or an argument is negative.
+        AnnotationError: The folder was made with another seed or by another version, or an argument is negative or too
+            large.
         FileError: The folder holds something else, or cannot be written.
     """
     if seed < 0 or min(train, val, test) < 0:
         raise AnnotationError(f"seed={seed}, train={train}, val={val}, test={test}: none of these may be negative.")
+    if max(train, val, test) > MAX_CLIPS:
+        raise AnnotationError(f"train={train}, val={val}, test={test}: a split has at most {MAX_CLIPS:,} clips.")
     folder = Path(root) / "scenes"
     manifest = _read_manifest(folder, seed)
     sizes = {

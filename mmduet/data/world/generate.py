@@ -20,7 +20,7 @@ from mmduet.errors import AnnotationError
 from mmduet.files import read_json, validated, write_file, write_json
 
 IMAGENET = 1000  # classes; those after them are imprinted
-MAX_STREAMS = 100_000
+MAX_STREAMS = 100_000  # of a split: their names have five digits
 
 
 class _Manifest(BaseModel):
@@ -50,12 +50,15 @@ def make_world(
         The folder `root`/world.
 
     Raises:
-        AnnotationError: The folder was made with another seed, version or model, or an argument is negative.
+        AnnotationError: The folder was made with another seed, version or model, or an argument is negative or too
+            large.
         CheckpointError: The model's tower has no names.
         FileError: The folder cannot be written.
     """
     if min(seed, train, val) < 0:
         raise AnnotationError(f"seed={seed}, train={train}, val={val}: none of these may be negative.")
+    if max(train, val) > MAX_STREAMS:
+        raise AnnotationError(f"train={train}, val={val}: a split has at most {MAX_STREAMS:,} streams.")
     folder = Path(root) / "world"
     duet, processor = load_duet(model, dtype="float32", device="cpu")  # the precision in which a CPU trains
     tower, made_for = concept_tower(duet), fingerprint(duet, processor)

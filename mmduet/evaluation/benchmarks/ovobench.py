@@ -70,7 +70,7 @@ def score(
         it counts again, as ``ID (2)``. A column a task, %: 0 or 100 in the task's rows, NaN in the others.
 
     Raises:
-        DuetError: The rule is not known, or a stream was not asked at the test points.
+        DuetError: The rule is not known, `wait` is negative, or a stream was not asked at the test points.
     """
     reads = find_rule(rule)
     rows: dict[str, dict[str, float]] = {}

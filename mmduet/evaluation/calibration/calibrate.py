@@ -25,6 +25,7 @@ from mmduet.policy import BoolArray, FloatArray, Policy, PolicyFile, ThresholdPo
 
 Predictions = Mapping[str, Prediction]
 THRESHOLDS = 200
+MOST_THRESHOLDS = 10_000  # all are replayed at once
 HERE, THERE, BEFORE, GAIN = "chosen, on its half", "chosen, other half", "before, other half", "difference"
 
 
@@ -126,12 +127,15 @@ def calibrate(
         candidates: The policies that are tried, simple ones first; None: `candidates_for` the model. Of those that are
             equally good (`Target.best`), the one with the fewest responses is chosen.
         before: The policy to compare with, such as the hand-set one; None: none.
-        thresholds: Thresholds of each candidate.
+        thresholds: Thresholds of each candidate, 2 to `MOST_THRESHOLDS`.
         seed: Seed of the halves.
 
     Raises:
-        DuetError: There are fewer than two videos with scores and references, or the target cannot be met.
+        DuetError: There are fewer than two videos with scores and references, the target cannot be met, or the number
+            of thresholds is out of range.
     """
+    if not 2 <= thresholds <= MOST_THRESHOLDS:
+        raise DuetError(f"thresholds={thresholds}: give 2 to {MOST_THRESHOLDS:,}.")
     here, there = _halves(predictions, references, seed)
     spans = {name: references[name].spans for name in (*here, *there)}
     known = next(iter(here.values())).trace.heads

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, StrictStr
 
-from mmduet.errors import AnnotationError
+from mmduet.errors import AnnotationError, FileError
 from mmduet.evaluation.judges.rating import Judge, Texts, parse_json
 from mmduet.files import LineFile, check_target, validated
+from mmduet.files.messages import reason_of
 
 FIELDS = ("judge", "question", "gold", "reply", "answer")  # of a line
 FIRST = b'{"judge": "'  # the beginning of a line
@@ -57,7 +58,10 @@ class AnswerCache:
             self._file = None
 
     def _read(self, path: Path) -> None:
-        lines = path.read_bytes().split(b"\n")[:-1]  # without a truncated last line
+        try:
+            lines = path.read_bytes().split(b"\n")[:-1]  # without a truncated last line
+        except OSError as error:
+            raise FileError(f"{path} cannot be read: {reason_of(error)}: give another cache.") from error
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue

@@ -99,8 +99,8 @@ class _Chat:
             model: Any = AutoModelForCausalLM.from_pretrained(
                 self.model, dtype=self.precision, device_map=self.device, trust_remote_code=False
             )
-        # torch raises a different kind of error for every wrong device and dtype
-        except (OSError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
+        # torch raises a different kind of error for every wrong device and dtype, transformers for every wrong file
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError) as error:
             raise DuetError(
                 f"judge {self.model!r} cannot be loaded with device={self.device!r}, dtype={self.dtype!r}: {error}"
             ) from error

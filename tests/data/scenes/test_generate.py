@@ -29,6 +29,12 @@ def test_there_are_enough_concepts():
     assert len(CONCEPTS) >= 16
 
 
+def test_a_split_has_no_more_clips_than_names(tmp_path):
+    with pytest.raises(AnnotationError, match="a split has at most 100,000 clips"):
+        make_scenes(tmp_path, train=100_001)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("key", CONCEPTS)
 def test_every_wording_names_its_concept_and_no_other(key):
     concept = CONCEPTS[key]

@@ -179,3 +179,5 @@ def test_the_same_seed_makes_the_same_world_and_another_one_is_refused(world, tm
     assert json.loads((root / "world" / "world.json").read_text())["seed"] == 0
     with pytest.raises(AnnotationError, match="train=-1"):
         make_world(root, train=-1)
+    with pytest.raises(AnnotationError, match="a split has at most 100,000 streams"):
+        make_world(root, val=100_001)

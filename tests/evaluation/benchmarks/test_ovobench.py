@@ -280,6 +280,12 @@ def test_a_question_after_the_last_frame_is_answered_there():
     assert found == (("1", "2"),)
 
 
+@pytest.mark.parametrize("wait", [-1.0, np.nan])
+def test_a_wait_is_a_number_of_seconds_from_0_on(wait):
+    with pytest.raises(DuetError, match=r"wait=.*: give a number of seconds from 0 on"):
+        rounds_of(stream([2, 8], []), item(COUNT), wait=wait)
+
+
 def test_an_online_prediction_is_no_answer():
     with pytest.raises(DuetError, match=r"was asked at .* use ovobench_online"):
         rounds_of(stream([0], []), item(COUNT), wait=1.0)

@@ -135,6 +135,12 @@ def test_one_video_cannot_be_halved():
         calibrate(PREDICTIONS, references, Target("f1"))
 
 
+@pytest.mark.parametrize("count", [1, 10**20])
+def test_the_number_of_thresholds_has_bounds(count):
+    with pytest.raises(DuetError, match=r"thresholds=.*: give 2 to 10,000"):
+        calibrate(PREDICTIONS, REFERENCES, Target("f1"), thresholds=count)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -617,6 +617,9 @@ def test_no_local_judge(tmp_path, chat):
     for wrong in ({"dtype": "floaty"}, {"device": "nowhere"}):
         with pytest.raises(DuetError, match=f"cannot be loaded with device=.*{next(iter(wrong.values()))}"):
             rate([pair()], LocalJudge(str(chat), **wrong))
+    (tmp_path / "list.json").write_text("[1, 2]")
+    with pytest.raises(DuetError, match="cannot be loaded"):
+        rate([pair()], LocalJudge(str(tmp_path / "list.json")))
     for file in Path(chat).iterdir():
         if file.name != "chat_template.jinja":
             os.link(file, tmp_path / file.name)

@@ -138,11 +138,13 @@ def rounds_of(prediction: Prediction, item: OvoItem, *, wait: float) -> tuple[Ro
     Args:
         prediction: Of the entry.
         item: The entry.
-        wait: Seconds.
+        wait: Seconds, from 0 on.
 
     Raises:
-        DuetError: The stream was not asked at the test points.
+        DuetError: The stream was not asked at the test points, or `wait` is negative.
     """
+    if not wait >= 0:
+        raise DuetError(f"wait={wait}: give a number of seconds from 0 on.")
     if isinstance(prediction, Answers):
         return prediction.rounds
     points = item.points
