@@ -186,8 +186,6 @@ def session_for(
 
 
 def _watch(session: DuetSession, question: Question, path: Path, settings: Settings) -> dict[str, Any]:
-    for query in question.queries:
-        query.text.encode()  # refuses a lone surrogate
     if question.turns:
         return _watch_images(session, question, path)
     duration = read_duration(path)

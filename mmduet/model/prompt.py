@@ -83,7 +83,12 @@ class ChatFormat:
         return [token for token in (self.start, self.end, self.image, self.frame_start, self.frame_end) if token]
 
     def check_text(self, role: str, text: str) -> None:
-        """Raise DuetError where a text holds one of the prompt's own tokens."""
+        """Raise DuetError where a text holds one of the prompt's own tokens, or half of a surrogate pair."""
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise DuetError(
+                f"{role} text {text!r} holds half of a surrogate pair, which is no character: remove it, or, if it was "
+                "typed, use a UTF-8 terminal."
+            )
         for token in self.tokens:
             if token in text:
                 raise DuetError(f"{role} text {text!r} holds {token!r}, a token of the prompt: remove it.")

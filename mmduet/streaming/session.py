@@ -245,7 +245,7 @@ def _check(
         raise DuetError(f"max_new_tokens={max_new_tokens}: a response has at least one token.")
     if look_ahead is not None and look_ahead < 1:
         raise DuetError(f"look_ahead={look_ahead}: give a number of frames from 1 on, or None to adapt it.")
-    if context_frames is not None and context_frames < 2:
+    if context_frames is not None and not context_frames >= 2:
         raise DuetError(f"context_frames={context_frames}: a context holds at least 2 frames; None: all of them.")
 
 

@@ -26,7 +26,7 @@ FrameSize = int | CenterCrop | Within  # an int: the side of a square that holds
 
 def longest_side(size: FrameSize) -> int:
     """Return the most pixels that a side of a fitted frame has."""
-    return size if isinstance(size, int) else size.side
+    return size.side if isinstance(size, CenterCrop | Within) else size
 
 
 def fit_frames(frames: torch.Tensor, size: FrameSize, *, pixel_aspect: float = 1.0) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """Sampling: which source frames a sample at a fixed rate takes."""
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mmduet.errors import VideoError
 
 TOLERANCE = 1e-3  # s: containers round times to milliseconds
+MOST = 20_000_000  # frames of a sample: a week at 30 a second
 Rounding = Literal["floor", "ceil"]
 
 
@@ -31,13 +32,23 @@ def sample_indices(
 
     Returns:
         [n], indices of source frames. The sample ends with the last source frame.
+
+    Raises:
+        VideoError: fps or max_frames is not positive, the rounding is not known, or the sample would have more than
+            `MOST` frames.
     """
     check_positive(fps=fps)
+    if rounding not in get_args(Rounding):
+        raise VideoError(f"rounding={rounding!r} is not known: use {' or '.join(get_args(Rounding))}.")
     wanted = duration * fps
     count = max(1, math.floor(wanted + TOLERANCE) if rounding == "floor" else math.ceil(wanted - TOLERANCE))
     if max_frames is not None:
         check_positive(max_frames=max_frames)
         count = min(count, max_frames)
+    if count > MOST:
+        raise VideoError(
+            f"fps={fps:g} gives {count:.3g} frames of {duration:g} s, and a sample has at most {MOST:,}: lower it."
+        )
     indices = np.searchsorted(starts, np.arange(count) / fps - TOLERANCE)
     return indices[indices < len(starts)]
 

@@ -147,7 +147,7 @@ def odd_questions(folder):
     late = (Query(0.0, "What is it?"), Query(100.0, "And now?"))
     return {
         Question("token", "a.mp4", (Query(0.0, "an <image> of it"),)): "image",
-        Question("surrogate", "a.mp4", (Query(0.0, "\ud800"),)): "surrogates not allowed",
+        Question("surrogate", "a.mp4", (Query(0.0, "\ud800"),)): "half of a surrogate pair, which is no character",
         Question("late", "a.mp4", late): r"the question at 100 s was never asked: the last frame watched is at",
         Question("negative", "a.mp4", (Query(-1.0, "What?"),)): "a time is 0 or later",
         Question("gone", "gone.mp4", ()): "does not exist",

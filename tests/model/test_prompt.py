@@ -25,6 +25,14 @@ def test_another_chat_format():
     assert chat.render_turn(TextTurn("user", "hi"), []) == "<user\nhi>"
 
 
+def test_half_of_a_surrogate_pair_is_no_text():
+    """JSON can hold it, and so can what a terminal without UTF-8 hands on."""
+    for half in (0xD800, 0xDCF6, 0xDFFF):
+        with pytest.raises(DuetError, match="half of a surrogate pair, which is no character"):
+            TextTurn("user", f"hello {chr(half)}")
+    assert TextTurn("user", "hello \N{CINEMA}").text
+
+
 @pytest.mark.parametrize("token", ["<|im_end|>", "<|im_start|>", "<image>"])
 def test_the_prompts_own_tokens_are_refused(token):
     with pytest.raises(DuetError, match="a token of the prompt"):

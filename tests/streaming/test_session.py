@@ -286,6 +286,7 @@ def test_run_starts_afresh(tiny, frames):
         ("max_new_tokens", 0),
         ("look_ahead", 0),
         ("context_frames", 1),
+        ("context_frames", math.nan),
     ],
 )
 def test_settings_are_checked(tiny, setting, value):

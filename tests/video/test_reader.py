@@ -81,6 +81,26 @@ def test_floor_and_ceil():
     assert counts == [5, 6]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"fps": 0.0}, "fps=0"),
+        ({"fps": 1e12}, r"fps=1e\+12 gives 2\.6e\+12 frames of 2\.6 s, and a sample has at most 20,000,000"),
+        ({"fps": 10**20}, "gives"),
+        ({"fps": 2.0, "max_frames": 0}, "max_frames=0"),
+        ({"fps": 2.0, "rounding": "up"}, "rounding='up' is not known: use floor or ceil"),
+    ],
+)
+def test_a_sample_that_cannot_be_is_refused(wrong, message):
+    with pytest.raises(VideoError, match=message):
+        sample_indices(np.arange(26) / 10, duration=2.6, **wrong)
+    assert len(sample_indices(np.arange(26) / 10, 1e12, duration=2.6, max_frames=9)) == 9
+
+
+def test_a_size_may_be_an_integer_of_numpy(clip):
+    assert read_frames(clip, fps=1, size=np.int64(16)).frames.shape[1:] == (3, 16, 16)
+
+
 @pytest.mark.parametrize(("height", "width"), [(30, 60), (60, 30), (40, 40), (1, 200)])
 def test_fitted_frames_keep_their_aspect_on_black(height, width):
     fitted = fit_frames(torch.full((1, 3, height, width), 200, dtype=torch.uint8), 40)
