@@ -69,14 +69,14 @@ def _root(
 
 def main() -> None:
     """Run the command; a user's mistake is printed as one sentence, without a traceback."""
-    from mmduet.files.messages import shown
-
     try:
         app()
     except DuetError as error:
         typer.secho(f"mmduet: {error}", fg="red", err=True)
         raise SystemExit(1) from None
     except OSError as error:  # a path of the command line that the system refuses, such as one that is too long
+        from mmduet.files.messages import shown
+
         if error.filename is None:
             raise
         typer.secho(f"mmduet: {shown(str(error.filename))}: {error.strerror}: correct the path.", fg="red", err=True)

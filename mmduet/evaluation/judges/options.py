@@ -40,7 +40,7 @@ def check_judge(judge: str, url: str | None, write_batch: Path | None, **answere
     if len(judges := ["--judge"] * bool(judge) + given) > 1:
         raise DuetError(f"two judges, {' and '.join(judges)}: give one of them.")
     if url is not None and not judge:
-        raise DuetError(f"--url {url} is the endpoint of a judge: give --judge MODEL, too, or leave --url out.")
+        raise DuetError("--url is the endpoint of a judge: give --judge MODEL, too, or leave --url out.")
 
 
 def named_judge(judge: str, url: str | None, *, device: str, dtype: str) -> "LocalJudge | EndpointJudge | None":

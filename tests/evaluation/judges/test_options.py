@@ -11,7 +11,7 @@ from mmduet.errors import DuetError
         ("magqa", "--judge m --read-batch b.jsonl", "two judges, --judge and --read-batch: give one of them"),
         ("proactivevideoqa", "--judge m --answers a.json", "two judges, --judge and --answers: give one of them"),
         ("proactivevideoqa", "--read-batch b.jsonl --answers a.json", "two judges, --read-batch and --answers"),
-        ("magqa", "--read-batch b.jsonl --url http://localhost:1/v1", "--url http.* is the endpoint of a judge"),
+        ("magqa", "--read-batch b.jsonl --url http://localhost:1/v1", "--url is the endpoint of a judge"),
         ("proactivevideoqa", "--url http://localhost:1/v1", "give --judge MODEL, too, or leave --url out"),
         ("magqa", "--write-batch new.jsonl", "no judge: give --judge MODEL, whose name the requests of new"),
         ("magqa", "--write-batch new.jsonl --read-batch b.jsonl", "no judge"),
