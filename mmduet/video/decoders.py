@@ -149,7 +149,7 @@ def _decord_reader(table: FrameTable) -> Any:
         if len(reader) != len(table.times):
             return None
         starts = reader.get_frame_timestamp(range(len(reader)))[:, 0].astype(np.float64)
-    except (decord.DECORDError, RuntimeError, AssertionError):
+    except (decord.DECORDError, RuntimeError, AssertionError, UnicodeEncodeError):  # of a name that is not UTF-8
         return None
     return reader if np.allclose(starts - starts[0], table.times, rtol=1e-6, atol=TOLERANCE) else None
 

@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +58,18 @@ def test_batches_are_one_sample(clip):
     whole = read_frames(clip, fps=12, size=16)
     assert torch.equal(torch.cat([batch.frames for batch in batches]), whole.frames)
     np.testing.assert_array_equal(np.concatenate([batch.times for batch in batches]), whole.times)
+
+
+def test_a_name_that_is_not_utf_8_does_not_matter(clip, tmp_path):
+    """decord refuses it."""
+    path = tmp_path / os.fsdecode(b"\xff\xfe.mp4")
+    try:
+        shutil.copy(clip, path)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    named, plain = (read_frames(file, fps=2, size=16).frames.int() for file in (path, clip))
+    assert named.shape == plain.shape
+    assert (named - plain).abs().max() <= 8, "two decoders"
 
 
 def test_max_frames_keeps_the_start(clip):
