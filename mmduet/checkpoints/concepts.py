@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from mmduet.model.duet import DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor
 from mmduet.system.photographs import PHOTOGRAPHS, Photograph
 from mmduet.video.fitting import longest_side
+from mmduet.video.pictures import read_picture
 from mmduet.vision.concepts import ConceptConfig, ConceptTower
 from mmduet.vision.efficientnet import EfficientNetLiteTower
 
@@ -30,7 +30,6 @@ SURE = 14.0
 SHARES = (1.0, 0.8, 0.65)  # of the largest square: the views of a picture
 LIGHTS = (0.85, 1.1)
 LONGEST_NAME = 60  # characters
-MAX_PIXELS = 100_000_000
 Box = tuple[float, float, float, float]
 MIDDLE: Box = (0.5, 0.5, 0.5, 0.5)
 
@@ -179,9 +178,9 @@ def _feature(tower: ConceptTower, processor: DuetProcessor, pictures: Sequence[P
 def _views(source: Path | Photograph, side: int) -> list[torch.Tensor]:
     """Views of a picture, uint8 [3, side, side] each: squares around its subject, in two lights, also mirrored."""
     if isinstance(source, Photograph):
-        picture, subject, mirrors = _open(source.path), source.subject, (False, True)[: 1 + source.mirrored]
+        picture, subject, mirrors = read_picture(source.path), source.subject, (False, True)[: 1 + source.mirrored]
     else:
-        picture, subject, mirrors = _open(source), MIDDLE, (False, True)
+        picture, subject, mirrors = read_picture(source), MIDDLE, (False, True)
     views = []
     for share, light, mirror in product(SHARES, LIGHTS, mirrors):
         seen = picture.resize((side, side), Image.Resampling.BICUBIC, box=_square(picture.size, subject, share))
@@ -199,18 +198,3 @@ def _square(size: tuple[int, int], subject: Box, share: float) -> Box:
         for length, low, high in zip(size, subject[:2], subject[2:], strict=True)
     )
     return (left, top, left + part, top + part)
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise DuetError(f"{path} has {picture.width} x {picture.height} pixels: give a smaller picture.")
-            if "A" in picture.getbands() or "transparency" in picture.info:
-                whole: Any = picture.convert("RGBA")
-                picture_rgb = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole).convert("RGB")
-            else:
-                picture_rgb = picture.convert("RGB")
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise DuetError(f"{path} is no picture that can be read ({error}): give a JPEG or PNG file.") from error
-    return picture_rgb

@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr
 
 from mmduet.errors import VideoError
@@ -20,6 +19,7 @@ from mmduet.evaluation.items import read_items
 from mmduet.files import inside, read_json
 from mmduet.trace import UserTurn
 from mmduet.video import FrameSize, fit_frames
+from mmduet.video.pictures import read_picture
 
 
 class _Image(BaseModel):
@@ -83,15 +83,11 @@ def read_images(names: tuple[str, ...], folder: Path, size: FrameSize) -> Iterat
     """Read frames from image files, uint8 [1, 3, H, W] each.
 
     Raises:
-        VideoError: An image leads out of the folder, is missing, or cannot be decoded.
+        VideoError: An image leads out of the folder, is missing, or cannot be read (`read_picture`).
     """
     for name in names:
         path = inside(folder, name)
         if path is None:
             raise VideoError(f"image {name!r} leads out of {folder}: give its path in that folder.")
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
-            raise VideoError(f"{path} cannot be read as an image: {error}.") from error
-        yield fit_frames(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None], size)
+        pixels = torch.from_numpy(np.array(read_picture(path)))
+        yield fit_frames(pixels.permute(2, 0, 1)[None], size)

@@ -6,6 +6,7 @@ timeline   times of shown frames, also where a recording restarts
 sampling   which frames a sample at a fixed rate takes
 decoders   decord for files that it reads right, PyAV for all others
 fitting    frames resized
+pictures   image files in the place of frames
 prefetch   results computed ahead by a thread
 reader     read_metadata, iter_frames, read_frames
 stream     StreamSource: frames of a video that is still being recorded

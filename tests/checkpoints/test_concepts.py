@@ -116,7 +116,7 @@ def test_what_is_no_picture_is_refused(tmp_path, pictures):
     (tmp_path / "text.png").write_text("no picture")
     for wrong, message in (
         ([tmp_path / "text.png"], "is no picture"),
-        ([tmp_path / "no.png"], "is no picture"),
+        ([tmp_path / "no.png"], "does not exist"),
         ([], "no picture shows"),
     ):
         with pytest.raises(DuetError, match=message):
