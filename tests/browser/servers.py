@@ -18,6 +18,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from tests.chromium import Browser, Page, record, until
 
 PATIENCE = 60  # s
+ENDING = 15  # s that a server has to end by itself
 ADDRESS = re.compile(r"(http://127\.0\.0\.1:\d+)/\S*\?(token=\w+)")
 SETTINGS = {  # a notebook's cells all stay on the page, and no news are asked for
     "jupyterlab_settings_dir/@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
@@ -63,7 +64,11 @@ def serve(folder: Path, *command: str, **environment: str) -> Iterator[tuple[str
         yield _address(server, log)
     finally:
         server.terminate()
-        server.wait(PATIENCE)
+        try:
+            server.wait(ENDING)
+        except subprocess.TimeoutExpired:  # an idle worker thread of Jupyter's web server may outlive its event loop
+            server.kill()
+            server.wait(PATIENCE)
 
 
 def serve_lab(folder: Path):
