@@ -83,8 +83,9 @@ def with_value(name, where, value):
 
 
 def cases(name):
-    arguments = [at for at, word in enumerate(COMMANDS[name].split()) if word.startswith("-")][:1] or [1]
-    places = st.sampled_from([*options_of(name), *range(arguments[0])])
+    words = COMMANDS[name].split()
+    arguments = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
+    places = st.sampled_from([*options_of(name), *range(arguments)])
     return st.tuples(st.just(name), places, st.sampled_from(ODD))
 
 
