@@ -130,6 +130,7 @@ def run(
     limit: int | None = None,
     output: str | Path = "runs/predictions",
     policy: str | Path | None = None,
+    at_once: bool = False,
     settings: Mapping[str, Any] | None = None,
     scoring: Mapping[str, Any] | None = None,
 ) -> Result:
@@ -144,9 +145,10 @@ def run(
         adapter: A PEFT adapter instead of the preset's own.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` …
         dtype: Precision of the weights: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``bfloat16``, ``float32`` …
-        limit: Number of questions, the first ones; None or 0: all.
+        limit: Number of questions to ask, the first ones, which alone are scored then; None or 0: all.
         output: The folder of prediction files. Every model and every settings get a file of their own.
         policy: A policy file of `mmduet calibrate`, which replaces those fields of `settings`; None or "": none.
+        at_once: Answer every query at once, as `answer` does, whatever the policy.
         settings: Fields of `Settings` that differ from the published ones; None and "" mean as published.
         scoring: Options of the benchmark's `score` that differ from its defaults; None and "" mean the default.
 
@@ -158,13 +160,18 @@ def run(
     policy_of(asked := benchmark.settings.overridden("heads", given))  # refuses wrong settings before a model is loaded
     options = _given(scoring, _keywords(benchmark), "scoring")
     items = read_references(references, benchmark)
-    path = Path(predictions or "")
-    if not predictions:
+    if predictions:
+        path = Path(predictions)
+        found = benchmark.read_predictions(path, items)
+    else:
         questions = read_questions(references, benchmark)[: limit or None]
         loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
         asked = benchmark.settings.overridden(loaded[0].decides, given)
-        path = _predict(loaded, benchmark, questions, videos, output, asked)
-    found = benchmark.read_predictions(path, items)
+        path = _ask(loaded, benchmark, questions, videos, output, asked, at_once=at_once)
+        # the file may hold more, of a run with a larger limit
+        names = {str(question.question_id) for question in questions}
+        found = benchmark.read_predictions(path, items).only(names)
+        items = {name: item for name, item in items.items() if name in names}
     met, scores = coverage(found, items), benchmark.score(found.by_id, items, **options)
     return Result(benchmark, asked, path, Path(videos), found.by_id, items, met, scores, benchmark.estimate(scores))
 
@@ -193,16 +200,21 @@ def _load(model: str | Path, adapter: str | Path | None, device: str, dtype: str
     return load_duet(model, adapter=adapter or None, dtype=dtype, device=device)
 
 
-def _predict(
+def _ask(
     loaded: "Loaded",
     benchmark: Benchmark,
     questions: Sequence[Question],
     videos: str | Path,
     output: str | Path,
     settings: Settings,
+    *,
+    at_once: bool,
 ) -> Path:
+    from mmduet.evaluation.answering import answer
     from mmduet.evaluation.predict import describe, output_path, predict
 
+    if at_once:
+        return answer(*loaded, questions, videos, output, settings=settings).path
     path = output_path(output, benchmark.name, describe(loaded[0], settings))
     return predict(*loaded, questions, videos, path, settings=settings).path
 

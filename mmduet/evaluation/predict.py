@@ -12,7 +12,7 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -120,13 +120,13 @@ def ask_all(
         frames: How much work a video is from its duration, s. Several processes share the questions by it.
 
     Raises:
-        DuetError: The file was started with other settings.
+        DuetError: The file was started with other settings, or answers another question of the same id.
         FileError: The output is no prediction file, another process writes it, or a line cannot be written.
     """
     output, process = Path(output), this_process()
-    names = [str(question.question_id) for question in questions]
+    asked = {str(question.question_id): _stated_question(question) for question in questions}
     with ExitStack() as stack:
-        file = on_main_process(lambda: stack.enter_context(begin(output, stated, names)))
+        file = on_main_process(lambda: stack.enter_context(begin(output, stated, asked)))
         done = collect(output)
         todo = [question for question in questions if str(question.question_id) not in done]
         own = file or stack.enter_context(LineFile(part_path(output, process.process_index)))
@@ -135,13 +135,19 @@ def ask_all(
         process.wait_for_everyone()  # every process has read the file
         new = 0
         for question in tqdm(shared(todo, Path(videos), output, frames), desc="predict", unit="question"):
-            own.add(_line(answer, question, Path(videos)))
+            own.add(_line(answer, question, Path(videos)) | {"asked": asked[str(question.question_id)]})
             new += 1
         process.wait_for_everyone()
-        on_main_process(lambda: _finish(cast(LineFile, file), output, names))
+        on_main_process(lambda: _finish(cast(LineFile, file), output, list(asked)))
         lines = collect(output)
     failed = {name: line["error"] for name, line in lines.items() if "error" in line}
     return Outcome(output, len(lines), new, failed)
+
+
+def _stated_question(question: Question) -> dict[str, Any]:
+    """What a line states of its question: its video and turns, in the form that JSON gives back."""
+    given = {name: value for name, value in asdict(question).items() if value and name != "question_id"}
+    return cast(dict[str, Any], json.loads(json.dumps(given)))
 
 
 def _finish(file: LineFile, output: Path, names: Sequence[str]) -> None:

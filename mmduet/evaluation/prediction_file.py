@@ -9,14 +9,14 @@ Reading accepts three forms and checks every line:
 
 Writing can be interrupted and resumed:
 
-* ``FILE`` has one line a question;
+* ``FILE`` has one line a question, which also states what was ``asked``: its video and the user's turns;
 * ``FILE.settings.json`` states the settings that made it;
 * ``FILE.part-N`` holds the lines of process N of several, until they are put into ``FILE``.
 """
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +26,7 @@ from pydantic import BaseModel, Field, Strict, StrictInt, StrictStr
 from mmduet.errors import AnnotationError, DuetError
 from mmduet.evaluation.text_times import Segment, parse_segments, unread_times
 from mmduet.files import LineFile, check_target, read_json, read_jsonl, remove, validated, write_json
-from mmduet.system.identity import check_same_settings
+from mmduet.system.identity import check_same_settings, differences
 from mmduet.system.packages import package_versions
 from mmduet.trace import UNTIMED, DuetTrace, Response
 
@@ -73,6 +73,11 @@ class PredictionFile:
     path: Path
     by_id: dict[str, Prediction] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+
+    def only(self, names: Set[str]) -> "PredictionFile":
+        """The lines of these questions."""
+        by_id = {name: prediction for name, prediction in self.by_id.items() if name in names}
+        return PredictionFile(self.path, by_id, {name: e for name, e in self.errors.items() if name in names})
 
 
 class _Head(BaseModel):
@@ -213,16 +218,17 @@ def check_output(output: str | Path, inputs: Iterable[str | Path] = ()) -> None:
         _lines(path)
 
 
-def begin(output: Path, stated: dict[str, Any], names: Sequence[str]) -> LineFile:
+def begin(output: Path, stated: dict[str, Any], asked: Mapping[str, Line]) -> LineFile:
     """Open a prediction file that this process alone writes, and put in what a killed run left in parts.
 
     Args:
         output: The prediction file.
         stated: The settings that make it.
-        names: The ids of the questions that are asked. Lines of those that failed before are removed.
+        asked: Question id -> the question, as a line's field ``asked`` states it. Lines of questions that failed
+            before are removed.
 
     Raises:
-        DuetError: The file was started with other settings.
+        DuetError: The file was started with other settings, or answers another question of the same id.
         FileError: The file is of another kind, or another process writes it.
     """
     check_output(output)
@@ -233,9 +239,9 @@ def begin(output: Path, stated: dict[str, Any], names: Sequence[str]) -> LineFil
             LineFile(path).close()  # refuses while a process of a killed run still writes
         lines = collect(output)
         _check_settings(output, stated)
+        _check_questions(output, lines, asked)
         if not lines:
             write_json(settings_path(output), stated | {"versions": package_versions()})
-        asked = set(names)
         _rewrite(file, output, {n: line for n, line in lines.items() if n not in asked or not _has_failed(line)})
     except BaseException:
         file.close()
@@ -275,6 +281,20 @@ def _check_settings(output: Path, stated: dict[str, Any]) -> None:
         started = stated_settings(output)
         started.pop("versions", None)
         check_same_settings(output, started, stated)
+
+
+def _check_questions(output: Path, lines: Mapping[str, Line], asked: Mapping[str, Line]) -> None:
+    """Refuse a file with an answer to another question, or of another video, that had the same id.
+
+    A line that does not state its question, as earlier versions and the published code wrote it, is taken.
+    """
+    for name, line in lines.items():
+        if name in asked and line.get("asked", asked[name]) != asked[name] and not _has_failed(line):
+            stated: Line = validated(f"{output}: question {name!r}", Line, line["asked"], place="field asked /")
+            raise DuetError(
+                f"{output} answers another question with the id {name!r} ({'; '.join(differences(stated, asked[name]))}"
+                f"): give another output, or delete {output.name}."
+            )
 
 
 def _parts(output: Path) -> list[Path]:

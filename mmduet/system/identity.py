@@ -19,18 +19,18 @@ def check_same_settings(output: Path, started: Mapping[str, Any], now: Mapping[s
     Raises:
         DuetError: A setting differs. The message lists each one with both values.
     """
-    differing = list(_differences(started, now))
-    if differing:
+    if differing := list(differences(started, now)):
         raise DuetError(
             f"{output} was started with other settings ({'; '.join(differing)}): resume with those, give another "
             f"output, or delete {output.name}."
         )
 
 
-def _differences(started: Mapping[str, Any], now: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
+def differences(started: Mapping[str, Any], now: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Describe each value that differs: its place, and both values."""
     for name in sorted({*started, *now}):
         was, value = started.get(name), now.get(name)
         if isinstance(was, Mapping) and isinstance(value, Mapping):
-            yield from _differences(was, value, (*path, name))
+            yield from differences(was, value, (*path, name))
         elif was != value:
             yield f"{place_of([*path, name])} was {shown(was)}, is {shown(value)}"

@@ -126,8 +126,10 @@ def test_the_prompt_has_question_form_and_times(videos, tmp_path, prompt, form, 
 def test_the_line_is_the_published_form_and_errors_are_lines(videos, tmp_path):
     outcome = run(Said(), QUESTIONS, videos, tmp_path / "p.jsonl", settings=WHOLE, identity={"model": "m"})
     lines = [json.loads(line) for line in outcome.path.read_text().splitlines()]
-    assert lines[0] == {"question_id": "a", "video_duration": 7.5, "model_response": ["12.0 - 20.5 seconds, a cat"]}
-    assert list(lines[2]) == ["question_id", "error"]
+    answer = {"question_id": "a", "video_duration": 7.5, "model_response": ["12.0 - 20.5 seconds, a cat"]}
+    asked = {"video": "a.mp4", "queries": [{"time": 0.0, "text": "What is a?"}]}
+    assert lines[0] == answer | {"asked": asked}
+    assert list(lines[2]) == ["question_id", "error", "asked"]
     assert list(outcome.failed) == ["c"]
     stated = json.loads(settings_path(outcome.path).read_text())
     assert (stated["settings"]["prompt"], stated["weights"], stated["model"]) == ("tc", "none", "m")

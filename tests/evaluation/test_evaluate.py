@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mmduet.errors import DuetError
-from mmduet.evaluation import BENCHMARKS, CHARADES_STA, ConceptJudge, evaluate
+from mmduet.evaluation import BENCHMARKS, CHARADES_STA, MAGQA, ConceptJudge, evaluate
 from mmduet.evaluation.evaluate import scenes
 from tests.clips import write_clip
 
@@ -41,6 +41,21 @@ def test_every_benchmark_runs_on_scenes(benchmark, data, tiny, tmp_path, ready_m
     assert len(result.thumbnail(result.coverage.matched[0])["frames"]) == 6
     again = evaluate.run(benchmark, tiny, *scenes(benchmark, data, clips=2), **given | {"predictions": result.path})
     assert again.scores.equals(result.scores)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_figures_are_of_the_questions_asked_whatever_an_earlier_run_asked(data, tiny, tmp_path, at_once):
+    """Also where no prediction counts as a wrong one."""
+    over = {"judge": ConceptJudge(), "over": "references"}
+    given = {"output": tmp_path / "shared", "settings": SMALL, "scoring": over, "at_once": at_once}
+    place = scenes(MAGQA, data, clips=3)
+    assert len(evaluate.run(MAGQA, tiny, *place, **given).scores) == 3
+    few = evaluate.run(MAGQA, tiny, *place, limit=2, **given)
+    alone = evaluate.run(MAGQA, tiny, *place, limit=2, **given | {"output": tmp_path / "own"})
+    assert len(few.references) == len(few.predictions) == len(few.scores) == 2
+    assert few.scores.equals(alone.scores)
+    assert few.timing().equals(alone.timing())
+    assert str(few.coverage) == "2 questions"
 
 
 @pytest.fixture

@@ -291,6 +291,42 @@ def test_other_settings_are_refused_and_nothing_is_lost(tiny, videos, whole):
     assert whole.path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("changed", "stated"),
+    [
+        ({"queries": (Query(0.0, "What else?"),)}, "What else?"),
+        ({"queries": (Query(0.5, "What is a?"),)}, "'time': 0.5"),
+        ({"video": "b.mp4"}, "video was 'a.mp4', is 'b.mp4'"),
+        ({"queries": ()}, "is None"),
+    ],
+)
+def test_the_answer_to_another_question_of_the_same_id_is_refused(tiny, videos, whole, changed, stated):
+    before = whole.path.read_bytes()
+    questions = [replace(QUESTIONS[0], **changed), *QUESTIONS[1:]]
+    with pytest.raises(DuetError, match=r"p\.jsonl answers another question with the id 'a'") as refused:
+        predict(*tiny, questions, videos, whole.path, settings=SETTINGS)
+    assert stated in str(refused.value)
+    assert "give another output, or delete p.jsonl" in str(refused.value)
+    assert whole.path.read_bytes() == before
+
+
+def test_a_question_that_failed_may_change(tiny, videos, whole, tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(whole.path.read_bytes())
+    settings_path(path).write_bytes(settings_path(whole.path).read_bytes())
+    mended = [replace(q, video="d.mp4") if q.question_id == "c" else q for q in QUESTIONS]
+    assert predict(*tiny, mended, videos, path, settings=SETTINGS).failed == {}
+
+
+def test_lines_that_do_not_state_their_question_are_taken(tiny, videos, whole, tmp_path):
+    """Those of earlier versions, and of the published code."""
+    path = tmp_path / "p.jsonl"
+    lines = [json.loads(line) for line in whole.path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "asked"}) + "\n" for line in lines))
+    settings_path(path).write_bytes(settings_path(whole.path).read_bytes())
+    assert predict(*tiny, QUESTIONS, videos, path, settings=SETTINGS).new == 1, "what failed"
+
+
 def test_what_made_the_file_stands_beside_it(whole):
     stated = json.loads(settings_path(whole.path).read_text())
     assert stated["settings"]["threshold"] == 0.4

@@ -21,12 +21,14 @@ from tests.mutations import mutants
 SECONDS, BYTES = 5, 500e6
 MUTANTS = int(os.environ.get("MMDUET_MUTANTS", "40"))  # of each file
 STATED = {"settings": {"threshold": 0.5}, "model": "tiny"}
+QUESTION = {"video": "a.mp4", "queries": [{"time": 0.0, "text": "What?"}]}
 LINES = [
     {
         "question_id": n,
         "video_duration": 2.0,
         "debug_data": [{"time": 0.0, "informative_score": 0.1, "relevance_score": 0.2}],
         "model_response_list": [{"role": "user", "content": "What?", "time": 0}],
+        "asked": QUESTION,
     }
     for n in range(3)
 ]
@@ -48,9 +50,9 @@ def make_prediction(folder: Path) -> None:
 
 def resume_prediction(folder: Path) -> None:
     check_output(folder / "p.jsonl")
-    names = [str(n) for n in range(4)]
-    with begin(folder / "p.jsonl", STATED, names) as file:
-        put_in_order(file, folder / "p.jsonl", names)
+    asked = {str(n): QUESTION for n in range(4)}
+    with begin(folder / "p.jsonl", STATED, asked) as file:
+        put_in_order(file, folder / "p.jsonl", list(asked))
 
 
 def make_scan(folder: Path) -> None:
