@@ -1,5 +1,6 @@
 """The `mmduet` command. Each subcommand is a thin layer over functions of the package."""
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -113,7 +114,12 @@ def show(estimates: Mapping[str, "Estimate"], units: Mapping[str, str], output: 
 
 
 def write_figures(output: Path, figures: Mapping[str, tuple["Estimate", str]]) -> None:
-    """Write figures with their units as JSON: name -> value, low, high, unit."""
+    """Write figures with their units as JSON: name -> value, low, high, unit. What is not known is null."""
     from mmduet.files import write_json
 
-    write_json(output, {name: asdict(estimate) | {"unit": unit} for name, (estimate, unit) in figures.items()})
+    write_json(output, {name: _known(asdict(estimate)) | {"unit": unit} for name, (estimate, unit) in figures.items()})
+
+
+def _known(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Figures as JSON has them: it has neither NaN nor infinity."""
+    return {name: figure if math.isfinite(figure) else None for name, figure in figures.items()}

@@ -16,7 +16,6 @@ from mmduet.evaluation.predict import (
     ask_all,
     check_finite_scores,
     describe,
-    output_path,
     read_duration,
     session_for,
 )
@@ -72,18 +71,17 @@ def answer(
         processor: Its processor.
         questions: The questions.
         videos: The folder of the questions' videos.
-        output: The folder of prediction files.
+        output: The prediction file to write or to resume.
         settings: How the questions are asked. The policy (mode, threshold, heads) is not used.
 
     Raises:
-        DuetError: A setting is out of range.
-        FileError: Another process writes the file, or a line cannot be written.
+        DuetError: The file was started with other settings, or a setting is out of range.
+        FileError: The output is no prediction file, another process writes it, or a line cannot be written.
     """
     stated = describe(model, settings, {"answers": "at once"})
-    path = output_path(output, "answers", stated)
     session = session_for(model, processor, settings, NEVER)
     return ask_all(
-        lambda question, video: _answer(session, question, video, settings), questions, videos, path, stated=stated
+        lambda question, video: _answer(session, question, video, settings), questions, videos, output, stated=stated
     )
 
 

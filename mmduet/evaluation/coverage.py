@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.items import Places, read_items
-from mmduet.evaluation.prediction_file import Prediction, PredictionFile, read_predictions
+from mmduet.evaluation.items import Places, read_items, spans_of
+from mmduet.evaluation.prediction_file import SLACK, Prediction, PredictionFile, read_predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Coverage:
         baseline: Matched questions whose prediction is a whole-video baseline's text.
         untimed: Questions of `baseline` without any time that can be read.
         unread: Times that cannot be read, as written, of the other questions of `baseline`.
+        beyond: Matched questions with a span that begins after the end of the video.
     """
 
     matched: tuple[str, ...]
@@ -33,6 +34,7 @@ class Coverage:
     baseline: tuple[str, ...] = ()
     untimed: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = [f"{len(self.matched)} questions"]
@@ -49,6 +51,8 @@ class Coverage:
             parts.append(f"{len(self.untimed)} of {len(self.baseline)} answers have no times that can be read")
         if self.unread:
             parts.append(f"{len(self.unread)} times of other answers cannot be read, such as {self.unread[0]!r}")
+        if self.beyond:
+            parts.append(f"{len(self.beyond)} with a span that begins after the video's end, such as {self.beyond[0]}")
         return "; ".join(parts)
 
 
@@ -56,7 +60,7 @@ def coverage(predictions: PredictionFile, references: Mapping[str, Any]) -> Cove
     """Match predictions with references by question id.
 
     Raises:
-        DuetError: No question has both.
+        DuetError: No question has both, or the spans of most begin after the end of their video.
     """
     matched = tuple(name for name in references if name in predictions.by_id)
     baseline = tuple(name for name in matched if predictions.by_id[name].segments is not None)
@@ -69,13 +73,32 @@ def coverage(predictions: PredictionFile, references: Mapping[str, Any]) -> Cove
         baseline=baseline,
         untimed=untimed,
         unread=tuple(t for name in baseline if name not in untimed for t in predictions.by_id[name].unread),
+        beyond=tuple(name for name in matched if _late(references[name], predictions.by_id[name])),
     )
+    if not result.matched and predictions.errors and not predictions.by_id:
+        name, error = next(iter(predictions.errors.items()))
+        raise DuetError(
+            f"{predictions.path}: all {len(predictions.errors)} questions failed, the first, {name!r}, since "
+            f"{error.rstrip('.')}. Correct that, and ask again."
+        )
     if not result.matched:
         raise DuetError(
             f"{predictions.path} has no prediction for any of the {len(references)} references "
             f"(its questions: {', '.join(result.extra[:3]) or 'none'}): give the references of the same benchmark."
         )
+    if len(result.beyond) > sum(bool(spans_of(references[name])) for name in matched) / 2:
+        name = result.beyond[0]
+        start, end = _late(references[name], predictions.by_id[name])[0], predictions.by_id[name].duration
+        raise DuetError(
+            f"{len(result.beyond)} of {len(matched)} questions have a span that begins after the video's end, such as "
+            f"{name!r}, at {start:g} s of {end:g} s: give the references in seconds, and of the same videos."
+        )
     return result
+
+
+def _late(item: Any, prediction: Prediction) -> list[float]:
+    """When the spans begin that begin after the end of the video, s."""
+    return [start for start, *_ in spans_of(item) if start > prediction.duration + SLACK]
 
 
 def read_matched(

@@ -17,6 +17,7 @@ from mmduet.evaluation.prediction_file import Prediction
 from mmduet.evaluation.references import read_questions, read_references
 from mmduet.evaluation.response_timing import UNITS, estimate_timing, timing_scores, timing_table
 from mmduet.evaluation.table import beside_published
+from mmduet.files import in_turn
 from mmduet.policy import Policy, read_policy
 
 if TYPE_CHECKING:
@@ -146,7 +147,8 @@ def run(
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` …
         dtype: Precision of the weights: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``bfloat16``, ``float32`` …
         limit: Number of questions to ask, the first ones, which alone are scored then; None or 0: all.
-        output: The folder of prediction files. Every model and every settings get a file of their own.
+        output: The folder of prediction files. Every model, all settings, and all questions with their videos have
+            a file of their own. While another run writes it, this one waits.
         policy: A policy file of `mmduet calibrate`, which replaces those fields of `settings`; None or "": none.
         at_once: Answer every query at once, as `answer` does, whatever the policy.
         settings: Fields of `Settings` that differ from the published ones; None and "" mean as published.
@@ -164,10 +166,12 @@ def run(
         path = Path(predictions)
         found = benchmark.read_predictions(path, items)
     else:
-        questions = read_questions(references, benchmark)[: limit or None]
         loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
         asked = benchmark.settings.overridden(loaded[0].decides, given)
-        path = _ask(loaded, benchmark, questions, videos, output, asked, at_once=at_once)
+        questions = read_questions(references, benchmark)
+        path = _own_path(output, benchmark, loaded, questions, videos, asked, at_once=at_once)
+        questions = questions[: limit or None]
+        _ask(loaded, questions, videos, path, asked, at_once=at_once)
         # the file may hold more, of a run with a larger limit
         names = {str(question.question_id) for question in questions}
         found = benchmark.read_predictions(path, items).only(names)
@@ -202,21 +206,35 @@ def _load(model: str | Path, adapter: str | Path | None, device: str, dtype: str
 
 def _ask(
     loaded: "Loaded",
-    benchmark: Benchmark,
     questions: Sequence[Question],
     videos: str | Path,
+    path: Path,
+    settings: Settings,
+    *,
+    at_once: bool,
+) -> None:
+    from mmduet.evaluation.answering import answer
+    from mmduet.evaluation.predict import predict
+
+    with in_turn(path):
+        (answer if at_once else predict)(*loaded, questions, videos, path, settings=settings)
+
+
+def _own_path(
     output: str | Path,
+    benchmark: Benchmark,
+    loaded: "Loaded",
+    questions: Sequence[Question],
+    videos: str | Path,
     settings: Settings,
     *,
     at_once: bool,
 ) -> Path:
-    from mmduet.evaluation.answering import answer
-    from mmduet.evaluation.predict import describe, output_path, predict
+    """The prediction file of this model, these settings, and these questions about these videos."""
+    from mmduet.evaluation.predict import describe, output_path, stated_question
 
-    if at_once:
-        return answer(*loaded, questions, videos, output, settings=settings).path
-    path = output_path(output, benchmark.name, describe(loaded[0], settings))
-    return predict(*loaded, questions, videos, path, settings=settings).path
+    asked = [(question.question_id, stated_question(question, videos)) for question in questions]
+    return output_path(output, benchmark.name, describe(loaded[0], settings), asked, at_once)
 
 
 def _keywords(benchmark: Benchmark) -> list[str]:

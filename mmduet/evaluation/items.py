@@ -49,6 +49,11 @@ class Turn(BaseModel):
     time: Seconds
 
 
+def spans_of(item: Any) -> Spans:
+    """The spans of an item of any benchmark; none if it states none."""
+    return list(getattr(item, "spans", ()))
+
+
 class Item(BaseModel):
     """A question about a video. video: a file in the video folder."""
 

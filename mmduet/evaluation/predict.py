@@ -11,7 +11,7 @@ import math
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,7 @@ from mmduet.model.backbone import Backbone
 from mmduet.model.processing import DuetProcessor
 from mmduet.policy import Policy
 from mmduet.streaming.session import DuetSession
+from mmduet.system.identity import own_code
 from mmduet.trace import DuetTrace
 from mmduet.video import FrameBatch, iter_frames, read_metadata
 
@@ -124,7 +125,7 @@ def ask_all(
         FileError: The output is no prediction file, another process writes it, or a line cannot be written.
     """
     output, process = Path(output), this_process()
-    asked = {str(question.question_id): _stated_question(question) for question in questions}
+    asked = {str(question.question_id): stated_question(question, videos) for question in questions}
     with ExitStack() as stack:
         file = on_main_process(lambda: stack.enter_context(begin(output, stated, asked)))
         done = collect(output)
@@ -144,9 +145,16 @@ def ask_all(
     return Outcome(output, len(lines), new, failed)
 
 
-def _stated_question(question: Question) -> dict[str, Any]:
-    """What a line states of its question: its video and turns, in the form that JSON gives back."""
+def stated_question(question: Question, videos: str | Path) -> dict[str, Any]:
+    """What a line states of its question, in the form that JSON gives back.
+
+    Returns:
+        Its video, or images, and turns; and ``bytes``, the size of the video or of all images, where they exist.
+    """
     given = {name: value for name, value in asdict(question).items() if value and name != "question_id"}
+    with suppress(OSError, ValueError):
+        names = question.images or (question.video,)
+        given["bytes"] = sum((Path(videos) / name).stat().st_size for name in names)
     return cast(dict[str, Any], json.loads(json.dumps(given)))
 
 
@@ -280,12 +288,14 @@ def check_finite_scores(trace: DuetTrace) -> None:
 def describe(model: Backbone, settings: Settings, identity: dict[str, Any] | None = None) -> dict[str, Any]:
     """Everything that makes a prediction file, in the form that JSON gives back."""
     stated = {"settings": settings.stated(), "weights": weights_digest(model), **(identity or {})}
+    if code := own_code(type(model), type(policy_of(settings))):
+        stated["code"] = code
     return cast(dict[str, Any], json.loads(json.dumps(stated)))
 
 
-def output_path(folder: str | Path, benchmark: str, description: dict[str, Any]) -> Path:
-    """A prediction file of its own for every `description`: ``FOLDER/BENCHMARK-DIGEST.jsonl``."""
-    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:8]
+def output_path(folder: str | Path, benchmark: str, *described: Any) -> Path:
+    """A prediction file of its own for everything that is `described`, in JSON: ``FOLDER/BENCHMARK-DIGEST.jsonl``."""
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:8]
     return Path(folder) / f"{benchmark}-{digest}.jsonl"
 
 

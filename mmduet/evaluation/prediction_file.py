@@ -286,14 +286,17 @@ def _check_settings(output: Path, stated: dict[str, Any]) -> None:
 def _check_questions(output: Path, lines: Mapping[str, Line], asked: Mapping[str, Line]) -> None:
     """Refuse a file with an answer to another question, or of another video, that had the same id.
 
-    A line that does not state its question, as earlier versions and the published code wrote it, is taken.
+    A line that does not state its question, as earlier versions and the published code wrote it, is taken; so is one
+    whose video is gone.
     """
-    for name, line in lines.items():
-        if name in asked and line.get("asked", asked[name]) != asked[name] and not _has_failed(line):
-            stated: Line = validated(f"{output}: question {name!r}", Line, line["asked"], place="field asked /")
+    for name in (name for name in lines if name in asked and "asked" in lines[name]):
+        where, now = f"{output}: question {name!r}", asked[name]
+        stated: Line = validated(where, Line, lines[name]["asked"], place="field asked /")
+        was = {field: value for field, value in stated.items() if field in now or field != "bytes"}
+        if was != now and not _has_failed(lines[name]):
             raise DuetError(
-                f"{output} answers another question with the id {name!r} ({'; '.join(differences(stated, asked[name]))}"
-                f"): give another output, or delete {output.name}."
+                f"{output} answers another question with the id {name!r} ({'; '.join(differences(was, now))}): give "
+                f"another output, or delete {output.name}."
             )
 
 

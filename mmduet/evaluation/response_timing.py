@@ -5,13 +5,14 @@ counts, and no judge is asked. `mmduet.evaluation.metrics.timing` has the same f
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.benchmark import Metric, Predictions, References
+from mmduet.evaluation.items import spans_of
 from mmduet.evaluation.metrics.bootstrap import Estimate, estimate_means
 from mmduet.evaluation.metrics.timing import (
     OUTSIDE,
@@ -61,11 +62,6 @@ class Evaluated(Protocol):
 def has_spans(references: References) -> bool:
     """Whether any item states when something is due."""
     return any(map(spans_of, references.values()))
-
-
-def spans_of(item: Any) -> Spans:
-    """The spans of an item of any benchmark; none if it states none."""
-    return getattr(item, "spans", ())
 
 
 def timing_scores(predictions: Predictions, references: References) -> pd.DataFrame:

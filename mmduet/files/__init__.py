@@ -29,7 +29,7 @@ from mmduet.files.atomic import (
 from mmduet.files.disk import make_folder, remove, unwritable, writing
 from mmduet.files.folders import MANIFEST, check_folder, is_complete, publish_folder, replacing_folder
 from mmduet.files.line_file import LineFile
-from mmduet.files.locks import claim, locked
+from mmduet.files.locks import claim, in_turn, locked
 from mmduet.files.messages import place_of, shown
 from mmduet.files.reading import inside, read_json, read_jsonl, read_text, validated
 from mmduet.files.targets import check_target
@@ -43,6 +43,7 @@ __all__ = [
     "check_target",
     "claim",
     "clean",
+    "in_turn",
     "inside",
     "is_complete",
     "is_temporary",

@@ -5,7 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -38,6 +38,22 @@ def locked(path: str | Path, *, patience: float = math.inf) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def in_turn(path: str | Path) -> Iterator[None]:
+    """As `locked`, for work that whoever holds the lock may be doing already. Prints whom it waits for.
+
+    The lock is beside that of the file itself, which writers inside the block take.
+    """
+    turn = Path(path).with_name(f"{Path(path).name}.turn")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(turn, patience=0))
+        except FileError as error:
+            print(f"{path} is another run's turn; this one waits and takes what is there then ({error})")
+            stack.enter_context(locked(turn))
+        yield
 
 
 def claim(path: str | Path) -> bool:

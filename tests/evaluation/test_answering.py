@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from mmduet.errors import DuetError
 from mmduet.evaluation import read_predictions
 from mmduet.evaluation.answering import AnswerWhenAsked, answer
 from mmduet.evaluation.benchmark import Question, Settings
+from mmduet.evaluation.predict import predict
 from mmduet.policy import FrameScores
 from mmduet.trace import Query
 from tests.clips import write_clip
@@ -34,7 +36,9 @@ def test_the_policy_speaks_once_for_each_query():
 
 
 def test_every_query_is_answered_at_the_next_frame(tiny, videos):
-    done = answer(*tiny, [question(0.0, 1.2), question(99.0, name="late")], videos, videos / "out", settings=SETTINGS)
+    done = answer(
+        *tiny, [question(0.0, 1.2), question(99.0, name="late")], videos, videos / "out.jsonl", settings=SETTINGS
+    )
     assert (done.written, done.new, done.failed) == (2, 2, {})
     found = read_predictions(done.path).by_id
     assert [r.time for r in found["q"].trace.responses] == [0.0, 1.5]
@@ -44,11 +48,14 @@ def test_every_query_is_answered_at_the_next_frame(tiny, videos):
     assert len(found["late"].trace.responses) == 1, "it is put before the last frame"
 
 
-def test_the_same_call_asks_nothing_twice_and_other_settings_have_another_file(tiny, videos):
-    given = ([question(0.0)], videos, videos / "out")
-    first = answer(*tiny, *given, settings=SETTINGS)
+def test_the_same_call_asks_nothing_twice_and_other_settings_are_refused(tiny, videos):
+    given = ([question(0.0)], videos, videos / "out.jsonl")
+    answer(*tiny, *given, settings=SETTINGS)
     assert answer(*tiny, *given, settings=SETTINGS).new == 0
-    assert answer(*tiny, *given, settings=replace(SETTINGS, max_new_tokens=1)).path != first.path
+    with pytest.raises(DuetError, match="max_new_tokens was 2, is 1"):
+        answer(*tiny, *given, settings=replace(SETTINGS, max_new_tokens=1))
+    with pytest.raises(DuetError, match="answers was 'at once'"):
+        predict(*tiny, *given, settings=SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +67,6 @@ def test_the_same_call_asks_nothing_twice_and_other_settings_have_another_file(t
     ],
 )
 def test_a_question_that_cannot_be_answered_has_a_line_with_its_error(asked, error, tiny, videos):
-    done = answer(*tiny, [asked], videos, videos / "out", settings=SETTINGS)
+    done = answer(*tiny, [asked], videos, videos / "out.jsonl", settings=SETTINGS)
     assert error in done.failed["q"]
     assert error in json.loads(done.path.read_text())["error"]

@@ -310,6 +310,36 @@ def test_the_answer_to_another_question_of_the_same_id_is_refused(tiny, videos, 
     assert whole.path.read_bytes() == before
 
 
+def test_the_answer_about_a_video_that_was_replaced_is_refused(tiny, videos, whole, tmp_path):
+    """One that is gone is no reason to ask again."""
+    own = tmp_path / "videos"
+    own.mkdir()
+    for name in "abd":
+        write_clip(own / f"{name}.mp4", frames=60)
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(whole.path.read_bytes())
+    settings_path(path).write_bytes(settings_path(whole.path).read_bytes())
+    with pytest.raises(DuetError, match=r"another question with the id 'a' \(bytes was \d+, is \d+\)"):
+        predict(*tiny, QUESTIONS, own, path, settings=SETTINGS)
+    for name in "abd":
+        (own / f"{name}.mp4").unlink()
+    assert predict(*tiny, QUESTIONS, own, path, settings=SETTINGS).new == 1, "what failed"
+
+
+def test_lines_of_another_version_of_ones_own_policy_are_refused(tiny, videos, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "class Every:\n    heads, threshold = ('informative',), 0\n    def __init__(self, *a, **k): ...\n"
+    code += "    def need(self, scores): return scores.time % 2 == 0\n    def reset(self): ...\n"
+    (tmp_path / "own_rule.py").write_text(code)
+    own = replace(SETTINGS, mode="own_rule:Every")
+    path = tmp_path / "p.jsonl"
+    predict(*tiny, QUESTIONS[:1], videos, path, settings=own)
+    assert predict(*tiny, QUESTIONS[:1], videos, path, settings=own).new == 0
+    (tmp_path / "own_rule.py").write_text(code.replace("% 2", "% 1"))
+    with pytest.raises(DuetError, match=r"started with other settings \(code / own_rule was"):
+        predict(*tiny, QUESTIONS[:2], videos, path, settings=own)
+
+
 def test_a_question_that_failed_may_change(tiny, videos, whole, tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_bytes(whole.path.read_bytes())

@@ -1,4 +1,5 @@
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -102,6 +103,25 @@ def test_coverage_counts_and_names(written):
 def test_predictions_of_another_benchmark_are_refused(written):
     with pytest.raises(DuetError, match="no prediction for any of the 1 references"):
         coverage(read_predictions(written(LINE)), {"z": None})
+
+
+def test_a_file_of_errors_alone_says_why_they_failed(written):
+    lines = [{"question_id": name, "error": f"{name}.mp4 does not exist: check the folder."} for name in "ab"]
+    with pytest.raises(DuetError, match=r"all 2 questions failed, the first, 'a', since a\.mp4 does not exist: check"):
+        coverage(read_predictions(written(*lines)), dict.fromkeys("ab"))
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_references_in_another_unit_than_seconds_are_refused(written, unit):
+    """LINE is of 3 s. One of three may be wrong, as in published data; a span may begin a second too late."""
+    found = read_predictions(written(*[LINE | {"question_id": name} for name in "abc"]))
+    starts = {"a": 2000.0, "b": 2.0 * unit, "c": 4.0 * unit}
+    references = {name: SimpleNamespace(spans=[(start, start + 1, "")]) for name, start in starts.items()}
+    if unit == 1:
+        assert str(coverage(found, references)).endswith("1 with a span that begins after the video's end, such as a")
+        return
+    with pytest.raises(DuetError, match=r"3 of 3 questions .* such as 'a', at 2000 s of 3 s: give .* in seconds"):
+        coverage(found, references)
 
 
 def test_scores_survive_writing_and_reading(written):

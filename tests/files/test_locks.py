@@ -3,12 +3,13 @@
 import os
 import re
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from mmduet.errors import FileError
-from mmduet.files import locked
+from mmduet.files import in_turn, locked
 
 
 def test_others_wait_for_a_lock(tmp_path):
@@ -35,6 +36,28 @@ def test_one_process_at_a_time(tmp_path):
         pass
     with locked(target, patience=0):
         pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_whoever_waits_for_a_turn_says_for_whom(tmp_path, capsys):
+    """And may take the file's own lock inside."""
+    target, entered, order = tmp_path / "p.jsonl", threading.Event(), []
+
+    def first():
+        with in_turn(target), locked(target, patience=0):
+            entered.set()
+            while "another run's turn" not in (said := capsys.readouterr().out):
+                pass
+            order.append(said)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(first)
+        entered.wait()
+        with in_turn(target):
+            order.append("second")
+        done.result()
+    assert order[1:] == ["second"]
+    assert f"by process {os.getpid()}" in order[0]
     assert not list(tmp_path.iterdir())
 
 

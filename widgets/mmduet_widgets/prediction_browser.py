@@ -12,7 +12,8 @@ from IPython.display import HTML
 
 from mmduet.errors import DuetError, VideoError
 from mmduet.evaluation.evaluate import Result
-from mmduet.evaluation.response_timing import METRICS, UNITS, spans_of, timing_scores
+from mmduet.evaluation.items import spans_of
+from mmduet.evaluation.response_timing import METRICS, UNITS, timing_scores
 from mmduet.reports.thumbnails import make_thumbnail
 from mmduet_widgets.figure_view import framed
 from mmduet_widgets.predictions import prediction_view

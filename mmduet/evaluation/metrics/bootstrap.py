@@ -1,5 +1,6 @@
 """Uncertainty: the percentile bootstrap over samples (Efron, 1979)."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,7 +20,7 @@ DECIMALS = 3  # at most, of an estimate as text
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and its 95 % interval. Nothing is rounded."""
+    """A figure and its 95 % interval, NaN where there are fewer than two values. Nothing is rounded."""
 
     value: float
     low: float
@@ -29,9 +30,15 @@ class Estimate:
         return self.text(DECIMALS)
 
     def text(self, most: int) -> str:
-        """Write the figure and its interval with as many decimals as the interval justifies, `most` at most."""
+        """Write the figure and its interval with as many decimals as the interval justifies, `most` at most.
+
+        Dashes stand for what is not known.
+        """
+        if math.isnan(self.value):
+            return "–"
         count = decimals(self.low, self.high, most=most)
-        return f"{self.value:.{count}f} [{self.low:.{count}f}, {self.high:.{count}f}]"
+        ends = f"{self.low:.{count}f}, {self.high:.{count}f}" if math.isfinite(self.low) else "–"
+        return f"{self.value:.{count}f} [{ends}]"
 
 
 def bootstrap(
@@ -50,6 +57,8 @@ def bootstrap(
     """
     _check_any(len(samples))
     rng = np.random.default_rng(seed)
+    if len(samples) < 2:
+        return Estimate(float(statistic(list(samples))), math.nan, math.nan)
     picks = rng.integers(len(samples), size=(draws, len(samples)))
     values = np.array([statistic([samples[i] for i in pick]) for pick in picks])
     return Estimate(float(statistic(list(samples))), *percentile_interval(values[:, None])[:, 0].tolist())
@@ -73,7 +82,8 @@ def estimate_means(
         combined: Gives figures that are made of the means. A resample on which one is NaN is ignored for it.
 
     Returns:
-        Column, or name of a combined figure -> estimate; NaN for a column without any number.
+        Column, or name of a combined figure -> estimate; NaN for a column without any number. Where all numbers of a
+        column come from one row, nothing is known of its uncertainty, and the interval is NaN.
 
     Raises:
         DuetError: The table has no rows.
@@ -91,9 +101,11 @@ def estimate_means(
         figures[1:, measured] = (drawn @ sums[:, measured]) / (drawn @ present[:, measured])
     figures[0, measured] = sums[:, measured].sum(0) / present[:, measured].sum(0)
     columns: dict[str, NDArray[np.float64]] = dict(zip(map(str, scores.columns), figures.T, strict=True))
+    uncertain = [str(name) for name, rows in zip(scores, np.count_nonzero(present, axis=0), strict=True) if rows < 2]
     if combined is not None:
         columns |= combined(columns)
-    return {name: _estimate(column) for name, column in columns.items()}
+    found = {name: _estimate(column) for name, column in columns.items()}
+    return found | {name: Estimate(found[name].value, math.nan, math.nan) for name in uncertain}
 
 
 def _estimate(figures: NDArray[np.float64]) -> Estimate:

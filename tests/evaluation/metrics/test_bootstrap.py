@@ -41,6 +41,17 @@ def test_a_column_without_a_value_is_nan():
     assert estimates["b"].value == 1.0
 
 
+def test_one_value_says_nothing_of_its_uncertainty():
+    """Of one row; of one row with a value; and of any statistic."""
+    table = pd.DataFrame({"one": [0.5, np.nan, np.nan], "weighed": [0.5, 1.0, 0.0], "all": [0.5, 1.0, 0.0]})
+    found = estimate_means(table, weights={"weighed": pd.Series([1.0, 0.0, 0.0])})
+    assert [str(found[name]) for name in ("one", "weighed")] == ["0.500 [–]", "0.500 [–]"]
+    assert found["all"].low < found["all"].high
+    assert str(estimate_means(table[:1])["all"]) == "0.500 [–]"
+    assert str(bootstrap([3.0], np.mean)) == "3.000 [–]"
+    assert str(estimate_means(table * np.nan)["all"]) == "–"
+
+
 def test_weighted_means_and_their_intervals():
     """A row that stands for three counts as three rows do."""
     rows, weights = pd.DataFrame({"a": [1.0, 5.0, np.nan, 9.0], "b": [1.0, 2.0, 3.0, 6.0]}), pd.Series([1.0, 3, 2, 0])
@@ -83,7 +94,7 @@ def test_a_difference_counts_the_questions_and_columns_of_both():
     assert found["a"].value == 1.0 - 4.0, "x alone has both numbers"
 
 
-TABLES = st.lists(st.tuples(*[st.floats(-100, 100)] * 2), min_size=1, max_size=12)
+TABLES = st.lists(st.tuples(*[st.floats(-100, 100)] * 2), min_size=2, max_size=12)
 
 
 @given(TABLES)

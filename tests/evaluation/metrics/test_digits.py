@@ -34,4 +34,5 @@ def test_an_interval_without_width_has_the_digits_of_its_value(value, count):
 def test_an_unknown_interval_does_not_shorten_anything():
     assert decimals(np.nan, np.nan, most=2) == 2
     assert str(Estimate(0.58333, 0.17, 0.92)) == "0.6 [0.2, 0.9]"
-    assert str(Estimate(math.nan, math.nan, math.nan)) == "nan [nan, nan]"
+    assert str(Estimate(0.58333, math.nan, math.nan)) == "0.583 [–]"
+    assert str(Estimate(math.nan, math.nan, math.nan)) == "–"
