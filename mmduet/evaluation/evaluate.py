@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,7 @@ def run(
         dtype: Precision of the weights: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``bfloat16``, ``float32`` …
         limit: Number of questions to ask, the first ones, which alone are scored then; None or 0: all.
         output: The folder of prediction files. Every model, all settings, and all questions with their videos have
-            a file of their own. While another run writes it, this one waits.
+            a file of their own. While another run writes it, or a judge's cache, this one waits.
         policy: A policy file of `mmduet calibrate`, which replaces those fields of `settings`; None or "": none.
         at_once: Answer every query at once, as `answer` does, whatever the policy.
         settings: Fields of `Settings` that differ from the published ones; None and "" mean as published.
@@ -176,7 +177,9 @@ def run(
         names = {str(question.question_id) for question in questions}
         found = benchmark.read_predictions(path, items).only(names)
         items = {name: item for name, item in items.items() if name in names}
-    met, scores = coverage(found, items), benchmark.score(found.by_id, items, **options)
+    met = coverage(found, items)
+    with in_turn(cache) if (cache := options.get("cache")) else nullcontext():  # a judge's answers, or others'
+        scores = benchmark.score(found.by_id, items, **options)
     return Result(benchmark, asked, path, Path(videos), found.by_id, items, met, scores, benchmark.estimate(scores))
 
 

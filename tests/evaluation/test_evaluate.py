@@ -1,12 +1,14 @@
 """evaluate.run: predictions, scores and tables of any benchmark."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from mmduet.errors import DuetError
 from mmduet.evaluation import BENCHMARKS, CHARADES_STA, MAGQA, ConceptJudge, evaluate
 from mmduet.evaluation.evaluate import scenes
+from mmduet.trace import Query
 from tests.clips import write_clip
 
 SMALL = {"max_frames": 6, "threshold": 0.4, "max_new_tokens": 2}
@@ -56,6 +58,39 @@ def test_figures_are_of_the_questions_asked_whatever_an_earlier_run_asked(data, 
     assert few.scores.equals(alone.scores)
     assert few.timing().equals(alone.timing())
     assert str(few.coverage) == "2 questions"
+
+
+def test_runs_that_ask_the_same_at_once_wait_for_each_other(data, tiny, tmp_path):
+    """Of a suite with workers, say; the judge's answers are shared as well."""
+    scoring = {"judge": ConceptJudge(), "cache": tmp_path / "judged.jsonl"}
+    place = scenes(MAGQA, data, clips=3)
+
+    def once(_):
+        return evaluate.run(MAGQA, tiny, *place, output=tmp_path, settings=SMALL, scoring=scoring)
+
+    with ThreadPoolExecutor(3) as pool:
+        first, *others = pool.map(once, range(3))
+    assert all(other.path == first.path and other.scores.equals(first.scores) for other in others)
+    assert len(first.path.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("changed", ["text", "video"])
+def test_other_questions_with_the_same_ids_have_a_file_of_their_own(tiny, tmp_path, changed):
+    def asked(content, frames):
+        folder = tmp_path / f"{content}{frames}"
+        folder.mkdir()
+        write_clip(folder / "a.mp4", frames=frames)
+        turn = {"role": "user", "content": content, "time": 0}
+        item = {"question_id": 1, "video": "a.mp4", "conversation": [turn], "timestamps": [[0, 1]]}
+        (folder / "references.json").write_text(json.dumps([item]))
+        return folder / "references.json", folder
+
+    places = [asked("What?", 24), asked("Who?", 24) if changed == "text" else asked("What?", 48)]
+    one, other = (evaluate.run(CHARADES_STA, tiny, *place, output=tmp_path, settings=SMALL) for place in places)
+    assert one.path != other.path
+    assert one.predictions["1"].trace.queries == [Query(0.0, "What?")]
+    assert other.predictions["1"].trace.queries == [Query(0.0, "Who?" if changed == "text" else "What?")]
+    assert len(other.predictions["1"].trace) == (4 if changed == "text" else 6)
 
 
 @pytest.fixture
