@@ -44,13 +44,11 @@ def train(
     """
     from accelerate import PartialState
 
-    from mmduet.data.kinds import KINDS, AnnotationKind
-    from mmduet.system.objects import find_object
+    from mmduet.data.kinds import known_kinds
     from mmduet.training.checkpointing import kept
     from mmduet.training.config import read_config, run_config
 
-    own = [find_object(name, {}, AnnotationKind, argument="--kind") for name in kind or []]
-    kinds = KINDS | {found.name: found for found in own}
+    kinds = known_kinds(kind or (), argument="--kind")
     settings = read_config(config, kinds)
     with resumable(lambda: f"{kept(settings.output)}."):
         result = run_config(settings, kinds)

@@ -1,7 +1,7 @@
 """Evaluate: ask a benchmark's questions, score the answers, and put the figures beside the published ones."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of, settings_of
+from mmduet.evaluation.benchmark import Benchmark, Settings, policy_of, settings_of
 from mmduet.evaluation.benchmarks import find_benchmark
 from mmduet.evaluation.coverage import Coverage, coverage
 from mmduet.evaluation.metrics.bootstrap import Estimate
-from mmduet.evaluation.prediction_file import Prediction
+from mmduet.evaluation.prediction_file import Prediction, PredictionFile
 from mmduet.evaluation.references import read_questions, read_references
 from mmduet.evaluation.response_timing import UNITS, estimate_timing, timing_scores, timing_table
 from mmduet.evaluation.table import beside_published
@@ -136,7 +136,7 @@ def run(
     settings: Mapping[str, Any] | None = None,
     scoring: Mapping[str, Any] | None = None,
 ) -> Result:
-    """Ask a benchmark's questions, and score the answers. An interrupted run is resumed by the same call.
+    """Ask a benchmark's questions, and score the answers. The same call resumes an interrupted run, or waits for one.
 
     Args:
         benchmark: A benchmark, its name, or ``module:OBJECT``.
@@ -148,8 +148,7 @@ def run(
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` …
         dtype: Precision of the weights: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``bfloat16``, ``float32`` …
         limit: Number of questions to ask, the first ones, which alone are scored then; None or 0: all.
-        output: The folder of prediction files. Every model, all settings, and all questions with their videos have
-            a file of their own. While another run writes it, or a judge's cache, this one waits.
+        output: The folder of prediction files: one for each model, settings, questions and videos.
         policy: A policy file of `mmduet calibrate`, which replaces those fields of `settings`; None or "": none.
         at_once: Answer every query at once, as `answer` does, whatever the policy.
         settings: Fields of `Settings` that differ from the published ones; None and "" mean as published.
@@ -164,23 +163,12 @@ def run(
     options = _given(scoring, _keywords(benchmark), "scoring")
     items = read_references(references, benchmark)
     if predictions:
-        path = Path(predictions)
-        found = benchmark.read_predictions(path, items)
-    else:
-        loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
-        asked = benchmark.settings.overridden(loaded[0].decides, given)
-        questions = read_questions(references, benchmark)
-        path = _own_path(output, benchmark, loaded, questions, videos, asked, at_once=at_once)
-        questions = questions[: limit or None]
-        _ask(loaded, questions, videos, path, asked, at_once=at_once)
-        # the file may hold more, of a run with a larger limit
-        names = {str(question.question_id) for question in questions}
-        found = benchmark.read_predictions(path, items).only(names)
-        items = {name: item for name, item in items.items() if name in names}
-    met = coverage(found, items)
-    with in_turn(cache) if (cache := options.get("cache")) else nullcontext():  # a judge's answers, or others'
-        scores = benchmark.score(found.by_id, items, **options)
-    return Result(benchmark, asked, path, Path(videos), found.by_id, items, met, scores, benchmark.estimate(scores))
+        return _scored(benchmark, asked, benchmark.read_predictions(predictions, items), items, Path(videos), options)
+    loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
+    asked = benchmark.settings.overridden(loaded[0].decides, given)
+    path, names = _ask(loaded, benchmark, references, videos, output, asked, limit=limit, at_once=at_once)
+    file = benchmark.read_predictions(path, items).only(names)  # a run with a larger limit may have left more
+    return _scored(benchmark, asked, file, {name: items[name] for name in names}, Path(videos), options)
 
 
 def scenes(benchmark: str | Benchmark, folder: str | Path = "datasets", *, clips: int = 60) -> tuple[str, str]:
@@ -209,35 +197,41 @@ def _load(model: str | Path, adapter: str | Path | None, device: str, dtype: str
 
 def _ask(
     loaded: "Loaded",
-    questions: Sequence[Question],
-    videos: str | Path,
-    path: Path,
-    settings: Settings,
-    *,
-    at_once: bool,
-) -> None:
-    from mmduet.evaluation.answering import answer
-    from mmduet.evaluation.predict import predict
-
-    with in_turn(path):
-        (answer if at_once else predict)(*loaded, questions, videos, path, settings=settings)
-
-
-def _own_path(
-    output: str | Path,
     benchmark: Benchmark,
-    loaded: "Loaded",
-    questions: Sequence[Question],
+    references: str | Path,
     videos: str | Path,
+    output: str | Path,
     settings: Settings,
     *,
+    limit: int | None,
     at_once: bool,
-) -> Path:
-    """The prediction file of this model, these settings, and these questions about these videos."""
-    from mmduet.evaluation.predict import describe, output_path, stated_question
+) -> tuple[Path, dict[str, None]]:
+    """Ask the first `limit` questions. Returns their prediction file, and their ids in order."""
+    from mmduet.evaluation.answering import answer
+    from mmduet.evaluation.predict import describe, output_path, predict, stated_question
 
-    asked = [(question.question_id, stated_question(question, videos)) for question in questions]
-    return output_path(output, benchmark.name, describe(loaded[0], settings), asked, at_once)
+    questions = read_questions(references, benchmark)
+    stated = [(question.question_id, stated_question(question, videos)) for question in questions]
+    path = output_path(output, benchmark.name, describe(loaded[0], settings), stated, at_once)
+    chosen = questions[: limit or None]
+    with in_turn(path):
+        (answer if at_once else predict)(*loaded, chosen, videos, path, settings=settings)
+    return path, dict.fromkeys(str(question.question_id) for question in chosen)
+
+
+def _scored(
+    benchmark: Benchmark,
+    settings: Settings,
+    file: PredictionFile,
+    references: dict[str, Any],
+    videos: Path,
+    options: Mapping[str, Any],
+) -> Result:
+    met = coverage(file, references)
+    with in_turn(cache) if (cache := options.get("cache")) else nullcontext():  # a judge's answers, or others'
+        scores = benchmark.score(file.by_id, references, **options)
+    means = benchmark.estimate(scores)
+    return Result(benchmark, settings, file.path, videos, file.by_id, references, met, scores, means)
 
 
 def _keywords(benchmark: Benchmark) -> list[str]:

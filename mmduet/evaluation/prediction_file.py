@@ -16,7 +16,7 @@ Writing can be interrupted and resumed:
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,7 +74,7 @@ class PredictionFile:
     by_id: dict[str, Prediction] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
-    def only(self, names: Set[str]) -> "PredictionFile":
+    def only(self, names: Container[str]) -> "PredictionFile":
         """The lines of these questions."""
         by_id = {name: prediction for name, prediction in self.by_id.items() if name in names}
         return PredictionFile(self.path, by_id, {name: e for name, e in self.errors.items() if name in names})

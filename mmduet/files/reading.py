@@ -46,7 +46,8 @@ def read_json(path: str | Path) -> Any:
     try:
         return _loads(text)
     except ValueError as error:
-        raise AnnotationError(f"{path} is no readable JSON: {error}.") from error
+        lines = " (a file with a value a line is named .jsonl)" if str(error).startswith("Extra data") else ""
+        raise AnnotationError(f"{path} is no readable JSON: {error}{lines}.") from error
 
 
 def read_jsonl(path: str | Path, *, cut: bool = False) -> Iterator[tuple[int, Any]]:
@@ -66,7 +67,8 @@ def read_jsonl(path: str | Path, *, cut: bool = False) -> Iterator[tuple[int, An
             try:
                 yield number, _loads(line)
             except ValueError as error:
-                raise AnnotationError(f"{path}, line {number}: no JSON: {error}.") from error
+                whole = " (a file with one list is named .json)" if number == 1 and line.startswith("[") else ""
+                raise AnnotationError(f"{path}, line {number}: no JSON: {error}{whole}.") from error
 
 
 def _loads(text: str) -> Any:

@@ -130,7 +130,7 @@ def read_run(output: Path) -> Run:
     try:
         run: Run = validated(path, Run, read_json(path), place="field")
     except AnnotationError as error:
-        raise CheckpointError(f"{error} Give another output.") from error
+        raise CheckpointError(f"{error} Or give another output.") from error
     return run
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from examples.own_kind import STEPS
 from mmduet.cli import app
-from mmduet.data.kinds import KINDS
+from mmduet.data.kinds import KINDS, known_kinds
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.statistics import mixture_frame
 from mmduet.errors import DuetError
@@ -81,3 +81,10 @@ def test_without_the_option_the_kind_is_unknown(config):
         DuetError, match=r"'StepsDataset'; known are AlertStreamDataset, DenseVideoCaptioningStreamDataset, Grounding"
     ):
         CliRunner().invoke(app, ["train", str(config)], catch_exceptions=False)
+
+
+def test_it_is_known_by_name():
+    """As notebook 01 takes it."""
+    assert known_kinds(["examples.own_kind:STEPS"]) == KINDS | {STEPS.name: STEPS}
+    with pytest.raises(DuetError, match=r"kinds='examples\.own_kind:NONE' cannot be imported"):
+        known_kinds(["examples.own_kind:NONE"])
