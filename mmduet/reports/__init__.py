@@ -27,6 +27,7 @@ outputs      outputs of cells made safe for such a page
 prose        Markdown cells as HTML
 index        the pages that compare runs
 trace_page   one watched video as such a page, for `mmduet watch`
+clip         a clip as such a page embeds it, from 0 s on
 slots        the files of each report, and the reports that newer ones replaced
 credentials  passwords and keys, masked
 templates/   the pages' HTML, CSS and JavaScript

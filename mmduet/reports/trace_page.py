@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mmduet.errors import VideoError
 from mmduet.policy import Policy
+from mmduet.reports.clip import from_zero
 from mmduet.trace import DuetTrace
 
 SHOWN_AS = {".mp4": "video/mp4", ".webm": "video/webm"}  # that browsers play
@@ -60,7 +62,11 @@ def _video(clip: Path, trace: DuetTrace) -> str:
         return f"<p>The clip is not in this page: browsers play {' and '.join(SHOWN_AS)}.</p>"
     if size > most:
         return f"<p>The clip is not in this page: its {size:.0f} MB are more than {most:.0f} MB.</p>"
-    video, captions = (base64.b64encode(data).decode() for data in (clip.read_bytes(), trace.to_vtt().encode()))
+    try:
+        shown = from_zero(clip.read_bytes())
+    except VideoError as error:
+        return f"<p>The clip is not in this page: {html.escape(str(error))}</p>"
+    video, captions = (base64.b64encode(data).decode() for data in (shown, trace.to_vtt().encode()))
     return (
         f'<video controls style="max-width: 100%" src="data:{kind};base64,{video}">'
         f'<track kind="captions" label="responses" srclang="en" default src="data:text/vtt;base64,{captions}"></video>'

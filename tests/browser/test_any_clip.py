@@ -124,10 +124,13 @@ def test_a_clip_that_is_dropped_or_chosen_is_watched(lab: Page, tmp_path: Path) 
     assert run_code(lab, "print(len(live.clips))") == "6\n"
 
 
-def test_what_is_no_clip_is_reported(lab: Page) -> None:
-    lab.evaluate(DROP, [".mmduet-player", base64.b64encode(b"no video").decode(), "text.mp4"])
+@pytest.mark.parametrize("size", [1, 8, 1_500_000], ids=["a byte", "a piece", "two pieces"])
+def test_what_is_no_clip_is_reported_and_the_next_one_can_be_chosen(lab: Page, size: int) -> None:
+    lab.evaluate(DROP, [".mmduet-player", base64.b64encode(b"x" * size).decode(), "text.mp4"])
     message = f"{PLAYER}.querySelector('.mmduet-player-message').textContent"
-    until(lab, f"{message}.includes('text.mp4') && {message}.includes('is not a video')")
+    until(lab, f"{message}.startsWith('text.mp4 ') && {message}.includes('is not a video')")
+    until(lab, f"{PLAYER}.querySelector('.mmduet-player-upload-status').textContent === 'not taken'")
+    assert lab.locator(".mmduet-player").get_by_role("button", name="Upload …").count() == 1
     assert run_code(lab, "print(len(live.clips))") == "6\n"
     lab.evaluate(DROP, [".mmduet-player", "", "none.mp4"])
     until(lab, f"{PLAYER}.querySelector('.mmduet-player-upload-status').textContent === 'none.mp4 is empty'")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mmduet_widgets import DuetPlayer
 
@@ -165,6 +166,22 @@ def test_keys_pressed_at_once_are_all_heeded(page: Page, clip: Path, show: Calla
     until(page, f"(video => !video.paused && video.currentTime > 0.2)({ROOT}.querySelector('video'))")
     page.evaluate(PRESS, [" ", "End", "Home", " ", " "])
     until(page, f"(video => video.paused && !video.seeking && video.currentTime < 0.1)({ROOT}.querySelector('video'))")
+
+
+@pytest.mark.parametrize("name", ["late.mp4", "late.webm"])
+def test_a_clip_whose_times_start_late_is_in_step_with_its_trace(
+    page: Page, tmp_path: Path, show: Callable, name: str
+) -> None:
+    late = write_clip(tmp_path / name, frames=72, times=7500 + np.round(1000 * np.arange(72) / 12))
+    show(make_player(late))
+    until_text(page, "time", "0:00.0 / 0:06.0")
+    for key, shown in (("ArrowRight", 0.5), ("End", 6.0)):
+        page.locator(".mmduet-player").press(key)
+        until(
+            page,
+            f"(video => !video.seeking && Math.abs(video.currentTime - {shown}) < 0.1)({ROOT}.querySelector('video'))",
+        )
+        until_text(page, "time", f"0:0{shown} / 0:06.0")
 
 
 def test_pointing_seeks(page: Page, clip: Path, show: Callable) -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from mmduet.data.scenes import make_scenes
 from mmduet.reports import check_parameters, execute, export_html
+from mmduet.reports.metrics import recorded_metrics
+from mmduet.reports.thumbnails import recorded_thumbnail
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
@@ -54,6 +56,18 @@ def test_notebook_runs(name, workspace):
     page = export_html(done.notebook)
     assert "</html>" in page
     assert len(page) < 10_000_000, "a report can be mailed"
+
+
+def test_the_figures_are_of_the_part_that_was_watched(workspace):
+    name = "03_duet_inference.ipynb"
+    cut = SMALL[name] | {"max_frames": 6, "frame_fps": 2.0, "threshold": 0.0}  # speaks at each frame
+    done = execute(FOLDER / name, workspace / "cut.ipynb", cut, folder=workspace)
+    printed = [each.get("text", "") for cell in done.notebook.cells for each in cell.get("outputs", [])]
+    assert any(text.startswith("Only the first 3 s of ") for text in printed), "the reader is told of it"
+    figures = {metric.name: metric.value for metric in recorded_metrics(done.notebook)}
+    assert figures["responses a minute"] == pytest.approx(figures["responses"] / 3 * 60)
+    thumbnail = recorded_thumbnail(done.notebook)
+    assert max(thumbnail.marks) == pytest.approx(5 / 6, abs=1e-3), "the last of the frames that were watched"
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

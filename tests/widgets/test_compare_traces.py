@@ -54,6 +54,13 @@ def test_responses_are_aligned_and_counted(clip: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("frames", "watched"), [(6, 3.0), (12, 6.0), (23, 11.5), (24, 12.0)])
+def test_the_rate_is_of_what_was_watched(clip: Path, frames: int, watched: float) -> None:
+    traces = {"cut": make_trace(frames), "whole": make_trace(24)}
+    rates = compare(clip, traces=traces).figures["responses a minute"]
+    assert rates.to_dict() == pytest.approx({"cut": 2 * 60 / watched, "whole": 10.0})
+
+
 def test_the_tolerance_moves_both_tables_and_the_slider(clip: Path) -> None:
     widget = compare(clip)
     widget.tolerance = 3.0

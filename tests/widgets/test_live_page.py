@@ -158,10 +158,11 @@ def test_a_clip_that_the_page_sends_is_chosen(player: LiveDuet, tmp_path: Path) 
 
 
 def test_what_the_page_sends_and_is_no_clip_leaves_nothing(player: LiveDuet) -> None:
-    before = (player.clip, player.clips)
+    before, state = (player.clip, player.clips), player.upload
     piece = {"name": "text.mp4", "size": 4, "offset": 0}
     player._handle_custom_msg({"command": "upload", "number": 1, "piece": piece}, [b"text"])
-    assert "is not a video that can be opened" in player.message
+    assert player.message.startswith("text.mp4 (4 bytes) is not a video that can be opened")
+    assert player.upload != state, "a page hears of what changes"
     assert (player.clip, player.clips, player.upload["name"]) == (*before, "")
     assert player._uploads._folder
     assert not list(player._uploads._folder.iterdir())

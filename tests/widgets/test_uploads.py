@@ -86,9 +86,11 @@ WRONG: list[tuple[Any, bytes, str]] = [
 @pytest.mark.parametrize(("piece", "content", "message"), WRONG)
 def test_a_wrong_piece_is_refused_and_leaves_nothing(piece: Any, content: bytes, message: str) -> None:
     made = Uploads()
+    before = made.state
     with pytest.raises(DuetError, match=message):
         made.receive(piece, [content])
     assert made.state["name"] == ""
+    assert made.state != before, "the page hears of it"
     assert made._folder is None or not list(made._folder.iterdir())
 
 

@@ -14,6 +14,7 @@ from mmduet.errors import DuetError
 from mmduet.evaluation.metrics.agreement import TOLERANCE, agreement_of_times, align
 from mmduet.evaluation.metrics.timing import RATE, responses_a_minute
 from mmduet.plots import ComparedTrace, Span, all_queries, comparison_figure
+from mmduet.plots.timeline import end_of
 from mmduet.policy import Policy, checked_policy
 from mmduet.trace import DuetTrace, Query
 from mmduet.video import read_frames, read_metadata
@@ -115,6 +116,11 @@ def _compared(traces: Mapping[str, DuetTrace], policies: Mapping[str, Policy]) -
 def figures_table(compared: Iterable[ComparedTrace], duration: float, *, tolerance: float) -> pd.DataFrame:
     """Tabulate how often each of M models speaks, and how far it agrees with each.
 
+    Args:
+        compared: The models' traces.
+        duration: Of the clip, s. The rate of a trace that ends earlier is of what was watched.
+        tolerance: s, as for `align`.
+
     Returns:
         A row a model; columns: responses, responses a minute, and for each model the agreement with it, in [0, 1].
     """
@@ -123,14 +129,23 @@ def figures_table(compared: Iterable[ComparedTrace], duration: float, *, toleran
     rows = [
         [
             len(mine),
-            responses_a_minute(len(mine), duration),
+            responses_a_minute(len(mine), _watched(each.trace, duration)),
             *(agreement_of_times(mine, other, tolerance=tolerance).value for other in times),
         ]
-        for mine in times
+        for each, mine in zip(compared, times, strict=True)
     ]
     names = [each.name for each in compared]
     columns = ["responses", RATE, *(f"agreement with {name}" for name in names)]
     return pd.DataFrame(rows, index=names, columns=columns)
+
+
+def _watched(trace: DuetTrace, duration: float) -> float:
+    """How much of a clip was watched, s: not all of it where the number of frames was limited."""
+    if len(trace) < 2:
+        return duration
+    end = end_of(trace.times)
+    complete = duration - end < end - trace.times[-1]  # no further frame
+    return duration if complete else end
 
 
 def transcript_table(compared: Iterable[ComparedTrace], *, tolerance: float) -> pd.DataFrame:

@@ -296,10 +296,10 @@ class LiveDuet(LiveState):
             if path := self._uploads.receive(piece, buffers):
                 try:
                     self.clip = str(path)
-                except DuetError:
+                except DuetError as error:
                     remove(path)
                     self._uploads.drop()
-                    raise
+                    raise DuetError(str(error).replace(str(path), path.name)) from error  # the name that the user knows
                 self._folders.add(path)
                 self.set_trait("clips", [*self.clips, self.clip])
         finally:

@@ -31,10 +31,12 @@ class Uploads:
 
     Attributes:
         state: name and size, bytes, of the clip that is being sent, received, bytes of it, and limit, for the page.
+            answers counts the pieces that were taken or refused: a page hears of a state only when it changes.
     """
 
     def __init__(self) -> None:
         self._folder: Path | None = None
+        self._answers = 0
         self._forget()
 
     def receive(self, piece: Any, buffers: Sequence[bytes | memoryview]) -> Path | None:
@@ -50,6 +52,7 @@ class Uploads:
         Raises:
             DuetError: The clip is too large for the limit or the disk, or it is not its next piece. It is forgotten.
         """
+        self._answers += 1
         try:
             return self._add(validated("the page's message", _Piece, piece, place="field"), buffers)
         except DuetError:
@@ -64,7 +67,13 @@ class Uploads:
 
     def _forget(self) -> None:
         self._path: Path | None = None  # of the clip that is not complete yet
-        self.state: dict[str, Any] = {"name": "", "size": 0, "received": 0, "limit": MAX_BYTES}
+        self.state: dict[str, Any] = {
+            "name": "",
+            "size": 0,
+            "received": 0,
+            "limit": MAX_BYTES,
+            "answers": self._answers,
+        }
 
     def _add(self, piece: _Piece, buffers: Sequence[bytes | memoryview]) -> Path | None:
         if piece.offset == 0:
@@ -77,7 +86,7 @@ class Uploads:
             received = piece.offset + sum(file.write(buffer) for buffer in buffers)
         if received > piece.size:
             raise DuetError(f"{_file_name(piece.name)}: has more than its {piece.size} bytes: send it again.")
-        self.state = {**self.state, "received": received}
+        self.state = {**self.state, "received": received, "answers": self._answers}
         if received < piece.size:
             return None
         complete, self._path = self._path, None

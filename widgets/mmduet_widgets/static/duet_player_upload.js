@@ -1,7 +1,8 @@
 // Upload: a file of the user's, sent to the kernel in pieces.
 
 const PIECE = 1_000_000; // bytes
-const megabytes = (size) => `${Math.max(size / 1e6, 0.1).toFixed(1)} MB`;
+const inBytes = (size) =>
+  size < 1e3 ? `${size} bytes` : size < 1e5 ? `${(size / 1e3).toFixed(1)} kB` : `${(size / 1e6).toFixed(1)} MB`;
 
 /** A button and a place to drop a clip. `node` stands with the choice of the clip. */
 class Upload {
@@ -42,7 +43,7 @@ class Upload {
   begin(file) {
     const { limit } = this.model.get("upload");
     this.field.value = "";
-    if (file.size > limit) return this.end(`${file.name} has ${megabytes(file.size)}, the limit is ${megabytes(limit)}`);
+    if (file.size > limit) return this.end(`${file.name} has ${inBytes(file.size)}, the limit is ${inBytes(limit)}`);
     if (!file.size) return this.end(`${file.name} is empty`);
     this.file = file;
     this.button.textContent = "Stop upload";
@@ -52,7 +53,7 @@ class Upload {
   async send(offset) {
     const { file } = this;
     const { name, size } = file;
-    this.status.textContent = `${name}: ${megabytes(offset)} of ${megabytes(size)}`;
+    this.status.textContent = `${name}: ${inBytes(offset)} of ${inBytes(size)}`;
     const bytes = await file.slice(offset, offset + PIECE).arrayBuffer();
     if (file === this.file) this.kernel.send("upload", { piece: { name, size, offset } }, [bytes]);
   }
