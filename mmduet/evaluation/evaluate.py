@@ -172,7 +172,7 @@ def run(
         names = {str(question.question_id) for question in questions}
         found = benchmark.read_predictions(path, items).only(names)
         items = {name: item for name, item in items.items() if name in names}
-    met, scores = coverage(found, items), benchmark.score(found.by_id, items, **options)
+    met, scores = coverage(found, items), benchmark.scores_of(found.by_id, items, **options)
     return Result(benchmark, asked, path, Path(videos), found.by_id, items, met, scores, benchmark.estimate(scores))
 
 
