@@ -113,18 +113,19 @@ app.add_typer(evaluate_app, name="evaluate", cls=_Evaluate)
 def _evaluate(
     benchmark: "Benchmark", predictions: Path, references: Path, output: Path | None, options: dict[str, Any]
 ) -> None:
-    from mmduet.evaluation.coverage import read_matched
+    from mmduet.evaluation.coverage import coverage
 
     console = Terminal()
     if benchmark.command is not None:
         scores = benchmark.command(predictions, references, console, **options)
+        scores = None if scores is None else benchmark.check(scores, "command")
     else:
-        found, items = read_matched(
-            predictions, references, benchmark.item, console.say, entries=benchmark.entries, read=benchmark.read
-        )
+        items = benchmark.read_references(references)
+        found = benchmark.read_predictions(predictions, items)
+        console.say(str(coverage(found, items)))
         given = ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
         console.say(f"{given or benchmark.title}:")
-        scores = benchmark.score(found, items, **options)
+        scores = benchmark.scores_of(found.by_id, items, **options)
     if scores is not None:
         figures, units = benchmark.estimate(scores), benchmark.units
         show(figures, units)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -82,6 +83,19 @@ def main() -> None:
             raise
         typer.secho(f"mmduet: {shown(str(error.filename))}: {error.strerror}: correct the path.", fg="red", err=True)
         raise SystemExit(1) from None
+    except Exception as error:
+        error.__traceback__ = _own_frames(error.__traceback__)
+        raise
+
+
+def _own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback after the frames of typer: those of the command, and of a user's own module."""
+    own = trace
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] in ("typer", "click"):
+            own = trace.tb_next or own
+        trace = trace.tb_next
+    return own
 
 
 def check_figures(output: Path | None, *inputs: Path | None) -> None:

@@ -14,8 +14,19 @@ from typing import Annotated, Any, Literal, Protocol, get_args, get_origin, get_
 import pandas as pd
 from pydantic import BaseModel
 
+from mmduet.evaluation.contract import (
+    check_combined,
+    check_entries,
+    check_metrics,
+    check_predictions,
+    check_question,
+    check_rows,
+    check_scores,
+    check_spans,
+    check_type,
+)
 from mmduet.evaluation.items import Places, read_items
-from mmduet.evaluation.metrics.bootstrap import Combined, Estimate, estimate_means
+from mmduet.evaluation.metrics.bootstrap import Combined, Estimate, Means, estimate_means
 from mmduet.evaluation.prediction_file import Prediction, PredictionFile, read_predictions
 from mmduet.evaluation.table import PAPER
 from mmduet.policy import REPLY, Policy, PolicyFile, make_policy
@@ -120,12 +131,14 @@ class Metric:
         digits: Digits after the point in tables.
         weight: The column of the scores that says how much a question counts in the mean, such as its number of
             reference answers; empty: each counts the same.
+        optional: Whether the scores may lack the column, where predictions of a form do not have it.
     """
 
     unit: str
     better: Literal["higher", "lower"] | None = "higher"
     digits: int = 1
     weight: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +180,14 @@ def ask_conversation(item: Any) -> Question:
 class Benchmark:
     """A benchmark: its test file, how it is asked, and how it is scored.
 
+    What its functions return is checked where it comes back (`mmduet.evaluation.contract`); call the methods.
+
     Attributes:
         name: Its name in commands and file names.
         title: Its name in texts.
         summary: What is measured, in a few words.
         item: The schema of an entry of the test file: a pydantic model with ``question_id`` and ``video``, and with
-            ``spans`` if times are to be shown (see `mmduet.evaluation.items`).
+            ``spans`` if there are times at which something is due: [start, end] or [start, end, label] each, s.
         settings: The published settings of prediction, except the protocol.
         score: ``score(predictions, references, *, OPTIONS)`` gives a table: one row a question (index
             ``question_id``), one column a metric. Its keyword-only parameters whose type is
@@ -193,6 +208,7 @@ class Benchmark:
         read: ``read(path, references)`` reads the predictions, where other forms than the prediction file count.
         combined: ``combined(means)`` gives metrics that are made of the means of the columns of `score`, such as a mean
             of tasks. It computes with arrays, float64 [D]: the mean of all questions, then those of the resamples.
+        parts: Whether a row of `score` is a part of a question, such as a test point, whose name is no question's id.
     """
 
     name: str
@@ -213,18 +229,56 @@ class Benchmark:
     entries: Callable[[Places], Places] | None = None
     read: Callable[[Path, References], PredictionFile] | None = None
     combined: Combined | None = None
+    parts: bool = False
 
     def read_references(self, path: str | Path) -> dict[str, Any]:
         """Question id -> item of a test file."""
-        return read_items(path, self.item, self.entries)
+        items = self._items(path, self.item)
+        check_spans(path, items)
+        return items
 
     def read_questions(self, path: str | Path) -> list[Question]:
         """The questions of a test file, whether or not it has labels."""
-        return [self.question(item) for item in read_items(path, self.asked or self.item, self.entries).values()]
+        questions, who = [], self._who("question")
+        for name, item in self._items(path, self.asked or self.item).items():
+            question = self.question(item)
+            check_type(who, question, Question, "return a Question, such as Question(id, video, (Query(0.0, text),))")
+            check_question(who, name, question)
+            questions.append(question)
+        return questions
 
     def read_predictions(self, path: str | Path, references: References) -> PredictionFile:
         """The predictions of a file, in any form that the benchmark reads."""
-        return self.read(Path(path), references) if self.read else read_predictions(path)
+        if self.read is None:
+            return read_predictions(path)
+        found = self.read(Path(path), references)
+        check_predictions(self._who("read"), found)
+        return found
+
+    def scores_of(self, predictions: Predictions, references: References, **options: Any) -> pd.DataFrame:
+        """The table of `score`.
+
+        Raises:
+            DuetError: It is no table of numbers with a row a question and a column a metric.
+        """
+        scores = self.check(self.score(predictions, references, **options), "score")
+        if not self.parts:
+            check_rows(self._who("score"), scores, references)
+        return scores
+
+    def check(self, scores: Any, function: str) -> pd.DataFrame:
+        """Check a table that a function of the benchmark, `score` or `command`, returned, and give it back.
+
+        Raises:
+            DuetError: It is no table of numbers with a column a metric.
+        """
+        who, weights = self._who(function), {name: metric.weight for name, metric in self.metrics.items()}
+        check_scores(who, scores, weights)
+        # `combined` may make a metric of others; a table without rows is refused where it is averaged
+        if len(scores) and (self.combined is None or not len(self.measured(scores).columns)):
+            check_metrics(who, scores.columns, self._required)
+        table: pd.DataFrame = scores
+        return table
 
     @property
     def options(self) -> dict[str, Option]:
@@ -242,10 +296,34 @@ class Benchmark:
 
     def estimate(self, scores: pd.DataFrame) -> dict[str, Estimate]:
         """Metric -> its mean over questions, weighted as the metric says, with a 95 % interval; in `metrics`' order."""
+        scores = scores.where(scores.notna(), math.nan)  # None and pandas.NA are no value, too
         measured = self.measured(scores)
         weights = {str(name): scores[weight] for name in measured if (weight := self.metrics[str(name)].weight)}
-        found = estimate_means(measured, weights=weights, combined=self.combined)
+        found = estimate_means(measured, weights=weights, combined=self._combine if self.combined else None)
         return {name: found[name] for name in self.metrics if name in found}
+
+    def _combine(self, means: Means) -> Means:
+        assert self.combined is not None
+        made, who = self.combined(means), self._who("combined")
+        check_combined(who, made, len(next(iter(means.values()))))
+        check_metrics(who, {**means, **made}, self._required)
+        return made
+
+    @property
+    def _required(self) -> list[str]:
+        return [name for name, metric in self.metrics.items() if not metric.optional]
+
+    def _items(self, path: str | Path, schema: type[BaseModel]) -> dict[str, Any]:
+        return read_items(path, schema, self._entries if self.entries else None)
+
+    def _entries(self, places: Places) -> Places:
+        assert self.entries is not None
+        made = self.entries(places)
+        check_entries(self._who("entries"), made)
+        return made
+
+    def _who(self, function: str) -> str:
+        return f"benchmark {self.name!r}: {function}"
 
 
 def options_of(function: Callable[..., Any]) -> dict[str, Option]:

@@ -229,7 +229,7 @@ def _scored(
 ) -> Result:
     met = coverage(file, references)
     with in_turn(cache) if (cache := options.get("cache")) else nullcontext():  # a judge's answers, or others'
-        scores = benchmark.score(file.by_id, references, **options)
+        scores = benchmark.scores_of(file.by_id, references, **options)
     means = benchmark.estimate(scores)
     return Result(benchmark, settings, file.path, videos, file.by_id, references, met, scores, means)
 

@@ -84,6 +84,10 @@ def test_a_wrong_span_is_refused(span: tuple[float, float, str]) -> None:
         make_player(spans=[span])
 
 
+def test_a_span_needs_no_label() -> None:
+    assert make_player(spans=[(0.0, 1.0)]).spans == [{"start": 0.0, "end": 1.0, "label": ""}]
+
+
 def test_other_policies_are_refused() -> None:
     with pytest.raises(DuetError, match=r"not a policy: give an object with need\(scores\) and reset\(\)"):
         make_player(policy=object())

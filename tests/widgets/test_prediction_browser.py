@@ -1,5 +1,8 @@
 """PredictionBrowser on a small `scenes`."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 from bs4 import BeautifulSoup
 from mmduet_widgets import PredictionBrowser, prediction_browser
@@ -77,6 +80,17 @@ def test_a_prediction_is_opened_with_its_policy_and_spans(browser, result):
     assert view.trace is result.predictions[name].trace
     browser.opened = ""
     assert browser.children[2].children == ()
+
+
+def test_spans_need_no_labels(result):
+    items = {
+        name: SimpleNamespace(video=item.video, spans=[(start, end) for start, end, _ in item.spans])
+        for name, item in result.references.items()
+    }
+    browser = PredictionBrowser(replace(result, references=items))
+    browser.opened = browser.names[0]
+    (view,) = browser.children[2].children
+    assert [span["label"] for span in view.spans] == [""] * len(items[browser.opened].spans)
 
 
 def test_unknown_names_are_refused(browser):

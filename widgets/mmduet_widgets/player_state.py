@@ -84,9 +84,9 @@ def empty_trace(heads: Iterable[str]) -> DuetTrace:
     return DuetTrace(np.zeros(0), **scores)
 
 
-def span_data(span: tuple[float, float, str]) -> dict[str, Any]:
+def span_data(span: tuple[float, float, str] | tuple[float, float]) -> dict[str, Any]:
     """A reference span as JSON. Raises DuetError for one that ends before it starts."""
-    start, end, label = span
+    start, end, label = (*span, "")[:3]
     if not 0 <= start <= end < math.inf:
         raise DuetError(f"span {tuple(span)!r}: start and end are seconds, 0 <= start <= end.")
     return {"start": float(start), "end": float(end), "label": str(label)}

@@ -196,7 +196,7 @@ class PredictionBrowser(w.VBox):
 def _words(result: Result, name: str) -> str:
     """All texts of a question, and its clip's name."""
     trace, item = result.predictions[name].trace, result.references[name]
-    labels = [label for _, _, label in spans_of(item)]
+    labels = [label for span in spans_of(item) for label in span[2:]]
     said = [*(query.text for query in trace.queries), *(response.text for response in trace.responses)]
     return "\n".join([name, str(item.video), *said, *labels])
 

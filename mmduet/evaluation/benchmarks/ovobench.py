@@ -198,6 +198,7 @@ OVOBENCH = Benchmark(
     settings=Settings(frame_fps=0.0, threshold=0.5),
     score=score,
     combined=combined,
+    parts=True,
     read=read_answers,
     metrics=dict.fromkeys((*AVERAGES, *TASKS), Metric("%", digits=2)),
     headline=(*AVERAGES, *GROUPS["Forward"]),

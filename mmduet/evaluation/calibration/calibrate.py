@@ -21,6 +21,7 @@ from mmduet.evaluation.metrics.reliability import (
 from mmduet.evaluation.metrics.split import halves
 from mmduet.evaluation.metrics.timing import RATE, UNITS, Spans, asked_at, sweep, sweeps, within_spans
 from mmduet.evaluation.prediction_file import Prediction
+from mmduet.evaluation.response_timing import spans_of
 from mmduet.policy import BoolArray, FloatArray, Policy, PolicyFile, ThresholdPolicy, fine_thresholds, has_threshold
 
 Predictions = Mapping[str, Prediction]
@@ -122,7 +123,7 @@ def calibrate(
 
     Args:
         predictions: Question id -> prediction. Those without frame scores or reference do not count.
-        references: Question id -> item with ``video`` and ``spans``.
+        references: Question id -> item with ``video``, and with ``spans`` unless the target is a rate.
         target: What is wanted.
         candidates: The policies that are tried, simple ones first; None: `candidates_for` the model. Of those that are
             equally good (`Target.best`), the one with the fewest responses is chosen.
@@ -137,7 +138,7 @@ def calibrate(
     if not 2 <= thresholds <= MOST_THRESHOLDS:
         raise DuetError(f"thresholds={thresholds}: give 2 to {MOST_THRESHOLDS:,}.")
     here, there = _halves(predictions, references, seed)
-    spans = {name: references[name].spans for name in (*here, *there)}
+    spans = {name: spans_of(references[name]) for name in (*here, *there)}
     known = next(iter(here.values())).trace.heads
     chosen_from = candidates or candidates_for(known)
     found = sweeps(here, spans, [_with_grid(each.policy(0.0), here, thresholds) for each in chosen_from])

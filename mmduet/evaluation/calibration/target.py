@@ -66,7 +66,10 @@ class Target:
             DuetError: The target needs spans, and there are none; or no setting meets it.
         """
         if self.name != "rate" and F1 not in figures:
-            raise DuetError(f"target={str(self)!r} needs reference spans, and no question has any: use rate=N.")
+            raise DuetError(
+                f"target={str(self)!r} needs reference spans, and no question has any: give the items of the test file "
+                "`spans`, [[start, end], …] in seconds, or use rate=N."
+            )
         rates = figures[RATE]
         may = rates <= self.most
         if not may.any():
