@@ -35,11 +35,12 @@ def trace_page(
     from mmduet.reports.export import PLOT, export_html
 
     frames = None if clip is None else _frames(clip, trace, frame_fps)
+    video = "" if clip is None else _video(clip, trace)
     cells = [v4.new_markdown_cell(f"# {' '.join(title.split())}\n\n{_code(command)}")]
-    if clip is not None:
-        cells += _section("The clip", "clip", {"text/html": _video(clip, trace)})
-    cells += _section("When did it speak?", "score_figure(trace, policy)", {PLOT: _figure(trace, policy, frames)})
-    cells += _section("What was said?", "transcript", {"text/html": _transcript(trace)})
+    if video:
+        cells += _section("The clip", {"text/html": video})
+    cells += _section("When did it speak?", {PLOT: _figure(trace, policy, frames)})
+    cells += _section("What was said?", {"text/html": _transcript(trace, linked=video.startswith("<video"))})
     return export_html(v4.new_notebook(cells=cells))
 
 
@@ -49,11 +50,11 @@ def _code(text: str) -> str:
     return f"{ticks} {' '.join(text.split())} {ticks}"
 
 
-def _section(heading: str, source: str, data: dict[str, Any]) -> list[Any]:
+def _section(heading: str, data: dict[str, Any]) -> list[Any]:
     from nbformat import v4
 
     output = v4.new_output("display_data", data=data)
-    return [v4.new_markdown_cell(f"## {heading}"), v4.new_code_cell(source, outputs=[output])]
+    return [v4.new_markdown_cell(f"## {heading}"), v4.new_code_cell(outputs=[output])]
 
 
 def _video(clip: Path, trace: DuetTrace) -> str:
@@ -88,9 +89,11 @@ def _figure(trace: DuetTrace, policy: Policy, frames: Any) -> Any:
     return json.loads(score_figure(trace, policy, frames=frames).to_json())
 
 
-def _transcript(trace: DuetTrace) -> str:
+def _transcript(trace: DuetTrace, *, linked: bool) -> str:
+    """A table of all that was said; linked: whether the page has a clip, to which a row's time leads."""
     turns = [(query.time, 0, "user", query.text) for query in trace.queries]
     turns += [(response.time, 1, "model", response.text) for response in trace.responses]
-    row = '<tr><td class="number">{:.1f}</td><td>{}</td><td style="white-space: pre-line">{}</td></tr>'
+    time = '<a href="#t={0:.3f}">{0:.1f}</a>' if linked else "{0:.1f}"
+    row = f'<tr><td class="number">{time}</td><td>{{1}}</td><td style="white-space: pre-line">{{2}}</td></tr>'
     rows = "".join(row.format(time, who, html.escape(text)) for time, _, who, text in sorted(turns))
     return f'<table><thead><tr><th class="number">time, s</th><th>who</th><th>text</th></tr></thead>{rows}</table>'

@@ -170,6 +170,22 @@ def test_its_player_watches_live(browser: Browser, app: tuple[str, str]) -> None
     page.close()
 
 
+def test_it_is_dark_while_the_system_is(browser: Browser, app: tuple[str, str]) -> None:
+    """Page, controls and player alike, also when the system changes."""
+    page = browser.new_page(color_scheme="dark")
+    show(page, *app)
+    parts = ["body", ".jupyter-widgets select", ".mmduet-player"]
+    colors = f"{json.dumps(parts)}.map((part) => getComputedStyle(document.querySelector(part)).backgroundColor)"
+    dark = page.evaluate(colors)
+    page.emulate_media(color_scheme="light")
+    until(page, "document.body.dataset.jpThemeLight === 'true'")
+    light = page.evaluate(colors)
+    sums = [[sum(map(int, re.findall(r"\d+", color)[:3])) for color in shown] for shown in (dark, light)]
+    assert all(value < 200 for value in sums[0]), dark
+    assert all(value > 600 for value in sums[1]), light
+    page.close()
+
+
 def test_the_kernel_of_a_page_ends_with_it(browser: Browser, tmp_path: Path) -> None:
     with serve_app(tmp_path, *make_folder(tmp_path)) as address:
         page = browser.new_page()

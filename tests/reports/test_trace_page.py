@@ -39,6 +39,8 @@ def test_it_has_all_that_was_said_as_text() -> None:
     ]  # fmt: skip
     assert "mmduet watch `x``" in [code.text.strip() for code in page.find_all("code")]
     assert not page.find("video")
+    assert not page.find_all("a", href=re.compile("#t=")), "there is no clip to go to"
+    assert not page.find_all("details"), "it was made by a command, not by cells that one could run"
 
 
 def test_its_figure_has_the_scores() -> None:

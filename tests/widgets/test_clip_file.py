@@ -1,13 +1,15 @@
 """The clip of a player: its length, whatever browsers make of it."""
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from mmduet_widgets.clip_file import clip_duration, read_clip
+from mmduet_widgets.clip_file import clip_duration, clip_paths, read_clip
 
+from mmduet.errors import DuetError
 from mmduet.reports import clip
 from tests.clips import RATE, write_clip, write_coded
 
@@ -41,3 +43,14 @@ def test_the_length_of_bytes_and_of_other_files_is_not_known(tmp_path: Path) -> 
     (tmp_path / "text.mp4").write_text("no video")
     shown = write_clip(tmp_path / "clip.mp4")
     assert [clip_duration(video) for video in (tmp_path / "text.mp4", shown.read_bytes())] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("one", ["c/a.mp4", Path("c/a.mp4")])
+def test_a_single_path_is_one_clip(one: str | Path) -> None:
+    assert clip_paths(one) == clip_paths([one]) == clip_paths(iter([one, str(one)])) == [Path("c/a.mp4")]
+
+
+@pytest.mark.parametrize("none", [[], (), iter([])])
+def test_no_clip_is_an_error(none: Iterable[str]) -> None:
+    with pytest.raises(DuetError, match="at least one clip"):
+        clip_paths(none)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import traitlets
+from hypothesis import given
+from hypothesis import strategies as st
 from mmduet_widgets import ScorePlot
 from mmduet_widgets.threshold_slider import ThresholdSlider
 
@@ -108,3 +110,16 @@ def test_a_slider_follows_other_scales():
     assert (slider_of(slider).min, slider_of(slider).max, slider.threshold) == (2.0, 3.0, 0.5)
     slider.scale([0.0, 1.0])
     assert slider_of(slider).value == 0.5
+
+
+@given(low=st.floats(-2, 2), span=st.floats(1e-4, 1e4), place=st.integers(0, 400))
+def test_what_a_slider_shows_is_its_threshold(low: float, span: float, place: int) -> None:
+    slider = ThresholdSlider(0.5)
+    slider.scale([low, low + span])
+    hand = slider_of(slider)
+    assert hand.min <= low + 1e-9 * max(1, span)
+    assert hand.max >= low + span - 1e-9 * max(1, span)
+    slider.threshold = hand.min
+    hand.value = min(hand.min + place * hand.step, hand.max)
+    shown = format(hand.value, hand.readout_format)
+    assert float(shown) == pytest.approx(slider.threshold, rel=1e-9, abs=1e-9)

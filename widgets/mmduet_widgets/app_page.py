@@ -11,6 +11,7 @@ import ipywidgets as w
 from mmduet.errors import DuetError
 from mmduet.policy import ScoreThreshold
 from mmduet.system import threads
+from mmduet_widgets.clip_file import clip_paths
 from mmduet_widgets.duet_player import DuetPlayer
 from mmduet_widgets.player_state import empty_trace
 
@@ -30,7 +31,7 @@ class AppPage(w.VBox):
     LiveDuet, None while a model is loaded.
 
     Args:
-        clips: Clips to choose from, the first of which is shown.
+        clips: A path, or paths to choose from, the first of which is shown.
         model: The model that is loaded first: a preset, a folder or a hub id.
         device: Where it runs.
         threshold: Of a model with heads.
@@ -43,7 +44,7 @@ class AppPage(w.VBox):
 
     def __init__(
         self,
-        clips: Iterable[str | Path],
+        clips: str | Path | Iterable[str | Path],
         *,
         model: str = MODELS[0],
         device: str = DEVICES[0],
@@ -51,9 +52,7 @@ class AppPage(w.VBox):
         queries: Iterable[str] = (NARRATE,),
         **settings: Any,
     ):
-        self._clips = [Path(clip) for clip in clips]
-        if not self._clips:
-            raise DuetError("clips=[]: give the path of at least one clip, or run `mmduet scenes --test 6`.")
+        self._clips = clip_paths(clips)
         self._queries, self._policy, self._settings = list(queries), ScoreThreshold(threshold), settings
         self._loading, self._wanted = Lock(), 0
         self.live: Any = None

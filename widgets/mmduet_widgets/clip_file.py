@@ -1,12 +1,25 @@
-"""The clip of a player: its bytes for the browser, or why it is not shown; and its length."""
+"""The clip of a player: its path, its bytes for the browser, or why it is not shown; and its length."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from mmduet.errors import VideoError
+from mmduet.errors import DuetError, VideoError
 from mmduet.reports.clip import from_zero
 
 MAX_VIDEO_BYTES = 8_000_000
 BROWSER_MAGIC = ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"))  # MP4; WebM and Matroska: (offset, bytes)
+
+
+def clip_paths(clips: str | Path | Iterable[str | Path]) -> list[Path]:
+    """List the paths of clips without repeats; a single path is one clip.
+
+    Raises:
+        DuetError: There is none.
+    """
+    paths = list(dict.fromkeys(map(Path, [clips] if isinstance(clips, str | Path) else clips)))
+    if not paths:
+        raise DuetError("clips=[]: give the path of at least one clip, or run `mmduet scenes --test 6`.")
+    return paths
 
 
 def read_clip(video: str | Path | bytes) -> tuple[bytes, str]:

@@ -19,6 +19,7 @@ from mmduet.policy import Policy, checked_policy
 from mmduet.trace import DuetTrace, Query
 from mmduet.video import read_frames, read_metadata
 from mmduet_widgets.figure_view import FigureView, framed
+from mmduet_widgets.table import table_html
 
 PICTURES = 16  # frames that are read for the filmstrip
 PICTURE_SIZE = 96  # pixels
@@ -186,9 +187,9 @@ def _tables_html(figures: pd.DataFrame, transcript: pd.DataFrame, tolerance: flo
     words = pd.DataFrame(lines, columns=transcript.columns)  # a model, too, may be named "time"
     note = f"Agreement: the share of both models' responses with one of the other within {tolerance:g} s, 0 to 1."
     return (
-        f"{_table_html(shown)}<p>{note}</p>"
+        f"{table_html(shown)}<p>{note}</p>"
         f'<div tabindex="0" role="region" aria-label="Transcript" style="max-height: {TRANSCRIPT_HEIGHT}px; '
-        f'overflow: auto">{_table_html(words)}</div>'
+        f'overflow: auto">{table_html(words)}</div>'
     )
 
 
@@ -199,11 +200,3 @@ def _written(figures: pd.DataFrame) -> list[list[str]]:
         ["–" if math.isnan(value) else f"{value:.{n}f}" for value, n in zip(row, digits, strict=True)]
         for row in figures.to_numpy(dtype=float).tolist()
     ]
-
-
-def _table_html(table: pd.DataFrame) -> str:
-    """A table as wide as the page; pandas escapes every text."""
-    written = table.to_html(index=False, border=0).replace("<table", '<table style="width: 100%"', 1)
-    for cell in ("th", "td"):  # a page's own style may put headings to the right
-        written = written.replace(f"<{cell}>", f'<{cell} style="text-align: left; vertical-align: top">')
-    return written

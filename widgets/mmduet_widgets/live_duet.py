@@ -18,6 +18,7 @@ from mmduet.streaming import LIVE_CONTEXT
 from mmduet.streaming.session import DuetSession
 from mmduet.trace import DuetTrace
 from mmduet_widgets.camera import CAMERA, Camera
+from mmduet_widgets.clip_file import clip_paths
 from mmduet_widgets.clip_folders import ClipFolders
 from mmduet_widgets.duet_player import SettingError
 from mmduet_widgets.heartbeat import Heartbeat
@@ -57,8 +58,8 @@ class LiveDuet(LiveState):
     Args:
         session: It gives the model and the first settings, and is not used itself. `modes` are the built-in policies
             that fit its model (``greedy`` only if it decides in words, where no heads can be chosen), and its own.
-        clips: Paths to choose from. On the page, other files of their folders can be typed, and clips of the user's own
-            uploaded.
+        clips: A path, or paths to choose from. On the page, other files of their folders can be typed, and clips of the
+            user's own uploaded.
         trace: A finished trace of the first clip. Runs begin with the same queries.
         spans: Of the first clip, as for DuetPlayer.
         examples: Questions to choose from.
@@ -74,15 +75,13 @@ class LiveDuet(LiveState):
     def __init__(
         self,
         session: DuetSession,
-        clips: Iterable[str | Path],
+        clips: str | Path | Iterable[str | Path],
         *,
         trace: DuetTrace | None = None,
         spans: Iterable[tuple[float, float, str]] = (),
         examples: Iterable[str] = EXAMPLES,
     ):
-        paths = list(dict.fromkeys(str(Path(clip)) for clip in clips))
-        if not paths:
-            raise DuetError("clips=[]: give the path of at least one clip.")
+        paths = [str(path) for path in clip_paths(clips)]
         PLAYERS.make_room()
         self._folders, self._uploads = ClipFolders(paths), Uploads()
         self._session = session

@@ -28,6 +28,7 @@ from mmduet.plots.thresholds import EXAMPLES
 from mmduet.policy import Policy, ThresholdPolicy, threshold_grid, threshold_policy
 from mmduet.trace import DuetTrace
 from mmduet_widgets.figure_view import FigureView, framed
+from mmduet_widgets.table import table_html
 from mmduet_widgets.threshold_slider import ThresholdSlider
 
 ROWS = 20  # examples that the figure shows at once
@@ -161,6 +162,4 @@ class ThresholdExplorer(w.VBox):
         """A table of the replayed responses: time, span, and text where the model spoke at the same frame."""
         replayed = replace(self._trace, responses=replayed_responses(self._trace, self._chosen))
         table = responses_table(replayed, self._spans(self.question))
-        return (
-            f'<div tabindex="0" style="max-height: 220px; overflow: auto">{table.to_html(index=False, border=0)}</div>'
-        )
+        return f'<div tabindex="0" style="max-height: 220px; overflow: auto">{table_html(table)}</div>'

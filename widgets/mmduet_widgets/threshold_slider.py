@@ -26,17 +26,24 @@ class ThresholdSlider(w.VBox):
     threshold = t.Float()
 
     def __init__(self, threshold: float):
-        self._slider = w.FloatSlider(description="threshold", readout_format=".3g", layout={"width": "99%"})
+        self._slider = w.FloatSlider(description="threshold", layout={"width": "99%"})
         self._slider.observe(self._slid, "value")
         super().__init__([self._slider], threshold=threshold)
 
     def scale(self, thresholds: Sequence[float]) -> None:
-        """Set the range from the least to the greatest of these thresholds; infinities are left out."""
+        """Set the range from the least to the greatest of these thresholds; infinities are left out.
+
+        Its places are round numbers, and it shows all of their digits: what it shows is the threshold.
+        """
         finite = [threshold for threshold in thresholds if math.isfinite(threshold)]
         low, high = min(finite), max(finite)
+        step, digits = _round_step((high - low) / PLACES or 1.0)
+        low = round(math.floor(low / step + 1e-9) * step, digits)
+        high = round(math.ceil(high / step - 1e-9) * step, digits)
         with self._synchronized():
             self._slider.max = max(self._slider.max, high)  # so that its ends are always in order
-            self._slider.min, self._slider.max, self._slider.step = low, high, (high - low) / PLACES
+            self._slider.min, self._slider.max, self._slider.step = low, high, step
+            self._slider.readout_format = f".{digits}f"
 
     @t.validate("threshold")
     def _check(self, proposal: Any) -> float:
@@ -57,3 +64,10 @@ class ThresholdSlider(w.VBox):
         yield
         self._slider.value = self.threshold
         self._slider.observe(self._slid, "value")
+
+
+def _round_step(least: float) -> tuple[float, int]:
+    """The smallest of 1, 2, 5 times a power of ten that reaches `least`, and the decimals of its multiples."""
+    power = math.floor(math.log10(least))
+    step = next(factor * 10.0**power for factor in (1, 2, 5, 10) if factor * 10.0**power >= least * (1 - 1e-9))
+    return step, max(0, -power)

@@ -66,18 +66,25 @@
   addEventListener("scroll", () => requestAnimationFrame(follow), { passive: true });
   follow();
 
-  // report.html#t=14 or #t=0:14 opens the page's first player at 14 s.
-  const player = document.querySelector("iframe.mmduet-player-frame");
+  // report.html#t=14 or #t=0:14 opens the page's first player at 14 s, or its first clip. A row with such a link does, too.
+  const player = document.querySelector("iframe.mmduet-player-frame, .displayed video");
   const seek = () => {
     const found = /^#t=(?:(\d+):)?(\d+(?:\.\d+)?)$/.exec(location.hash);
     if (!player || !found) return;
     const mmduetTime = 60 * Number(found[1] ?? 0) + Number(found[2]);
-    player.contentWindow.postMessage({ mmduetTime }, "*"); // its frame is sandboxed and has no origin
+    if (player.matches("video")) player.currentTime = mmduetTime;
+    else player.contentWindow.postMessage({ mmduetTime }, "*"); // its frame is sandboxed and has no origin
     player.scrollIntoView({ block: "center" });
   };
   player?.addEventListener("load", seek);
   addEventListener("hashchange", seek);
   seek();
+  addEventListener("click", ({ target }) => {
+    const link = target.closest("tr")?.querySelector('a[href^="#t="]');
+    if (!link || !getSelection().isCollapsed) return;
+    if (link.hash === location.hash) seek(); // no change of the address
+    else location.hash = link.hash;
+  });
 
   const folds = [...document.querySelectorAll("details.code")];
   const button = document.getElementById("show-code");
