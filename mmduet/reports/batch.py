@@ -1,13 +1,14 @@
 """Batches: a suite run from end to end into a folder of reports with an index."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from mmduet.errors import SuiteError
+from mmduet.errors import FileError, SuiteError
 from mmduet.files import clean, locked
 from mmduet.reports.board import Board
 from mmduet.reports.export import TEMPLATES, page_hash
@@ -133,10 +134,17 @@ class _Batch:
         """Run what is not done, and write the index whenever something changes."""
         pool.check([self._job(step) for step in self._steps if not step.record])
         self._board.parallel = pool.parallel
-        for step in self._steps:
-            if step.record:
-                self._skip(step, step.record)
-        self.write_index()
+        try:
+            for step in self._steps:
+                if step.record:
+                    self._skip(step, step.record)
+            self.write_index()
+            self._make_the_rest(pool)
+        except BaseException:
+            self._stop()
+            raise
+
+    def _make_the_rest(self, pool: Pool) -> None:
         while not self._progress.is_over:
             for step in self._progress.ready():
                 pool.submit(self._job(step))
@@ -158,6 +166,13 @@ class _Batch:
         return write_index(
             self._suite, self._folder, TEMPLATES, _command(self._suite), self._board.live, self._board.left
         )
+
+    def _stop(self) -> None:
+        """Leave an index in which nothing runs, however the batch ended."""
+        self._board.stop()
+        with suppress(FileError):  # what ended the batch is reported, such as a full disk
+            self._logs.write(now=True)
+            self.write_index()
 
     def _show(self, pool: Pool) -> None:
         """Write logs and index, and print the progress, from time to time."""

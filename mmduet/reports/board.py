@@ -24,7 +24,7 @@ class _Now:
 
 
 class Board:
-    """Which runs are queued, running and ended, and how long the rest will take.
+    """Which runs are queued, running, stopped and ended, and how long the rest will take.
 
     Args:
         steps: The runs to make.
@@ -38,6 +38,7 @@ class Board:
         self._count = len(steps)
         self._failed = 0
         self._seconds: list[float] = []
+        self._stopped = ""
 
     def start(self, event: Started) -> None:
         """Note that a run began."""
@@ -60,6 +61,10 @@ class Board:
         if seconds is not None:
             self._seconds.append(seconds)
 
+    def stop(self) -> None:
+        """Note that the command ends, and with it all that is running."""
+        self._stopped = _clock()
+
     @property
     def live(self) -> dict[str, Live]:
         """The runs that have not ended."""
@@ -67,10 +72,15 @@ class Board:
 
     @property
     def left(self) -> str:
-        """The time that the rest will take: `about 3 min 20 s left at 14:05 UTC`; nothing when all have ended."""
+        """The time that the rest will take: `about 3 min 20 s left at 14:05:00 UTC`; nothing when all have ended.
+
+        After `stop`: how the rest is made.
+        """
         if not self._queued:
             return ""
-        clock = f"{datetime.now(UTC):%H:%M:%S} UTC"
+        if self._stopped:
+            return f"stopped at {self._stopped}; the same command resumes"
+        clock = _clock()
         if not self._seconds:
             return f"time left not known yet at {clock}"
         mean, now = sum(self._seconds) / len(self._seconds), time.monotonic()
@@ -88,6 +98,8 @@ class Board:
 
     def _live(self, name: str) -> Live:
         now = self._running.get(name)
+        if now is None and self._stopped:
+            return Live("waiting")
         if now is None:
             needs = self._queued[name].run.needs
             open_ = [needed for needed in needs if needed in self._queued]
@@ -96,7 +108,12 @@ class Board:
         words += [format_duration(time.monotonic() - now.began)]
         words += [f"try {now.attempt}"] if now.attempt > 1 else []
         words += [f"at {now.place}"] if now.place else []
-        return Live("running", ", ".join(words), live_log(name) if now.place else "")
+        status = "stopped" if self._stopped else "running"
+        return Live(status, ", ".join(words), live_log(name) if now.place else "")
+
+
+def _clock() -> str:
+    return f"{datetime.now(UTC):%H:%M:%S} UTC"
 
 
 def live_log(name: str) -> str:

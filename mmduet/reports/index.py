@@ -24,7 +24,7 @@ MAX_DRAWN = 180_000  # characters of all thumbnails in one page
 
 @dataclass(frozen=True)
 class Live:
-    """A run that has not ended: queued or running, how far it is, and its log so far."""
+    """A run without its report: queued, running, or after a stop stopped or waiting; how far it is, and its log."""
 
     status: str
     note: str = ""
@@ -46,7 +46,7 @@ class Row:
 
     @property
     def status(self) -> str:
-        """Queued or running, or else done, failed or waiting."""
+        """Queued, running or stopped, or else done, failed or waiting."""
         return self.live.status if self.live else self.record.status if self.record else "waiting"
 
     @cached_property
@@ -122,8 +122,9 @@ def write_index(
         folder: The folder of its reports.
         templates: The folder of the page templates.
         command: The command that runs the suite.
-        live: The runs that have not ended, by name. With them the page loads itself again every few seconds.
-        left: How long they will take.
+        live: The runs that have not ended, by name. While one is queued or running, the page loads itself again every
+            few seconds.
+        left: How long they will take, or that they were stopped.
 
     Returns:
         The path of the index.

@@ -35,9 +35,9 @@ class Logs:
         """A run's log so far."""
         return self._texts[name]
 
-    def write(self) -> None:
-        """Write the logs that changed, unless that was done a moment ago."""
-        if time.monotonic() - self._written < WRITE_EVERY:
+    def write(self, *, now: bool = False) -> None:
+        """Write the logs that changed, unless that was done a moment ago; `now`: also then."""
+        if not now and time.monotonic() - self._written < WRITE_EVERY:
             return
         for name in self._changed:
             write_file(self._folder / live_log(name), self._texts[name])

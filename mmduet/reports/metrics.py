@@ -50,10 +50,11 @@ class Metric(NamedTuple):
 
     @property
     def interval(self) -> str:
-        """The rounded interval: `0.98 – 1.00`, or nothing where the metric has none."""
+        """The rounded interval: `0.98 – 1.00`, or nothing where the metric has none. With a minus sign: `-12 to 0`."""
         if self.low is None or self.high is None:
             return ""
-        return f"{format_number(self.low, self.decimals)} – {format_number(self.high, self.decimals)}"
+        ends = [format_number(end, self.decimals) for end in (self.low, self.high)]
+        return (" to " if any(end.startswith("-") for end in ends) else " – ").join(ends)
 
 
 class Recorded(BaseModel):
@@ -108,7 +109,7 @@ def format_number(value: float | None, decimals: int) -> str:
         return "–"
     if 0 < abs(value) < 0.0005:
         return f"{value:.1e}"
-    return f"{value:,.{decimals}f}"
+    return f"{value:z,.{decimals}f}"  # z: no minus before a rounded 0
 
 
 def usual_decimals(value: float) -> int:

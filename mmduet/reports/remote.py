@@ -5,6 +5,8 @@ its worker has.
 """
 
 import io
+import logging
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -16,6 +18,7 @@ import psutil
 
 from mmduet.reports.publication import placed
 from mmduet.reports.worker import Job, Report, perform
+from mmduet.system.interrupts import release
 
 LOOK_EVERY = 0.25  # s
 TELL_EVERY = 4  # looks
@@ -24,6 +27,16 @@ MAX_TOLD = 20_000  # characters of a log in one event
 
 class FilesMissing(Exception):
     """The run needs files of others, and this machine does not share their folder."""
+
+
+def dask_setup(_: Any) -> None:
+    """Prepare a worker that `mmduet report` started. Dask calls this before the worker takes a run.
+
+    Ctrl-C goes to `mmduet report` and its workers alike. `mmduet report` handles it, and ends its workers.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    release()
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # the report states what ended a run
 
 
 def run_here(job: Job, token: str, topic: str, mark: str, inputs: Mapping[str, bytes] | None) -> Report:

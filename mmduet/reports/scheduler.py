@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mmduet.errors import SuiteError
+from mmduet.reports import remote
 from mmduet.reports.cluster import Cluster
 from mmduet.reports.cluster_file import Range, read_cluster, start_jobs
+from mmduet.system.interrupts import held
 
 INSTALL = "runs on several workers need Dask: pip install 'mmduet-workbench[cluster]'"
 CONNECT = 10  # s
@@ -46,21 +48,22 @@ def start_local(workers: int, *, gpus: Sequence[str] | None = None) -> Cluster:
             "dashboard_address": None,
             "silence_logs": logging.CRITICAL,
             "host": "127.0.0.1",
+            "preload": [remote.__name__],
         }
 
     _quiet()
     # the first worker that ends while it has a run is told at once; this side counts the tries
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+    with held(), dask.config.set({"distributed.scheduler.allowed-failures": 0}):
         cluster = SpecCluster(
             scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}},
             workers={number: {"cls": Nanny, "options": options(number)} for number in range(workers)},
             silence_logs=logging.CRITICAL,
         )
 
-    def close() -> None:
-        cluster.close(timeout=10)
+        def close() -> None:
+            cluster.close(timeout=10)
 
-    return _opened(cluster, "of this machine", close=close)
+        return _opened(cluster, "of this machine", close=close)
 
 
 def connect(address: str) -> Cluster:

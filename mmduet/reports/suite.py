@@ -21,6 +21,7 @@ MAX_NAME = 180  # bytes: with its endings a file name
 FILE_NAME = r"^[\w][\w.+=-]*$"
 Name = Annotated[str, Field(pattern=FILE_NAME)]
 OUTPUT = re.compile(r"\{output(?::([\w.+=-]+))?\}")
+BRACES = re.compile(r"\{\s*(\w+)\s*(?::[\w.+=\s-]*)?\}")
 TAKEN = ("index", "history", "logs")  # names of the folder's other files
 
 
@@ -119,15 +120,19 @@ def load_suite(path: Path | str) -> Suite:
 def fill_output(value: Any, folders: Mapping[str, str]) -> Any:
     """Replace every `{output}` and `{output:NAME}` in the texts of `value`.
 
+    Other braces belong to the notebook, such as those of JSON or of a prompt. A text that differs from these two by a
+    slip is an error.
+
     Args:
         value: A JSON value.
         folders: The run's own folder under "", and the folders of the runs that it comes after, by name.
 
     Raises:
-        SuiteError: A name has no folder.
+        SuiteError: A name has no folder, or a placeholder is misspelt.
     """
     match value:
         case str():
+            _check_spelling(value, folders)
             return OUTPUT.sub(lambda found: _folder(found[1] or "", folders), value)
         case list():
             return [fill_output(item, folders) for item in value]
@@ -136,13 +141,26 @@ def fill_output(value: Any, folders: Mapping[str, str]) -> Any:
     return value
 
 
+def _check_spelling(text: str, folders: Mapping[str, str]) -> None:
+    for found in BRACES.finditer(text):
+        is_meant = difflib.get_close_matches(found[1].lower(), ["output"], cutoff=0.8)  # one letter is wrong
+        if is_meant and not OUTPUT.fullmatch(found[0]):
+            raise SuiteError(
+                f"{shown(found[0])} is no placeholder: write {{output}} for the folder of the run, or {{output:NAME}} "
+                f"for that of a run that it comes after (known: {_known(folders)})"
+            )
+
+
+def _known(folders: Mapping[str, str]) -> str:
+    return ", ".join(sorted(filter(None, folders))) or "none"
+
+
 def _folder(name: str, folders: Mapping[str, str]) -> str:
     if name in folders:
         return folders[name]
-    known = ", ".join(sorted(filter(None, folders))) or "none"
     raise SuiteError(
-        f"{{output:{name}}} names no single run that this one comes after (known: {known}): name it in `after`, or "
-        "give the complete name of one run"
+        f"{{output:{name}}} names no single run that this one comes after (known: {_known(folders)}): name it in "
+        "`after`, or give the complete name of one run"
     )
 
 

@@ -4,7 +4,10 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
+
+STOPPING = {signal.SIGINT, signal.SIGTERM}
 
 
 class Terminated(KeyboardInterrupt):
@@ -30,6 +33,30 @@ def handling(handlers: Mapping[Any, Any]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM in a block, until it ends.
+
+    Threads that start in the block, and the processes that these start, hold them back until they call `release`.
+    Windows cannot do this: there the block is as any other.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # the thread that starts it loses what it holds back
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def release() -> None:
+    """Receive what a parent's `held` made this process hold back."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
 def terminable() -> AbstractContextManager[None]:

@@ -1,5 +1,6 @@
 """A suite's pages for every reader: on a phone and a wide screen, light and dark, on paper, and a saved picture."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,27 @@ def marked(color: str, height: int) -> go.Figure:
 def groups(places: np.ndarray) -> int:
     """How many groups there are along a line, with gaps between them."""
     return int((np.diff(np.unique(places)) > 3).sum()) + 1 if len(places) else 0
+
+
+@pytest.mark.parametrize("width", [400, 4000])
+def test_a_shadow_shows_where_a_table_continues(page: Page, tmp_path: Path, width: int) -> None:
+    table = f"<table><tr><td style='height: 60px; min-width: {width}px'></td></tr></table>"
+    path = tmp_path / "report.html"
+    path.write_text(report_of({"text/html": table}), encoding="utf-8")
+    page.goto(path.as_uri())
+    place = page.locator(".displayed")
+
+    def shadows() -> list[bool]:
+        with Image.open(io.BytesIO(place.screenshot())) as picture:
+            row = np.asarray(picture.convert("L"), dtype=int)[20]
+        return [abs(int(row[end]) - int(row[len(row) // 2])) > 8 for end in (1, -2)]
+
+    room, hidden = place.evaluate("(place) => [place.clientWidth, place.scrollWidth - place.clientWidth]")
+    assert shadows() == [False, width > room]
+    place.evaluate(f"(place) => {{ place.scrollLeft = {hidden // 2} }}")
+    assert shadows() == [width > room] * 2
+    place.evaluate("(place) => { place.scrollLeft = place.scrollWidth }")
+    assert shadows() == [width > room, False]
 
 
 def test_a_printed_figure_has_all_that_the_screen_shows(dark: Page, tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ import contextlib
 import errno
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import nbformat
 import pytest
@@ -14,8 +16,11 @@ from bs4 import BeautifulSoup
 
 from mmduet.errors import FileError, SuiteError
 from mmduet.files import scratch_folder
-from mmduet.reports import execute, run_suite, slots
+from mmduet.reports import execute, run_suite, slots, worker
+from mmduet.reports.cluster import SchedulerLost
+from mmduet.reports.execution import Execution
 from mmduet.reports.records import format_duration
+from mmduet.system.interrupts import Terminated
 from tests.reports.samples import HOSTILE, assert_offline, write_notebook, write_suite
 
 
@@ -141,6 +146,55 @@ def test_a_run_killed_while_it_renames_files_leaves_no_trace(
     assert names == {"a.html", "a.ipynb", "a.json", "index.html"} | ({"history"} if before else set())
     kept = [content for name, content in contents(project.folder).items() if name.startswith("history/a.")]
     assert sorted(kept) == sorted(content for name, content in old.items() if name.startswith("a."))
+
+
+def shown_index(project: SimpleNamespace) -> tuple[list[str], bool, str]:
+    """The statuses in the index, whether it loads itself again, and its facts."""
+    soup = BeautifulSoup((project.folder / "index.html").read_text(), "html.parser")
+    statuses = [status.get_text() for status in soup.select(".runs tbody .status")]
+    facts = soup.select(".facts")[0].get_text(" ", strip=True)
+    return statuses, bool(soup.select("meta[http-equiv=refresh]")), facts
+
+
+@pytest.mark.parametrize(
+    "end", [KeyboardInterrupt(), Terminated(), FileError("no space"), SchedulerLost("gone"), RuntimeError("a defect")],
+    ids=lambda end: type(end).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("force", [False, True])
+def test_a_batch_that_ends_early_leaves_an_index_in_which_nothing_runs(
+    project: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, end: BaseException, force: bool
+) -> None:
+    project.suite.write_text(
+        project.suite.read_text() + "  - {name: b, notebook: notebooks/n.ipynb}\n"
+        "  - {name: c, notebook: notebooks/n.ipynb, after: [b]}\n"
+    )
+    if force:
+        run_suite(project.suite)
+    execute_made_up, seen = worker.execute, []
+
+    def ends_in_the_second(*given: Any, progress: Callable[[int, int], None], **more: Any) -> Execution:
+        if seen:
+            progress(1, 3)
+            seen.append(shown_index(project))
+            raise end
+        seen.append(shown_index(project))
+        return execute_made_up(*given, progress=progress, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "execute", ends_in_the_second)
+        with pytest.raises(type(end)):
+            run_suite(project.suite, force=force)
+    assert [(statuses, again) for statuses, again, _ in seen] == [
+        (["running", "queued", "queued"], True), (["running", "queued"], True),
+    ]  # fmt: skip
+    statuses, again, facts = shown_index(project)
+    assert (statuses, again) == (["stopped", "waiting"], False)
+    assert re.fullmatch(
+        r"1 done 1 stopped 1 waiting .* stopped at \d\d:\d\d:\d\d UTC; the same command resumes.*", facts
+    )
+    assert "cell 2 of 3" in (project.folder / "index.html").read_text()
+    run_suite(project.suite)
+    assert shown_index(project)[:2] == ([], False), "all are done"
 
 
 @pytest.mark.parametrize("text", ["\ud800", "\udfff and a pair \ud83d\ude00"])

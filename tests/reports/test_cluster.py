@@ -1,12 +1,18 @@
 """Clusters: the workers of Dask make the same reports; what they lack, and what happens to them, is told."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from bs4 import BeautifulSoup
 
@@ -111,6 +117,49 @@ def test_runs_wait_for_workers_and_end_with_the_scheduler(made_up: SimpleNamespa
             cluster.close()
             with pytest.raises(SchedulerLost, match="tcp://x has ended or cannot be reached: start it, and run"):
                 wait_for_the_end(pool)
+
+
+def started(suite: Path, output: Path) -> subprocess.Popen[str]:
+    """`mmduet report` on two workers, in a process group of its own as in a terminal."""
+    words = [sys.executable, "-m", "mmduet", "report", str(suite), "--workers", "2", "--output", str(output)]
+    pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(words, start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}, **pipe)
+
+
+def until(process: subprocess.Popen[str], found: Callable[[], Any]) -> Any:
+    """What `found` gives, once it is something; fails when the process ends before."""
+    while not (something := found()):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
+        assert process.poll() is None
+    return something
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no process groups")
+@pytest.mark.parametrize("moment", ["workers start", "runs"])
+def test_ctrl_c_in_a_terminal_ends_in_one_sentence(tmp_path: Path, moment: str) -> None:
+    """The terminal sends it to the workers as well."""
+    writing = "import signal\nopen(where, 'w').write(str(signal.pthread_sigmask(signal.SIG_BLOCK, [])))"
+    write_notebook(tmp_path / "notebooks" / "n.ipynb", writing, "signal.pause()")
+    runs = [f"  - {{name: {name}, {N}, parameters: {{where: {tmp_path}/{name}}}}}\n" for name in "ab"]
+    suite = write_suite(tmp_path, "".join(runs))
+    with started(suite, tmp_path / "out") as command:
+        whole = psutil.Process(command.pid)
+        if moment == "runs":
+            until(command, lambda: all((tmp_path / name).exists() for name in "ab"))
+        # two workers, and multiprocessing's tracker of resources
+        family = until(command, lambda: found if len(found := whole.children(recursive=True)) >= 3 else [])
+        os.killpg(command.pid, signal.SIGINT)
+        _, errors = command.communicate(timeout=120)
+    kept = "the reports made so far are kept, and the same command makes the others."
+    assert errors == f"mmduet: stopped; {kept}\n"
+    assert command.returncode == 130
+    assert psutil.wait_procs(family, timeout=30)[1] == []
+    if moment == "runs":
+        soup = BeautifulSoup((tmp_path / "out" / "index.html").read_text(), "html.parser")
+        assert [status.get_text() for status in soup.select(".runs .status")] == ["stopped"] * 2
+        assert all((tmp_path / "out" / str(link["href"])).is_file() for link in soup.select(".runs a[href^=logs]"))
+        assert [(tmp_path / name).read_text() for name in "ab"] == ["set()"] * 2, "kernels hold no signal back"
 
 
 def test_workers_that_are_killed_or_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

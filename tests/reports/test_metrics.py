@@ -27,7 +27,8 @@ def test_numbers_are_rounded_for_reading(value: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("numbers", "text", "interval"),
     [((0.5833, 0.17, 0.92), "0.6", "0.2 – 0.9"), ((0.5833, 0.57, 0.6), "0.583", "0.570 – 0.600"),
-     ((52.456, 31.0, 74.0), "52", "31 – 74"), ((1.0, 1.0, 1.0), "1", "1 – 1"), ((7, 5, 9), "7", "5 – 9")],
+     ((52.456, 31.0, 74.0), "52", "31 – 74"), ((1.0, 1.0, 1.0), "1", "1 – 1"), ((7, 5, 9), "7", "5 – 9"),
+     ((-6, -12, 0), "-6", "-12 to 0"), ((-0.5, -0.9, -0.1), "-0.5", "-0.9 to -0.1"), ((1.0, -0.3, 9.0), "1", "0 – 9")],
 )  # fmt: skip
 def test_a_number_has_the_digits_that_its_interval_justifies(
     numbers: tuple[float, float, float], text: str, interval: str

@@ -7,6 +7,7 @@ import pytest
 
 from mmduet.errors import SuiteError
 from mmduet.reports import load_suite
+from mmduet.reports.suite import fill_output
 from tests.reports.samples import write_suite
 
 LISTS = ", ".join(f"{y}: &{y} [*{x}, *{x}, *{x}, *{x}]" for x, y in itertools.pairwise("abcdefghij"))
@@ -80,3 +81,30 @@ def test_defaults_can_be_shared(tmp_path: Path) -> None:
     suite = load_suite(write_suite(tmp_path, runs))
     assert suite.runs[1].parameters == {"steps": 3, "lr": 1e-3}
     assert [run.cell_timeout for run in suite.runs] == [60, None]
+
+
+SLIPS = [
+    *(word for at in range(6) for word in ("output"[:at] + "output"[at + 1 :], "output"[:at] + "x" + "output"[at:])),
+    *("output"[:at] + "output"[at + 1] + "output"[at] + "output"[at + 2 :] for at in range(5)),
+    "Output", "OUTPUT", " output ", "output ", "output:", "output: step", "outputs:step",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_misspelt_placeholder_is_refused(slip: str) -> None:
+    with pytest.raises(SuiteError) as error:
+        fill_output({"video": [f"{{{slip}}}/x.mp4"]}, {"": "out/a", "step": "out/step"})
+    assert str(error.value) == (
+        f"'{{{slip}}}' is no placeholder: write {{output}} for the folder of the run, or {{output:NAME}} for that of a "
+        "run that it comes after (known: step)"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"output": 1, "a": {"b": []}}', "{question} {options}", "{}", "{:04d}", "{id}.mp4", "{input}", "{model_output}",
+     "f(x) = {x | x > 0}", "Say {output: the text, in words}.", "{", "}{"],
+)  # fmt: skip
+def test_braces_of_json_and_prompts_stay(text: str) -> None:
+    assert fill_output(text, {"": "out/a"}) == text
+    assert fill_output(text + "{output}", {"": "out/a"}) == text + "out/a"
