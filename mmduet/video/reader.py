@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mmduet.errors import VideoError
 from mmduet.system.stages import stage
+from mmduet.video.batch import FrameBatch
 from mmduet.video.decoders import Decoder, open_decoder
 from mmduet.video.fitting import FrameSize, fit_frames, longest_side
 from mmduet.video.prefetch import prefetch
@@ -41,19 +42,6 @@ class VideoMetadata:
     width: int
     height: int
     decoder: str = ""
-
-
-@dataclass(slots=True)
-class FrameBatch:
-    """Sampled frames.
-
-    Attributes:
-        times: [n], s. They are nominal: frame k of a sample is at k / fps.
-        frames: uint8 [n, 3, H, W], RGB.
-    """
-
-    times: NDArray[np.float64]
-    frames: torch.Tensor
 
 
 def read_metadata(path: str | Path) -> VideoMetadata:
