@@ -41,13 +41,21 @@ if TYPE_CHECKING:
 
 NARRATE = "Please concisely narrate the video in real time."
 PAGE = re.compile(r'(?s).{0,200}<meta name="generator" content="mmduet report">')
-TIMED = re.compile(r"(?P<text>.*\S)\s*@\s*(?P<time>\d+(?:\.\d+)?)\s*", re.DOTALL)
+NUMBER = r"(?:\d+(?:[.,]\d*)?|[.,]\d+)"
+# what follows the last @ and looks like a time, whether it is one or not; an address such as me@10.0.0.1 does not
+TIMED = re.compile(rf"(?is)(?P<text>.*)@\s*(?P<time>[-+]?(?:\d*:)*{NUMBER}\s*(?:s|sec|m|min|h|ms)?)\s*")
+TIME = re.compile(r"(?i)(?:(?:(?P<h>\d+):)?(?P<m>\d+):)?(?P<s>\d+(?:\.\d+)?)\s*s?")
+STDIN = "/dev/stdin"
 
-CLIP = Annotated[str, typer.Argument(help="A video file, a camera such as /dev/video0, or the address of a stream.")]
+CLIP = Annotated[
+    str, typer.Argument(help="A video file, a camera such as /dev/video0, the address of a stream, or - for the input.")
+]
 QUERY = Annotated[
     list[str] | None,
     typer.Option(
-        help="A question, asked at the start or at a time, s: TEXT@12.5. Can be repeated.", show_default=NARRATE
+        help="A question, asked at the start or at a time: TEXT@12.5 (seconds), TEXT@1:05 or TEXT@1:00:05. Can be "
+        "repeated.",
+        show_default=NARRATE,
     ),
 ]
 SRT = Annotated[Path | None, typer.Option(help="Write the responses as subtitles to this file.")]
@@ -66,7 +74,9 @@ CONTEXT_FRAMES = Annotated[
         show_default=f"all of a clip, {LIVE_CONTEXT} of a camera or stream",
     ),
 ]
-LIVE = Annotated[bool, typer.Option("--live", help="The file is still being recorded: wait for more at its end.")]
+LIVE = Annotated[
+    bool, typer.Option("--live", help="The file is still being recorded, or a pipe: wait for more at its end.")
+]
 FORMAT = Annotated[str | None, typer.Option(help="FFmpeg's name of a camera's or stream's format, such as v4l2.")]
 
 
@@ -100,9 +110,12 @@ def watch(
 ) -> None:
     """Watch a clip, a camera or a stream, and print queries and responses with their times as they come.
 
-    Ctrl-C ends it. The files are written at the end, also after Ctrl-C or where a stream breaks off.
+    Ctrl-C ends it. The files are written at the end, also after Ctrl-C or where a stream breaks off, unless there was
+    no frame.
     """
     from mmduet.checkpoints import load_duet
+
+    clip = STDIN if clip == "-" else clip
 
     queries = [read_query(text) for text in query or [NARRATE]]
     when = speaking(policy, mode, threshold, heads)
@@ -135,6 +148,8 @@ def make_session(
 
     own = Settings(frame_fps=2.0, threshold=0.5)
     settings = own.overridden(duet.decides, {name: value for name, value in given.items() if value is not None})
+    if settings.frame_fps == 0:  # in `mmduet predict`: as many frames as it may watch, over the whole video
+        raise DuetError("--frame-fps 0: give a positive number of frames a second.")
     return session_for(duet, processor, settings, policy_of(settings), context_frames=context_frames)
 
 
@@ -157,9 +172,14 @@ def follow(session: "DuetSession", source: "Source", queries: "Sequence[Query]",
         return 143 if isinstance(stop, Terminated) else 130
     asked = sum(isinstance(event, Query) for event in events)
     for query in sorted(queries, key=lambda query: query.time)[asked:]:
-        late = f"mmduet: {query.text!r} at {query.time:g} s was not asked: the video ended at {session.time:.1f} s."
+        late = f"mmduet: {query.text!r} at {query.time:g} s was not asked: {_end(session)}."
         typer.secho(late, fg="yellow", err=True)
     return 0
+
+
+def _end(session: "DuetSession") -> str:
+    frames = session.state.frames
+    return f"the last frame watched was at {(frames - 1) / session.frame_fps:.4g} s" if frames else "there was no frame"
 
 
 def _say(event: "Event") -> None:
@@ -172,14 +192,25 @@ def _say(event: "Event") -> None:
 
 
 def read_query(text: str) -> "Query":
-    """A query from ``TEXT@12.5`` or ``TEXT``, which is asked at the start."""
+    """A query from ``TEXT``, which is asked at the start, or ``TEXT@12.5``, ``TEXT@1:05``, ``TEXT@1:00:05.5``.
+
+    Raises:
+        DuetError: There is no text, or no time where it looks like one.
+    """
     from mmduet.trace import Query
 
-    if timed := TIMED.fullmatch(text):
-        return Query(float(timed["time"]), timed["text"])
-    if not text.strip():
+    timed = TIMED.fullmatch(text)
+    asked = timed["text"].rstrip() if timed else text.strip()
+    if not asked.strip():
         raise DuetError(f"--query {text!r} is empty: give a question, such as 'What is happening?@12.5'.")
-    return Query(0.0, text.strip())
+    return Query(_seconds(timed["time"], text) if timed else 0.0, asked)
+
+
+def _seconds(time: str, text: str) -> float:
+    parts = TIME.fullmatch(time)
+    if not parts or (parts["m"] and float(parts["s"]) >= 60) or (parts["h"] and int(parts["m"]) >= 60):
+        raise DuetError(f"--query {text!r}: {time!r} is no time: give seconds (@12.5), or @1:05, or @1:00:05.")
+    return 3600.0 * int(parts["h"] or 0) + 60.0 * int(parts["m"] or 0) + float(parts["s"])
 
 
 def is_stream(address: str) -> bool:
@@ -188,6 +219,12 @@ def is_stream(address: str) -> bool:
         return "://" in address or stat.S_ISCHR(os.stat(address).st_mode)
     except (OSError, ValueError):
         return False
+
+
+def _waits(address: str) -> bool:
+    """Whether a live source loses nothing while its frames are watched: a file that grows, or a pipe."""
+    path = Path(address)
+    return path.is_file() or path.is_fifo()
 
 
 class Source(NamedTuple):
@@ -217,10 +254,13 @@ class Source(NamedTuple):
         fps, size = session.frame_fps, session.processor.frame.fit
         if self.is_live:
             return StreamSource(
-                self.address, fps=fps, size=size, drop_late=not Path(self.address).is_file(), format=self.format
+                self.address, fps=fps, size=size, drop_late=not _waits(self.address), format=self.format
             )
         ahead, pin = session.kernels.decode_ahead, session.kernels.pin
-        return iter_frames(self.address, fps=fps, size=size, batch_size=session.look_ahead.limit, ahead=ahead, pin=pin)
+        return iter_frames(
+            self.address, fps=fps, size=size, batch_size=session.look_ahead.limit, ahead=ahead, pin=pin,
+            rounding="ceil",  # as a stream: every frame whose time has come
+        )  # fmt: skip
 
 
 def checked_files(outputs: Mapping[str, Path | None], clip: str) -> dict[str, Path]:
@@ -233,6 +273,9 @@ def checked_files(outputs: Mapping[str, Path | None], clip: str) -> dict[str, Pa
 
     files = {form: path for form, path in outputs.items() if path is not None}
     for form, path in files.items():
+        same = [f"--{other}" for other in files if os.path.realpath(files[other]) == os.path.realpath(path)]
+        if len(same) > 1:
+            raise DuetError(f"{path} is given to {' and '.join(same)}: give each its own file.")
         begins = EXPORTS[form].begins if form in EXPORTS else PAGE
         check_target(path, ours=partial(is_ours, begins=begins), inputs=[clip])
     return files
@@ -241,12 +284,13 @@ def checked_files(outputs: Mapping[str, Path | None], clip: str) -> dict[str, Pa
 def write_all(
     files: Mapping[str, Path], session: "DuetSession", source: Source, events: "list[Event]", duration: float | None
 ) -> None:
-    """Write what was seen and said to each file."""
+    """Write what was seen and said to each file; nothing where no frame came."""
     from mmduet.files import write_file
     from mmduet.reports.trace_page import trace_page
     from mmduet.trace import EXPORTS, DuetTrace
 
     trace = DuetTrace.from_events(events, context_length=len(session.state.context))
+    files = files if len(trace) else {}
     for form, path in files.items():
         if form in EXPORTS:
             text = EXPORTS[form].make(trace, duration)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any
 
 import numpy as np
@@ -47,9 +47,14 @@ class _Trace(BaseModel):
         return self
 
 
-def to_json(fields: Mapping[str, Any]) -> str:
-    """Write the fields of a trace as a JSON object; nan becomes null, and a turn an object."""
-    return json.dumps({name: _plain(value) for name, value in fields.items()}, allow_nan=False)
+def plain(trace: Any) -> dict[str, Any]:
+    """The fields of a trace as JSON has them; nan becomes None, and a turn a dict."""
+    return {each.name: _plain(getattr(trace, each.name)) for each in fields(trace)}
+
+
+def to_json(trace: Any) -> str:
+    """Write the fields of a trace, a dataclass, as a JSON object."""
+    return json.dumps(plain(trace), allow_nan=False)
 
 
 def read_json(text: str) -> dict[str, Any]:

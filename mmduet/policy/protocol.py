@@ -2,6 +2,7 @@
 
 import copy
 import math
+from numbers import Real
 from typing import Any, Protocol, Self, TypeGuard, cast
 
 from mmduet.errors import DuetError
@@ -78,7 +79,7 @@ def threshold_policy(policy: Policy, purpose: str) -> ThresholdPolicy:
 
 
 def checked_threshold(threshold: float) -> float:
-    """Return the threshold. Raises DuetError for nan."""
-    if math.isnan(threshold):
-        raise DuetError("threshold=nan: a threshold is a number; use math.inf to never speak.")
+    """Return the threshold. Raises DuetError for nan, and for what is no number."""
+    if not isinstance(threshold, Real) or math.isnan(threshold):
+        raise DuetError(f"threshold={threshold!r}: a threshold is a number; use math.inf to never speak.")
     return threshold

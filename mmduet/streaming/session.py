@@ -3,8 +3,7 @@
 It knows no files, plots or widgets. Its policy decides when to speak.
 """
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from copy import copy
 from functools import partial
 from typing import NamedTuple
@@ -18,6 +17,8 @@ from mmduet.kernels import kernels_for
 from mmduet.model.backbone import Backbone, EmbeddedTokens
 from mmduet.model.processing import DuetProcessor
 from mmduet.policy import Greedy, Policy, ScoreThreshold, checked_policy, fresh_policy
+from mmduet.streaming.access import Access
+from mmduet.streaming.checks import check_settings, check_turns, checked_query
 from mmduet.streaming.context import Context
 from mmduet.streaming.context import Interrupted as Interrupted
 from mmduet.streaming.decision import Decision
@@ -29,9 +30,8 @@ from mmduet.streaming.words import InWords
 from mmduet.system.devices import enough_memory
 from mmduet.system.stages import stage
 from mmduet.trace import DuetTrace
-from mmduet.video import FrameBatch
-
-Frames = torch.Tensor | Iterable[torch.Tensor | FrameBatch]
+from mmduet.video.batch import Frames as Frames
+from mmduet.video.batch import placed
 
 LESS = "keep fewer frames (context_frames), load the model with dtype='bfloat16', or delete other models"
 
@@ -93,14 +93,15 @@ class DuetSession:
         self.policy = published.policy() if policy is None else checked_policy(policy)
         self.max_new_tokens = published.max_new_tokens if max_new_tokens is None else max_new_tokens
         self.frames_per_turn = published.frames_per_turn if frames_per_turn is None else frames_per_turn
-        _check(frame_fps, protocol, repetition_penalty, self.max_new_tokens, look_ahead, context_frames)
-        _check_turns(model.decides, self.frames_per_turn, context_frames)
+        check_settings(frame_fps, protocol, repetition_penalty, self.max_new_tokens, look_ahead, context_frames)
+        check_turns(model.decides, self.frames_per_turn, context_frames)
         self.model, self.processor, self.kernels = model.eval(), processor, kernels_for(model, processor)
         self.protocol: ContextProtocol = PROTOCOLS[protocol](processor)
         self.frame_fps, self.context_frames = frame_fps, context_frames
         self.remove_assistant_turns, self.repetition_penalty = remove_assistant_turns, repetition_penalty
         sizes = {"at_once": self.kernels.tokens_at_once, "call_cost": self.kernels.call_cost}
         self.look_ahead = LookAhead(look_ahead, tokens=processor.frame.tokens * self.frames_per_turn, **sizes)
+        self.access = Access()
         self.reset()
 
     # whole videos
@@ -111,7 +112,7 @@ class DuetSession:
         """Watch a video from the start.
 
         Args:
-            frames: uint8 [N, 3, H, W], or batches of them, as `iter_frames` gives.
+            frames: uint8 [N, 3, H, W], or batches of them, as `read_frames` and `iter_frames` give.
             queries: Queries, each asked when its time comes.
             turns: The first user turns of a model that decides in words, where they are fixed beforehand.
             progress: Whether a progress bar is shown.
@@ -135,18 +136,23 @@ class DuetSession:
         A query after the last frame's time is never asked.
 
         Raises:
-            DuetError: `turns` are given to a model with heads, or have other frames than the video.
+            DuetError: `turns` are given to a model with heads, or have other frames than the video. Frames or queries
+                are not of the kind of `run`, or their times not those of `frame_fps`. Another iteration has begun, or
+                another thread uses the session.
         """
-        self.reset(turns=turns)
+        yield from self.access.newest(self._stream(frames, queries, turns))
+
+    def _stream(self, frames: Frames, queries: Iterable[Query], turns: Sequence[UserTurn]) -> Generator[Event]:
+        self._reset(turns)
         for query in queries:
             self._queue(query)
-        yield from self.feed(frames)
+        yield from self._feed(frames)
         yield from self._finish()
 
     def fresh(self) -> "DuetSession":
         """Return a new session with the same model, processor and settings."""
         session = copy(self)
-        session.policy, session.look_ahead = fresh_policy(self.policy), copy(self.look_ahead)
+        session.policy, session.look_ahead, session.access = fresh_policy(self.policy), copy(self.look_ahead), Access()
         session.kernels = kernels_for(self.model, self.processor)
         session.reset()
         return session
@@ -155,13 +161,17 @@ class DuetSession:
 
     def reset(self, *, turns: Sequence[UserTurn] = ()) -> None:
         """Forget the video, and start a new one. Its first turns may be fixed, as for `run`."""
+        with self.access.alone():
+            self._reset(turns)
+
+    def _reset(self, turns: Sequence[UserTurn]) -> None:
         self.context = Context(self.model, self.processor, self.kernels, self.protocol, frames=self.context_frames)
         self.policy.reset()
         self.look_ahead.reset()
         self.decision: Decision
         if self.model.decides == "words":
             for turn in turns:
-                _check_turns("words", max(turn.frames, 1), self.context_frames)
+                check_turns("words", max(turn.frames, 1), self.context_frames)
                 self.processor.chat.check_text("user", turn.text)
             self.decision = InWords(self, frames_per_turn=self.frames_per_turn, turns=turns)
         elif turns:
@@ -189,13 +199,10 @@ class DuetSession:
         self.state.interrupted = True
 
     def _queue(self, query: Query) -> None:
-        if not query.time >= 0:
-            raise DuetError(f"query {query.text!r} at {query.time} s: a time is 0 or later.")
-        self.processor.chat.check_text("user", query.text)
+        self.processor.chat.check_text("user", checked_query(query).text)
         self.state.queries.append(query)
         self.state.queries.sort(key=lambda queued: queued.time)
 
-    @torch.inference_mode()
     def feed(self, frames: Frames) -> Iterator[Event]:
         """Watch the next frames, and yield each frame's events: a due query, the scores, the response.
 
@@ -205,15 +212,16 @@ class DuetSession:
             frames: uint8 [N, 3, H, W], or batches of them, as `iter_frames` and `StreamSource` give.
 
         Raises:
-            DuetError: The device's memory is full. The video then starts again with `reset`.
+            DuetError: As for `stream`, or the device's memory is full. The video then starts again with `reset`.
         """
+        yield from self.access.newest(self._feed(frames))
+
+    @torch.inference_mode()
+    def _feed(self, frames: Frames) -> Generator[Event]:
         step = max(self.look_ahead.limit * self.frames_per_turn, self.kernels.frames_at_once)
         with enough_memory(LESS):
-            for batch in [frames] if isinstance(frames, torch.Tensor) else frames:
-                first = self.decision.next_frame
-                if isinstance(batch, FrameBatch):
-                    first = max(first, round(float(batch.times[0]) * self.frame_fps))
-                    batch = batch.frames
+            for place, batch in placed(frames, self.frame_fps):
+                first = max(place, self.decision.next_frame)
                 for at in range(0, len(batch), step):
                     yield from self.decision.watch(self._encode(batch[at : at + step]), first + at)
 
@@ -225,37 +233,3 @@ class DuetSession:
     def _finish(self) -> Iterator[Event]:
         with enough_memory(LESS):
             yield from self.decision.finish()
-
-
-def _check(
-    frame_fps: float,
-    protocol: str,
-    repetition_penalty: float | None,
-    max_new_tokens: int,
-    look_ahead: int | None,
-    context_frames: int | None,
-) -> None:
-    if not 0 < frame_fps < math.inf:
-        raise DuetError(f"frame_fps={frame_fps}: give a positive number of frames a second.")
-    if protocol not in PROTOCOLS:
-        raise DuetError(f"protocol={protocol!r} is not known; known are {sorted(PROTOCOLS)}.")
-    if repetition_penalty is not None and not 0 < repetition_penalty < math.inf:
-        raise DuetError(f"repetition_penalty={repetition_penalty}: give a positive number, or None.")
-    if max_new_tokens < 1:
-        raise DuetError(f"max_new_tokens={max_new_tokens}: a response has at least one token.")
-    if look_ahead is not None and look_ahead < 1:
-        raise DuetError(f"look_ahead={look_ahead}: give a number of frames from 1 on, or None to adapt it.")
-    if context_frames is not None and not context_frames >= 2:
-        raise DuetError(f"context_frames={context_frames}: a context holds at least 2 frames; None: all of them.")
-
-
-def _check_turns(decides: str, frames: int, context_frames: int | None) -> None:
-    if decides == "heads" and frames != 1:
-        raise DuetError(f"frames_per_turn={frames}: a model with heads scores each frame: leave it out.")
-    if frames < 1:
-        raise DuetError(f"frames_per_turn={frames}: a turn has at least one frame.")
-    if context_frames is not None and frames > context_frames // 2:
-        raise DuetError(
-            f"context_frames={context_frames}: a turn has {frames} frames, and half of the context must hold it: give "
-            f"at least {2 * frames}."
-        )

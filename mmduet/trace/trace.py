@@ -1,7 +1,7 @@
 """DuetTrace: the scores, queries and responses of one watched video, as plain arrays."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +13,7 @@ from mmduet.formats import captions, prediction_line, table, trace_file
 from mmduet.policy import HEADS, REPLY, BoolArray, FloatArray, FrameScores, Policy, checked_policy
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class DuetTrace:
     """One watched video.
 
@@ -54,6 +54,10 @@ class DuetTrace:
             queries=[event for event in events if isinstance(event, Query)],
             context_length=context_length,
         )
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are equal; nan equals nan."""
+        return isinstance(other, DuetTrace) and trace_file.plain(self) == trace_file.plain(other)
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -161,7 +165,7 @@ class DuetTrace:
 
     def to_json(self) -> str:
         """Write everything as JSON, with token ids. `from_json` reads an equal trace."""
-        return trace_file.to_json({each.name: getattr(self, each.name) for each in fields(self)})
+        return trace_file.to_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> "DuetTrace":

@@ -30,7 +30,10 @@ def check_file(path: Path) -> None:
     if S_ISDIR(status.st_mode):
         raise VideoError(f"{path} is a folder: give the video file in it.")
     if not S_ISREG(status.st_mode):
-        raise VideoError(f"{path} is a pipe or a device: give a video file, or read it with StreamSource.")
+        raise VideoError(
+            f"{path} is a pipe or a device: give a video file, or read it as a stream (StreamSource, "
+            "`mmduet watch --live`)."
+        )
     stated = _stated_size(head)
     if stated is not None and stated > status.st_size:
         raise VideoError(f"{path} is cut off: it has {status.st_size} of {stated} bytes; {ADVICE}.")

@@ -1,6 +1,5 @@
 """Decoders of a file's shown frames: decord where it agrees with the frame table, else PyAV."""
 
-import re
 from collections.abc import Generator
 from itertools import groupby
 from typing import Any, Protocol
@@ -27,10 +26,11 @@ class Decoder(Protocol):
             indices: [n], ascending, also from call to call.
 
         Returns:
-            uint8 [n_i, 3, H, W] tensors. Consecutive frames of one size are in one tensor.
+            uint8 [n_i, 3, H, W] tensors. Consecutive frames of one size are in one tensor. They end before the first
+            frame that cannot be decoded.
 
         Raises:
-            VideoError: A frame cannot be decoded.
+            VideoError: The first of the frames cannot be decoded.
         """
 
     def close(self) -> None:
@@ -44,25 +44,30 @@ def open_decoder(table: FrameTable) -> Decoder:
 
 
 class DecordDecoder:
-    """The decoder of decord, which seeks: fast for sparse samples."""
+    """The decoder of decord, which seeks: fast for sparse samples. After an error of it, PyAV decodes instead."""
 
     name = "decord"
 
     def __init__(self, table: FrameTable, reader: Any):
         self.table, self.reader = table, reader
+        self._instead: PyAVDecoder | None = None
 
     def read(self, indices: NDArray[np.int64]) -> list[torch.Tensor]:
         """Decode frames of the table, as `Decoder.read`."""
         import decord
 
-        try:
-            return [torch.from_dlpack(self.reader.get_batch(indices).to_dlpack()).permute(0, 3, 1, 2)]
-        except (decord.DECORDError, RuntimeError) as error:
-            raise _undecodable(self.table, indices, _first_line(error)) from error
+        if self._instead is None:
+            try:
+                return [torch.from_dlpack(self.reader.get_batch(indices).to_dlpack()).permute(0, 3, 1, 2)]
+            except (decord.DECORDError, RuntimeError):  # which do not say at which frame
+                self._instead = PyAVDecoder(self.table)
+        return self._instead.read(indices)
 
     def close(self) -> None:
         """Close the file."""
         self.reader = None
+        if self._instead is not None:
+            self._instead.close()
 
 
 class PyAVDecoder:
@@ -76,13 +81,18 @@ class PyAVDecoder:
         self._index = -1  # of the frame decoded last
         self._frame: Any = None
         self._picture: NDArray[np.uint8] | None = None  # of that frame, once it is requested
+        self._fault: VideoError | None = None  # after which nothing is decoded
 
     def read(self, indices: NDArray[np.int64]) -> list[torch.Tensor]:
         """Decode frames of the table, as `Decoder.read`."""
+        pictures = list[NDArray[np.uint8]]()
         try:
-            pictures = [self._read(index) for index in indices.tolist()]
+            for index in indices.tolist():
+                pictures.append(self._read(index))
         except VideoError as error:
-            raise _undecodable(self.table, indices, reason(error.__cause__ or error)) from error
+            self._fault = self._fault or error
+            if not pictures:
+                raise _undecodable(self.table, index, self._fault) from self._fault
         groups = [np.stack(list(group)) for _, group in groupby(pictures, key=np.shape)]
         return [torch.from_numpy(group).permute(0, 3, 1, 2) for group in groups]
 
@@ -154,15 +164,8 @@ def _decord_reader(table: FrameTable) -> Any:
     return reader if np.allclose(starts - starts[0], table.times, rtol=1e-6, atol=TOLERANCE) else None
 
 
-def _undecodable(table: FrameTable, indices: NDArray[np.int64], why: str) -> VideoError:
+def _undecodable(table: FrameTable, index: int, fault: VideoError) -> VideoError:
     return VideoError(
-        f"{table.path} cannot be decoded at frames {indices[0]} to {indices[-1]}: it is cut off or damaged; {ADVICE} "
-        f"({why})."
+        f"{table.path} cannot be decoded at {table.times[index]:.1f} s, frame {index}: it is cut off or damaged; "
+        f"{ADVICE} ({reason(fault.__cause__ or fault)})."
     )
-
-
-def _first_line(error: Exception) -> str:
-    """The first line of decord's message, without its clock times, source files and stack."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "Stack trace" not in line]
-    text = re.sub(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ", "", lines[0] if lines else "")
-    return text[:160] or type(error).__name__

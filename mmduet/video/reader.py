@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mmduet.errors import VideoError
 from mmduet.system.stages import stage
+from mmduet.video.batch import FrameBatch
 from mmduet.video.decoders import Decoder, open_decoder
 from mmduet.video.fitting import FrameSize, fit_frames, longest_side
 from mmduet.video.prefetch import prefetch
@@ -41,19 +42,6 @@ class VideoMetadata:
     width: int
     height: int
     decoder: str = ""
-
-
-@dataclass(slots=True)
-class FrameBatch:
-    """Sampled frames.
-
-    Attributes:
-        times: [n], s. They are nominal: frame k of a sample is at k / fps.
-        frames: uint8 [n, 3, H, W], RGB.
-    """
-
-    times: NDArray[np.float64]
-    frames: torch.Tensor
 
 
 def read_metadata(path: str | Path) -> VideoMetadata:
@@ -95,7 +83,7 @@ def iter_frames(
         pin: Put frames into memory from which CUDA copies while it computes.
 
     Raises:
-        VideoError: As for `read_metadata`, or a frame of the sample cannot be decoded.
+        VideoError: As for `read_metadata`, or a frame of the sample cannot be decoded; those before it come first.
     """
     check_positive(fps=fps, size=longest_side(size), batch_size=batch_size)
     if ahead < 0:
@@ -116,19 +104,36 @@ def _batches(
     with closing(decoder):
         for first in range(0, len(indices), batch_size):
             chunk = indices[first : first + batch_size]
-            parts = [chunk[at : at + DECODE_AT_ONCE] for at in range(0, len(chunk), DECODE_AT_ONCE)]
-            frames = torch.cat([_fitted(table, decoder, part, size) for part in parts])
-            yield FrameBatch((first + np.arange(len(chunk))) / fps, frames)
+            parts, fault = _decoded(table, decoder, chunk, size)
+            if parts:
+                frames = torch.cat(parts)
+                yield FrameBatch((first + np.arange(len(frames))) / fps, frames)
+            if fault is not None:
+                raise fault
+
+
+def _decoded(
+    table: FrameTable, decoder: Decoder, indices: NDArray[np.int64], size: FrameSize
+) -> tuple[list[torch.Tensor], VideoError | None]:
+    """Frames up to the first that cannot be decoded, uint8 [n_i, 3, H, W], and its error."""
+    parts, done = list[torch.Tensor](), 0
+    while done < len(indices):
+        try:
+            parts.append(_fitted(table, decoder, indices[done : done + DECODE_AT_ONCE], size))
+        except VideoError as error:
+            return parts, error
+        done += len(parts[-1])
+    return parts, None
 
 
 def _fitted(table: FrameTable, decoder: Decoder, indices: NDArray[np.int64], size: FrameSize) -> torch.Tensor:
-    """uint8 [n, 3, H, W]. A frame that several indices name is decoded and resized once."""
+    """uint8 [n, 3, H, W], as `Decoder.read`. A frame that several indices name is decoded and resized once."""
     unique, places = np.unique(indices, return_inverse=True)
     with stage("decode"):
         groups = decoder.read(unique)
     with stage("resize"):
         frames = torch.cat([fit_frames(group, size, pixel_aspect=table.pixel_aspect) for group in groups])
-        return frames if len(unique) == len(indices) else frames[torch.from_numpy(places)]
+        return frames if len(frames) == len(indices) else frames[torch.from_numpy(places[places < len(frames)])]
 
 
 def read_frames(

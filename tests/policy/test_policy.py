@@ -78,9 +78,11 @@ def test_unknown_heads_are_refused(heads):
         ScoreThreshold(0.5, heads=heads)
 
 
-def test_nan_is_no_threshold():
-    with pytest.raises(DuetError, match="nan"):
-        ScoreSum(math.nan)
+@pytest.mark.parametrize("threshold", [math.nan, "0.5", None])
+@pytest.mark.parametrize("kind", [ScoreSum, ScoreThreshold])
+def test_what_is_no_number_is_no_threshold(kind, threshold):
+    with pytest.raises(DuetError, match=f"threshold={threshold!r}: a threshold is a number"):
+        kind(threshold)
 
 
 # --- replays ------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 import functools
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -185,6 +186,78 @@ def test_lost_frames_move_the_clock(tiny, frames):
     assert isinstance(events[2], Query)
 
 
+def sampled(frames, fps, size):
+    return [
+        FrameBatch(np.arange(at, min(at + size, len(frames))) / fps, frames[at : at + size])
+        for at in range(0, len(frames), size)
+    ]
+
+
+@settings(max_examples=30)
+@given(st.sampled_from([0.5, 1, 2, 3, 29.97]), st.sampled_from([0.5, 1, 2, 3, 29.97]), st.integers(1, 14))
+def test_a_frame_has_its_own_time_or_is_refused(fps, frame_fps, size):
+    """A session with another rate would count other times."""
+    session = DuetSession(*small_model(0), policy=NEVER, frame_fps=frame_fps)
+    trace, refused = None, ""
+    try:
+        trace = session.run(sampled(random_frames(0), fps, size))
+    except DuetError as error:
+        refused = str(error)
+    if trace is None:
+        assert fps != frame_fps
+        assert f"at fps={frame_fps:g}" in refused
+    else:
+        assert abs(trace.times - np.arange(14) / fps).max() <= (0 if fps == frame_fps else 1.5) / frame_fps
+
+
+def test_a_sample_is_taken_as_it_is(tiny, frames):
+    trace = DuetSession(*tiny, policy=NEVER).run(FrameBatch(np.arange(12) / 2, frames))
+    assert trace == DuetSession(*tiny, policy=NEVER).run(frames)
+
+
+def begun(session, frames):
+    """An iteration in the middle of a video."""
+    events = session.stream(frames, [Query(0.0, "a")])
+    next(events), next(events)
+    return events
+
+
+@pytest.mark.parametrize("then", ["stream", "feed", "run", "reset"])
+def test_an_earlier_iteration_ends_where_another_begins(tiny, frames, then):
+    session = DuetSession(*tiny, policy=EveryNth(2), max_new_tokens=2)
+    alone = session.run(frames[:5], [Query(0.0, "b")])
+    earlier = begun(session, frames)
+    if then == "stream":
+        other = session.stream(frames[:5], [Query(0.0, "b")])
+        events = [next(other)]
+    else:
+        session.reset()
+        if then != "reset":
+            {"feed": lambda: next(session.feed(frames)), "run": lambda: session.run(frames)}[then]()
+        other, events = session.stream(frames[:5], [Query(0.0, "b")]), []
+    with pytest.raises(DuetError, match="has begun another video"):
+        next(earlier)
+    assert DuetTrace.from_events([*events, *other], len(session.state.context)) == alone
+    assert list(earlier) == [], "it is at its end"
+
+
+def test_a_second_thread_is_refused_while_the_first_computes(tiny, frames):
+    session = DuetSession(*tiny, policy=NEVER)
+    alone, refused = session.run(frames), []
+
+    def others():
+        """The first thread is inside the session while it takes its frames."""
+        for use in (lambda: session.run(frames), session.reset, lambda: list(session.feed(frames))):
+            with ThreadPoolExecutor(1) as pool, pytest.raises(DuetError, match="in use by another thread"):
+                pool.submit(use).result()
+            refused.append(use)
+        assert len(session.fresh().run(frames)) == len(frames)
+        yield frames
+
+    assert session.run(others()) == alone
+    assert len(refused) == 3
+
+
 def test_streamed_scores_equal_one_pass_over_the_conversation(tiny, frames):
     model, processor = tiny
     session = DuetSession(model, processor, policy=ScoreThreshold(0.6), max_new_tokens=4)
@@ -274,6 +347,18 @@ def test_a_response_is_cut_at_max_new_tokens(tiny, frames):
 def test_run_starts_afresh(tiny, frames):
     session = DuetSession(*tiny, policy=ScoreSum(1.4), max_new_tokens=3, repetition_penalty=1.2)
     assert session.run(frames).responses == session.run(frames).responses
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("What?", "'What\\?' is no query: give Query"), (Query("what?", 0.0), "is no query: give Query"),
+        (Query(0.0, " "), "is empty"),
+    ],
+)  # fmt: skip
+def test_what_is_no_query_is_refused(tiny, frames, query, message):
+    with pytest.raises(DuetError, match=message):
+        DuetSession(*tiny).run(frames, [query])
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from mmduet.errors import DuetError
 from mmduet.policy import FrameScores, ScoreSum, ScoreThreshold
 from mmduet.trace import DuetTrace, Query, Response
+from tests.trace.traces import traces
 
 scores = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=20)
 
@@ -22,6 +25,20 @@ def test_prediction_line_round_trip(pairs):
     again = DuetTrace.from_prediction(line)
     assert again.to_prediction("v0.mp4", 6.0) == line
     np.testing.assert_array_equal(again.informative, trace.informative)
+
+
+@given(traces())
+def test_a_trace_is_equal_to_its_copy_only(trace):
+    again = DuetTrace.from_json(trace.to_json())
+    assert trace == again
+    for other in (
+        replace(again, times=np.append(again.times, 99.0)),
+        replace(again, context_length=-1),
+        replace(again, queries=[*again.queries, Query(0.0, "more")]),
+        replace(again, greedy=None if again.greedy is not None else np.zeros(len(again), dtype=bool)),
+        trace.to_json(),
+    ):
+        assert trace != other
 
 
 def test_turns_are_ordered_by_time_users_first():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmduet.errors import VideoError
 from mmduet.video import fit_frames, iter_frames, read_frames, read_metadata, sample_indices
-from tests.clips import write_clip, write_sound
+from tests.clips import RATE, WIDTH, copy_stream, numbers_of, write_clip, write_coded, write_sound
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +165,29 @@ def test_a_damaged_middle_is_refused(tmp_path):
     clip.write_bytes(data[:middle] + bytes(len(data) - middle))
     with pytest.raises(VideoError, match="damaged"):
         read_frames(clip, fps=12, size=16)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ts"])
+@pytest.mark.parametrize("batch_size", [1, 5, 400])
+@pytest.mark.parametrize("fps", [5, RATE, 60])
+def test_what_can_be_read_comes_before_the_error(tmp_path, suffix, batch_size, fps):
+    """In batches of any size, also where a frame is in the sample several times."""
+    options = {"movflags": "+faststart"} if suffix == ".mp4" else {}
+    damaged = copy_stream(write_coded(tmp_path / "whole.mp4"), tmp_path / f"clip{suffix}", options=options)
+    data, wanted = damaged.read_bytes(), numbers_of(read_frames(damaged, fps=fps, size=WIDTH).frames)
+    at = len(data) * 7 // 10
+    damaged.write_bytes(data[:at] + bytes(300) + data[at + 300 :])
+    batches, read = iter_frames(damaged, fps=fps, size=WIDTH, batch_size=batch_size), []
+
+    def take():
+        for batch in batches:
+            np.testing.assert_array_equal(batch.times, (len(read) + np.arange(len(batch.frames))) / fps)
+            read.extend(numbers_of(batch.frames))
+
+    with pytest.raises(VideoError, match=r"cannot be decoded at \d\.\d s, frame \d+: it is cut off or damaged"):
+        take()
+    assert len(read) > fps, "more than a second of 4"
+    assert read == wanted[: len(read)]
 
 
 def test_a_recording_of_unstated_length_is_read(tmp_path):
