@@ -10,6 +10,7 @@ import pandas as pd
 from mmduet.errors import DuetError
 from mmduet.evaluation.calibration.candidates import Candidate, candidates_for
 from mmduet.evaluation.calibration.target import Target
+from mmduet.evaluation.items import spans_of
 from mmduet.evaluation.metrics.bootstrap import Estimate, percentile_interval, resample_weights
 from mmduet.evaluation.metrics.reliability import (
     Temperature,
@@ -21,7 +22,6 @@ from mmduet.evaluation.metrics.reliability import (
 from mmduet.evaluation.metrics.split import halves
 from mmduet.evaluation.metrics.timing import RATE, UNITS, Spans, asked_at, sweep, sweeps, within_spans
 from mmduet.evaluation.prediction_file import Prediction
-from mmduet.evaluation.response_timing import spans_of
 from mmduet.policy import BoolArray, FloatArray, Policy, PolicyFile, ThresholdPolicy, fine_thresholds, has_threshold
 
 Predictions = Mapping[str, Prediction]
