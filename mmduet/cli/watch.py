@@ -114,8 +114,7 @@ def watch(
 ) -> None:
     """Watch a clip, a camera or a stream, and print queries and responses with their times as they come.
 
-    Ctrl-C ends it. The files are written at the end, also after Ctrl-C or where a stream breaks off, unless there was
-    no frame.
+    Ctrl-C ends it. Files are written then, too, and where a stream breaks off, but not without a frame.
     """
     from mmduet.checkpoints import load_duet
 
