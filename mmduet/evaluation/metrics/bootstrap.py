@@ -73,12 +73,14 @@ def estimate_means(
         combined: Gives figures that are made of the means. A resample on which one is NaN is ignored for it.
 
     Returns:
-        Column, or name of a combined figure -> estimate; NaN for a column without any number.
+        Column, or name of a combined figure -> estimate; NaN for a column without any number. Empty without columns.
 
     Raises:
         DuetError: The table has no rows.
     """
     _check_any(len(scores))
+    if scores.columns.empty:
+        return {}
     values = scores.to_numpy(dtype=float)
     given = weights or {}
     counts = np.stack([given.get(name, pd.Series(1.0, scores.index)).to_numpy(float) for name in scores], axis=1)

@@ -41,6 +41,10 @@ def test_a_column_without_a_value_is_nan():
     assert estimates["b"].value == 1.0
 
 
+def test_without_columns_there_are_no_means():
+    assert estimate_means(pd.DataFrame(index=[0, 1]), combined=lambda means: {"sum": means["a"] + means["b"]}) == {}
+
+
 def test_weighted_means_and_their_intervals():
     """A row that stands for three counts as three rows do."""
     rows, weights = pd.DataFrame({"a": [1.0, 5.0, np.nan, 9.0], "b": [1.0, 2.0, 3.0, 6.0]}), pd.Series([1.0, 3, 2, 0])
