@@ -43,7 +43,7 @@ class Patient:
     # a policy whose threshold figures and widgets can move
 
     def with_threshold(self, threshold: float) -> "Patient":
-        return Patient(threshold, heads=self.heads, seconds=self.seconds)
+        return type(self)(threshold, heads=self.heads, seconds=self.seconds)
 
     def decision_curve(self, trace) -> np.ndarray:
         return np.array([self.score(scores) for scores in trace.scores()], dtype=float)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import nn
 
 from mmduet.checkpoints.adapter import put_adapter, read_adapter
 from mmduet.checkpoints.base import family_of, load_base, read_base
@@ -146,13 +147,23 @@ def load_processor(name: str | Path) -> DuetProcessor:
 
 def _base(name: str | Path, preset: Preset | None) -> Path | tuple[Backbone, DuetProcessor]:
     if preset:
-        return preset.base()
+        return _checked_base(name, preset.base())
     if not Path(name).is_dir() and "/" not in str(name):
         raise CheckpointError(f"{str(name)!r} is no preset ({', '.join(PRESETS)}), no folder and no hub id.")
     folder = find_folder(name)
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder} has no config.json: give a checkpoint's folder.")
     return folder
+
+
+def _checked_base(name: str | Path, base: Any) -> Path | tuple[Backbone, DuetProcessor]:
+    """Return what a preset found or built. Raises DuetError for anything else."""
+    parts = base if isinstance(base, tuple) else (base,)
+    kinds = [isinstance(part, kind) for part, kind in zip(parts, (nn.Module, DuetProcessor), strict=False)]
+    if isinstance(base, Path) or (len(parts) == 2 and all(kinds)):
+        return cast(Any, base)
+    gave = ", ".join(type(part).__qualname__ for part in parts)
+    raise DuetError(f"model={str(name)!r}: its base() returned {gave}: return a Path, or (model, DuetProcessor).")
 
 
 def load_adapter(

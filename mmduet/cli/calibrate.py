@@ -80,7 +80,7 @@ def calibrate(
         candidates=calibration.candidates_for(
             scores, modes.split(","), [choice.split("+") for choice in heads.split(",")] if heads else None
         ),
-        before=_before(stated),
+        before=_before(stated, modes.split(",")),
         thresholds=thresholds,
         seed=seed,
     )
@@ -102,12 +102,18 @@ def _stated(predictions: Path) -> Mapping[str, Any]:
     return stated_settings(predictions) if settings_path(predictions).exists() else {}
 
 
-def _before(stated: Mapping[str, Any]) -> "Policy | None":
-    """The built-in policy that made the predictions; None where it is not known."""
+def _before(stated: Mapping[str, Any], modes: list[str]) -> "Policy | None":
+    """The policy that made the predictions; None where it is not known, or of one's own and not named in `modes`."""
     from mmduet.policy import POLICIES, make_policy
 
     settings = stated.get("settings")
-    if not isinstance(settings, dict) or settings.get("mode") not in POLICIES or settings.get("threshold") is None:
+    if not isinstance(settings, dict) or settings.get("mode") is None or settings.get("threshold") is None:
+        return None
+    if settings["mode"] not in (*POLICIES, *modes):
+        typer.echo(
+            f"not compared with {settings['mode']}, which made the predictions: name it in --modes, since a file alone "
+            "imports no code"
+        )
         return None
     return make_policy(
         settings["mode"], settings["threshold"], heads=settings.get("heads", ()), options=settings.get("options")
@@ -117,7 +123,7 @@ def _before(stated: Mapping[str, Any]) -> "Policy | None":
 def _print(chosen: "Calibration", thresholds: int) -> None:
     typer.echo(
         f"target {chosen.target}: chosen of {len(chosen.tried)} policies, at {thresholds} thresholds, on "
-        f"{len(chosen.chosen_on)} questions; measured on {len(chosen.measured_on)} others:\n\n  {chosen.policy!r}\n"
+        f"{len(chosen.chosen_on)} questions; measured on {len(chosen.measured_on)} others:\n\n  {chosen.file()}\n"
     )
     typer.echo(f"{chosen.table().to_string()}\n")
     for head, temperature in chosen.temperatures.items():

@@ -1,12 +1,12 @@
 """Kernels as torch and transformers have them, for any device."""
 
-from collections.abc import Iterator, Sequence
-from itertools import repeat
+from collections.abc import Iterator
 
 import torch
 
 from mmduet.kernels.kv_cache import StreamCache
 from mmduet.model.backbone import Backbone, EmbeddedTokens
+from mmduet.model.contract import checked_hidden, embedded_frames
 from mmduet.model.duet import ENCODE_AT_ONCE
 from mmduet.model.processing import DuetProcessor
 
@@ -44,10 +44,7 @@ class Kernels:
         return [frame for part in parts for frame in self._encode(part)]
 
     def _encode(self, frames: torch.Tensor) -> list[EmbeddedTokens]:
-        pixel_values = self._pixel_values(frames)
-        embeds = self.model.encode_frames(pixel_values)
-        positions: Sequence[torch.Tensor] | None = self.model.frame_position_ids(pixel_values)
-        return list(map(EmbeddedTokens, embeds, repeat(None) if positions is None else positions))
+        return embedded_frames(self.model, self._pixel_values(frames))
 
     def _pixel_values(self, frames: torch.Tensor) -> torch.Tensor:
         return self.processor.pixel_values(frames).to(self.model.dtype)
@@ -72,6 +69,7 @@ class Kernels:
         positions = tokens.position_ids
         if positions is not None and len(positions) > 1:
             positions = positions[:, None]  # several axes: [P, B, n]
-        return self.model.hidden_states(
+        hidden = self.model.hidden_states(
             tokens.embeds[None], position_ids=positions, past_key_values=cache, use_cache=True
-        )[0]
+        )
+        return checked_hidden(self.model, hidden, len(tokens))[0]

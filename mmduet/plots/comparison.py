@@ -27,7 +27,7 @@ from mmduet.plots.timeline import (
     stacked_panels,
     turn_times,
 )
-from mmduet.policy import Policy, ThresholdPolicy, has_threshold
+from mmduet.policy import Policy, ThresholdPolicy, curve_of, has_threshold
 from mmduet.trace import DuetTrace, Query, Response
 
 SCORE_HEIGHT, SUM_HEIGHT = 104, 64  # pixels of a panel
@@ -150,7 +150,7 @@ def _add_sum(fig: go.Figure, trace: DuetTrace, policy: ThresholdPolicy, panel: s
     name = decision_name(policy, trace)
     fig.add_scatter(
         x=trace.times,
-        y=policy.decision_curve(trace),
+        y=curve_of(policy, trace),
         yaxis=panel,
         mode="lines" if len(trace) > 1 else "markers",
         line={"color": DECISION_COLOR, "width": 2},

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmduet.policy import HEADS, REPLY, Policy, ThresholdPolicy
+from mmduet.policy import HEADS, REPLY, Policy, ThresholdPolicy, curve_of
 from mmduet.trace import DuetTrace
 
 
@@ -22,7 +22,7 @@ def decision_head(policy: ThresholdPolicy, trace: DuetTrace) -> str | None:
     heads = policy_heads(policy, trace)
     if len(heads) != 1 or accumulates(policy):
         return None
-    same = np.array_equal(policy.decision_curve(trace), trace.curve(heads[0]), equal_nan=True)
+    same = np.array_equal(curve_of(policy, trace), trace.curve(heads[0]), equal_nan=True)
     return heads[0] if same else None
 
 

@@ -28,6 +28,7 @@ from mmduet.plots.timeline import (
 )
 from mmduet.policy import (
     Policy,
+    curve_of,
     fresh_policy,
     has_threshold,
     threshold_grid,
@@ -114,7 +115,7 @@ def add_heads(fig: go.Figure, trace: DuetTrace, policy: Policy | None, panel: st
     curves = {head: (trace.curve(head), HEAD_COLORS[head]) for head in trace.heads}
     used = policy_heads(policy, trace)
     if policy is not None and has_threshold(policy) and not accumulates(policy) and not decision_head(policy, trace):
-        curves[decision_name(policy, trace)] = (policy.decision_curve(trace), DECISION_COLOR)
+        curves[decision_name(policy, trace)] = (curve_of(policy, trace), DECISION_COLOR)
         used = (*used, decision_name(policy, trace))
     listed = {drawn.name for drawn in fig.data}
     for name, (values, color) in curves.items():
@@ -191,6 +192,6 @@ def score_changes(fig: go.Figure, trace: DuetTrace, policy: Policy) -> dict[str,
         changes["y"].append([line, line])
         changes["name"].append(f"threshold {policy.threshold:g}")
         if accumulates(policy):
-            changes["y"].append(policy.decision_curve(trace).round(3).tolist())
+            changes["y"].append(curve_of(policy, trace).round(3).tolist())
             changes["name"].append(decision_name(policy, trace))
     return changes

@@ -5,6 +5,7 @@ new video. It does not know the model: the same policy drives a live session and
 may also have a threshold, which plots and widgets then move: see `ThresholdPolicy`.
 
 scores    what a model says of a frame, and the number that policies make of it
+contract  what the methods of a policy must return
 protocol  what an object needs to be a policy
 rules     ScoreThreshold, ScoreSum, Greedy
 hysteresis  ScoreHysteresis

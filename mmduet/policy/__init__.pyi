@@ -1,4 +1,5 @@
 from .builtin import POLICIES as POLICIES, make_policy as make_policy, policy_mode as policy_mode
+from .contract import curve_of as curve_of, decided as decided
 from .hysteresis import ScoreHysteresis as ScoreHysteresis
 from .policy_file import (
     PRESETS as PRESETS,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from mmduet.errors import DuetError
+from mmduet.policy.contract import class_name
 from mmduet.policy.hysteresis import ScoreHysteresis
 from mmduet.policy.protocol import Policy, checked_policy
 from mmduet.policy.rules import Greedy, ScoreSum, ScoreThreshold
@@ -48,6 +49,5 @@ def make_policy(
 
 def policy_mode(policy: Policy) -> str:
     """The name under which `make_policy` knows a policy's class."""
-    kind = type(policy)
-    known = [mode for mode, built_in in POLICIES.items() if built_in is kind]
-    return known[0] if known else f"{kind.__module__}:{kind.__qualname__}"
+    known = [mode for mode, built_in in POLICIES.items() if built_in is type(policy)]
+    return known[0] if known else class_name(policy)

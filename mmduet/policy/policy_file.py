@@ -43,6 +43,10 @@ class PolicyFile(BaseModel):
         """
         return make_policy(self.mode, self.threshold, heads=self.heads, options=self.options)
 
+    def __str__(self) -> str:
+        options = "".join(f", {name} {value}" for name, value in self.options.items())
+        return f"mode {self.mode}, threshold {self.threshold}, heads {' + '.join(self.heads)}{options}"
+
 
 # to be told of what one asked for: both heads must agree (docs/concepts.md has what it gives)
 PRESETS: dict[str, PolicyFile] = {"alert": PolicyFile(mode="threshold", threshold=1.4, heads=[*HEADS])}

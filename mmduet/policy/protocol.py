@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self, TypeGuard, cast
 
 from mmduet.errors import DuetError
 from mmduet.events import FrameScores
+from mmduet.policy.contract import check_moves
 from mmduet.policy.scores import FloatArray, ScoredFrames
 
 
@@ -63,8 +64,11 @@ def fresh_policy(policy: Policy) -> Policy:
 
 
 def has_threshold(policy: Policy) -> TypeGuard[ThresholdPolicy]:
-    """Tell whether a policy has all that moving its threshold needs."""
-    return all(hasattr(policy, name) for name in ("threshold", "with_threshold", "decision_curve"))
+    """Tell whether a policy has all that moving its threshold needs. Raises DuetError as `check_moves`."""
+    found = all(hasattr(policy, name) for name in ("threshold", "with_threshold", "decision_curve"))
+    if found:
+        check_moves(policy)
+    return found
 
 
 def threshold_policy(policy: Policy, purpose: str) -> ThresholdPolicy:

@@ -1,13 +1,18 @@
 """Replays: what a policy would have decided at other thresholds, without the model."""
 
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmduet.policy.protocol import Policy, ThresholdPolicy
+from mmduet.errors import DuetError
+from mmduet.policy.contract import class_name, curve_of, decided
+from mmduet.policy.protocol import Policy, ThresholdPolicy, fresh_policy
 from mmduet.policy.scores import BoolArray, FloatArray, ScoredFrames
+
+CHECKED = 50  # traces on which a policy is compared with its replay
 
 
 def replay_thresholds(
@@ -17,25 +22,66 @@ def replay_thresholds(
 
     Returns:
         For each trace bool [T, N]: whether its frame n speaks at ``thresholds[t]``.
+
+    Raises:
+        DuetError: At its own threshold the policy decides otherwise than the replay, as with a setting that
+            `with_threshold` forgets; or its `replay` returns something else.
     """
+    _check_own(policy, traces)
+    return _replayed(policy, traces, np.asarray(thresholds, dtype=float))
+
+
+def _check_own(policy: ThresholdPolicy, traces: Sequence[ScoredFrames]) -> None:
+    traces = traces[:CHECKED]
+    alone, method = fresh_policy(policy), "replay" if hasattr(policy, "replay") else "with_threshold"
+    for trace, replayed in zip(traces, _replayed(policy, traces, np.array([policy.threshold])), strict=True):
+        differs = np.flatnonzero(replayed[0] != _speaks(alone, trace))
+        if len(differs):
+            raise DuetError(
+                f"policy {class_name(policy)}: at its own threshold {policy.threshold:g}, {method} decides otherwise "
+                f"than need at {trace.times[differs[0]]:g} s: keep every setting, and set in reset() all that changes, "
+                "with the seed of random numbers."
+            )
+
+
+def _replayed(policy: ThresholdPolicy, traces: Sequence[ScoredFrames], thresholds: FloatArray) -> list[BoolArray]:
     own: Callable[..., list[BoolArray]] | None = getattr(policy, "replay", None)
+    shapes = [(len(thresholds), len(trace)) for trace in traces]
     if own is not None:
-        return own(traces, thresholds)
-    policies = [policy.with_threshold(float(threshold)) for threshold in np.asarray(thresholds, dtype=float)]
-    shapes = [(len(policies), len(trace)) for trace in traces]
+        found = list(own(traces, thresholds))
+        if [np.shape(each) for each in found] != shapes:
+            raise DuetError(
+                f"policy {class_name(policy)}: replay returned shapes {[np.shape(each) for each in found]}: return "
+                f"bool [T, N] a trace, here {shapes}."
+            )
+        return found
+    policies = [policy.with_threshold(float(threshold)) for threshold in thresholds]
     speaks = [np.array([_speaks(each, trace) for each in policies], dtype=bool) for trace in traces]
     return [each.reshape(shape) for each, shape in zip(speaks, shapes, strict=True)]
 
 
 def _speaks(policy: Policy, trace: ScoredFrames) -> list[bool]:
     policy.reset()
-    return [bool(policy.need(scores)) for scores in trace.scores()]
+    return [decided(policy, scores) for scores in trace.scores()]
 
 
 def threshold_grid(policy: ThresholdPolicy, traces: Sequence[ScoredFrames]) -> list[float]:
-    """Choose thresholds from always to never speaking, the policy's own among them; ascending."""
+    """Choose thresholds from always to never speaking, the policy's own among them; ascending.
+
+    Raises:
+        DuetError: Its `grid` returns no thresholds, or as `replay_thresholds`.
+    """
+    _check_own(policy, traces)
     own: Callable[..., list[float]] | None = getattr(policy, "grid", None)
-    return even_grid(policy, traces) if own is None else own(traces)
+    if own is None:
+        return even_grid(policy, traces)
+    found = np.asarray(grid := own(traces))
+    if found.ndim != 1 or not len(found) or found.dtype.kind not in "iuf" or np.isnan(found).any():
+        raise DuetError(
+            f"policy {class_name(policy)}: grid returned {reprlib.repr(grid)}: return a list of thresholds, ascending, "
+            "with its own."
+        )
+    return with_own(found.tolist(), policy.threshold)
 
 
 def fine_thresholds(policy: ThresholdPolicy, traces: Sequence[ScoredFrames], count: int = 200) -> FloatArray:
@@ -46,7 +92,7 @@ def fine_thresholds(policy: ThresholdPolicy, traces: Sequence[ScoredFrames], cou
     Returns:
         Up to `count` of them, ascending, with at most 6 significant digits; nothing exceeds the last. float64 [T].
     """
-    curves = [policy.with_threshold(math.inf).decision_curve(trace) for trace in traces]
+    curves = [curve_of(policy.with_threshold(math.inf), trace) for trace in traces]
     values = np.unique(np.concatenate([np.zeros(0), *map(finite, curves)]))
     if getattr(policy, "accumulates", False):
         values = values[values > 0]
@@ -69,7 +115,7 @@ def finite(values: FloatArray) -> FloatArray:
 
 def even_grid(policy: ThresholdPolicy, traces: Sequence[ScoredFrames], most: float = 1.0) -> list[float]:
     """Steps of 1, 2 or 5 times a power of ten that cover the decision curves, or 0 to `most` where they are flat."""
-    curves = np.concatenate([np.zeros(0), *(finite(policy.decision_curve(trace)) for trace in traces)])
+    curves = np.concatenate([np.zeros(0), *(finite(curve_of(policy, trace)) for trace in traces)])
     low, high = (curves.min(), curves.max()) if len(curves) else (0.0, 0.0)
     low, high = (0.0, most) if low == high else (low, high)
     rough = max((high - low) / 20, 1e-5)

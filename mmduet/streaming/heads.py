@@ -8,6 +8,8 @@ import torch
 
 from mmduet.events import Event, FrameScores, Response
 from mmduet.model.backbone import EmbeddedTokens
+from mmduet.model.contract import frame_scores
+from mmduet.policy import decided
 from mmduet.streaming.decision import Session, decoder_for
 from mmduet.streaming.protocol import ContextProtocol
 from mmduet.streaming.state import KeptResponse
@@ -68,14 +70,14 @@ class ByHeads:
         frames = [context.framed(frame) for frame in frames]
         ends = torch.tensor([*accumulate(map(len, frames))])
         hidden = context.forward(frames)[-int(ends[-1]) :]
-        for index, (informative, relevance) in enumerate(session.model.score_frames(hidden[ends - 1]).tolist()):
+        for index, (informative, relevance) in enumerate(frame_scores(session.model, hidden[ends - 1])):
             if index and self._query_is_due():
                 return
             scores = FrameScores(session.time, informative, relevance)
             context.enter_frame(frames[index])
             session.state.frames += 1
             yield scores
-            speak, kept = session.policy.need(scores), not session.remove_assistant_turns
+            speak, kept = decided(session.policy, scores), not session.remove_assistant_turns
             session.look_ahead.saw(response=speak and kept)
             if speak:
                 yield self._respond(scores.time, kept=kept)

@@ -15,6 +15,7 @@ from mmduet.errors import DuetError
 from mmduet.events import Event, Query, UserTurn
 from mmduet.kernels import kernels_for
 from mmduet.model.backbone import Backbone, EmbeddedTokens
+from mmduet.model.contract import checked_backbone
 from mmduet.model.processing import DuetProcessor
 from mmduet.policy import Greedy, Policy, ScoreThreshold, checked_policy, fresh_policy
 from mmduet.streaming.access import Access
@@ -89,7 +90,7 @@ class DuetSession:
         Raises:
             DuetError: A value is out of its range, or the protocol is not known.
         """
-        published = PUBLISHED[model.decides]
+        published = PUBLISHED[checked_backbone(model).decides]
         self.policy = published.policy() if policy is None else checked_policy(policy)
         self.max_new_tokens = published.max_new_tokens if max_new_tokens is None else max_new_tokens
         self.frames_per_turn = published.frames_per_turn if frames_per_turn is None else frames_per_turn

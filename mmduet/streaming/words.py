@@ -16,6 +16,7 @@ import torch
 from mmduet.errors import DuetError
 from mmduet.events import Event, FrameScores, Query, UserTurn
 from mmduet.model.backbone import EmbeddedTokens
+from mmduet.policy import decided
 from mmduet.streaming.decision import Session, decoder_for
 from mmduet.streaming.state import KeptResponse, Mark, Piece, Turn, frames_of
 
@@ -125,7 +126,7 @@ class InWords:
                 continue
             scores = self._scores(fed.logits, fed.piece.end / session.frame_fps)
             yield scores
-            speak = session.policy.need(scores) or fed.piece.must_reply
+            speak = decided(session.policy, scores) or fed.piece.must_reply
             kept = speak and not session.remove_assistant_turns
             session.look_ahead.saw(response=kept)
             if not speak:

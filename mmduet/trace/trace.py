@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mmduet.errors import DuetError
 from mmduet.events import Query, Response
 from mmduet.formats import captions, prediction_line, table, trace_file
-from mmduet.policy import HEADS, REPLY, BoolArray, FloatArray, FrameScores, Policy, checked_policy
+from mmduet.policy import HEADS, REPLY, BoolArray, FloatArray, FrameScores, Policy, checked_policy, decided
 
 
 @dataclass(slots=True, eq=False)
@@ -101,10 +101,10 @@ class DuetTrace:
             The frames' indices, ascending.
 
         Raises:
-            DuetError: The object is not a policy.
+            DuetError: The object is not a policy, or its `need` returns no bool.
         """
         checked_policy(policy).reset()
-        picked = [index for index, scores in enumerate(self.scores()) if policy.need(scores)]
+        picked = [index for index, scores in enumerate(self.scores()) if decided(policy, scores)]
         return np.array(picked, dtype=np.int64)
 
     def to_prediction(self, question_id: str | int, video_duration: float) -> dict[str, Any]:

@@ -1,14 +1,17 @@
 """Every notebook runs, on the `tiny` model and a few clips, and is committed clean."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmduet.data.scenes import make_scenes
 from mmduet.reports import check_parameters, execute, export_html
 from mmduet.reports.metrics import recorded_metrics
 from mmduet.reports.thumbnails import recorded_thumbnail
+from mmduet.trace import DuetTrace
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
@@ -32,16 +35,17 @@ SMALL = {
         "model": "tiny", "frames": 8, "every": 4, "max_new_tokens": 2, "rounds": 1, "look_aheads": [1, 4],
         "stream_frames": 40, "context_frames": 10,
     },
-    "13_calibrate_policy.ipynb": {"model": "tiny", "limit": 2, "max_frames": 4, "modes": ["threshold"]},
+    "13_calibrate_policy.ipynb": {"model": "tiny", "limit": 2, "max_frames": 4, "modes": ["own_policy:Patient"]},
     "10_evaluate_proactivevideoqa.ipynb": {"model": "tiny", "limit": 1, "max_frames": 8, "threshold": 0.6},
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """A folder with a small datasets/scenes."""
+    """A folder with a small datasets/scenes, and a policy of one's own."""
     folder = tmp_path_factory.mktemp("workspace")
     make_scenes(folder / "datasets", train=2, val=1, test=1)
+    shutil.copy(FOLDER.parent / "examples" / "own_policy.py", folder)
     return folder
 
 
@@ -89,3 +93,19 @@ def test_notebook_is_committed_clean(name):
 def test_every_parameter_has_its_help(name):
     for parameter in check_parameters(FOLDER / name, {}).values():
         assert parameter.help, parameter.name
+
+
+def test_scores_of_a_judged_benchmark_are_calibrated_without_a_judge(tmp_path):
+    names, lines = [f"{index}.mp4" for index in range(4)], []
+    turns = {"conversation": [{"role": "user", "content": "What is shown?", "time": 0}]}
+    items = [{"question_id": n, "video": n, **turns, "answer": [{"content": "A cup.", "time": [2, 5]}]} for n in names]
+    (tmp_path / "test.json").write_text(json.dumps(items))
+    for name in names:
+        times = np.arange(20.0)
+        inside = np.where((times >= 2) & (times <= 5), 0.8, 0.1)
+        lines.append(json.dumps(DuetTrace(times, inside, inside).to_prediction(name, 20.0)))
+    (tmp_path / "p.jsonl").write_text("\n".join(lines) + "\n")
+    given = {"benchmark": "magqa", "predictions": "p.jsonl", "references": "test.json", "modes": ["threshold"]}
+    notebook = FOLDER / "13_calibrate_policy.ipynb"
+    assert execute(notebook, tmp_path / "out.ipynb", {**given, "policy": "policy.json"}, folder=tmp_path).error == ""
+    assert json.loads((tmp_path / "policy.json").read_text())["mode"] == "threshold"

@@ -20,6 +20,7 @@ from mmduet.policy import (
     FloatArray,
     Policy,
     ThresholdPolicy,
+    curve_of,
     fresh_policy,
     has_threshold,
     policy_mode,
@@ -118,7 +119,7 @@ def policy_data(policy: Policy, trace: DuetTrace, *, live: bool = False) -> dict
     if not has_threshold(policy):
         return data
     head, own_panel = decision_head(policy, trace), accumulates(policy)
-    reach = max(_reach(policy, trace, live=live), _largest(policy.decision_curve(_scored(trace))))
+    reach = max(_reach(policy, trace, live=live), _largest(curve_of(policy, _scored(trace))))
     top = _round_top(reach if own_panel else max(reach, _largest(*scores, [live])))
     data["tops"]["sum" if own_panel else "score"] = top
     digits = 4 if top < 0.1 else 3 if top < 1 else 2
@@ -186,7 +187,7 @@ def _curve_data(policy: ThresholdPolicy, trace: DuetTrace) -> list[float | None]
     """The decision curve; None where it is one head's scores."""
     if decision_head(policy, trace):
         return None
-    curve = policy.decision_curve(_scored(trace)).tolist()
+    curve = curve_of(policy, _scored(trace)).tolist()
     return [round(value, 6) if math.isfinite(value) else None for value in curve]
 
 
@@ -219,7 +220,7 @@ def grid_data(policy: Policy, trace: DuetTrace, dial: dict[str, float] | None) -
 
 def _offsets(policy: ThresholdPolicy, trace: DuetTrace, thresholds: Sequence[float]) -> list[list[list[float]]]:
     """How the decision curve of each threshold differs from that of the last one, as runs of one difference."""
-    curves = np.array([policy.with_threshold(threshold).decision_curve(_scored(trace)) for threshold in thresholds])
+    curves = np.array([curve_of(policy.with_threshold(threshold), _scored(trace)) for threshold in thresholds])
     differences = np.round(np.nan_to_num(curves - curves[-1]), 3)
     if not differences.any():
         return []

@@ -83,12 +83,15 @@ def estimate_means(
 
     Returns:
         Column, or name of a combined figure -> estimate; NaN for a column without any number. Where all numbers of a
-        column come from one row, nothing is known of its uncertainty, and the interval is NaN.
+        column come from one row, nothing is known of its uncertainty, and the interval is NaN. Empty
+        without columns.
 
     Raises:
         DuetError: The table has no rows.
     """
     _check_any(len(scores))
+    if scores.columns.empty:
+        return {}
     values = scores.to_numpy(dtype=float)
     given = weights or {}
     counts = np.stack([given.get(name, pd.Series(1.0, scores.index)).to_numpy(float) for name in scores], axis=1)

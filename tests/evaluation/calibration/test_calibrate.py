@@ -206,10 +206,31 @@ def test_the_command_writes_the_policy_and_prints_what_it_gives(files):
         PREDICTIONS, REFERENCES, Target("rate", 2), candidates=candidates_for(("a", "b"), ["threshold"])
     )
     assert (found.mode, found.threshold) == ("threshold", expected.threshold)
-    for text in ("12 questions", repr(expected.policy), "before, other half", "timing F1 (0 to 1)", "temperature"):
+    for text in ("12 questions", str(expected.file()), "before, other half", "timing F1 (0 to 1)", "temperature"):
         assert text in done.output
     assert found.calibration["target"] == "rate=2"
     assert found.calibration["benchmark"] == "charades_sta"
+
+
+OWN = "tests.policies:Smoothed"
+
+
+@pytest.mark.parametrize(("modes", "compared"), [(f"threshold,{OWN}", True), ("threshold", False)])
+def test_a_policy_of_ones_own_that_predicted_is_compared_where_it_is_named(files, modes, compared):
+    stated = {"benchmark": "charades_sta", "settings": {"mode": OWN, "threshold": 0.5, "heads": ["relevance"]}}
+    (files / "p.jsonl.settings.json").write_text(json.dumps(stated))
+    done = run(files, "--target", "rate=2", "--modes", modes)
+    assert done.exit_code == 0, done.output
+    assert ("before, other half" in done.output) is compared
+    assert (f"not compared with {OWN}" in done.output) is not compared
+
+
+@pytest.mark.parametrize("mode", ["hysteresis", OWN])
+def test_the_command_prints_every_policy_by_its_settings(files, mode):
+    done = run(files, "--target", "rate=2", "--modes", mode, "--heads", "informative+relevance")
+    found = read_policy(files / "p.jsonl.policy.json", mode=mode)
+    shown = f"mode {mode}, threshold {found.threshold}, heads informative + relevance"
+    assert "".join([shown, *(f", {name} {value}" for name, value in found.options.items())]) in done.output
 
 
 def test_the_commands_mistakes_are_told(files):

@@ -52,6 +52,10 @@ def test_one_value_says_nothing_of_its_uncertainty():
     assert str(estimate_means(table * np.nan)["all"]) == "–"
 
 
+def test_without_columns_there_are_no_means():
+    assert estimate_means(pd.DataFrame(index=[0, 1]), combined=lambda means: {"sum": means["a"] + means["b"]}) == {}
+
+
 def test_weighted_means_and_their_intervals():
     """A row that stands for three counts as three rows do."""
     rows, weights = pd.DataFrame({"a": [1.0, 5.0, np.nan, 9.0], "b": [1.0, 2.0, 3.0, 6.0]}), pd.Series([1.0, 3, 2, 0])
