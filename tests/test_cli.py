@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from mmduet.cli import app
@@ -35,6 +37,50 @@ def test_help(command):
     result = runner.invoke(app, [*command.split(), "--help"])
     assert result.exit_code == 0
     assert "Usage" in result.output
+
+
+def commands_below(command, name=""):
+    """Name -> command: all there are, those of groups, too."""
+    found = {name: command}
+    for below in command.list_commands(None) if hasattr(command, "list_commands") else ():
+        found |= commands_below(command.get_command(None, below), f"{name} {below}".strip())
+    return found
+
+
+EVERY = commands_below(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("name", EVERY)
+def test_a_help_has_the_whole_text_and_every_option_also_on_80_columns(name, columns):
+    result = runner.invoke(app, [*name.split(), "--help"], env={"COLUMNS": str(columns)})
+    assert max(map(len, result.output.splitlines())) <= columns
+    command = EVERY[name]
+    names = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert {name for name in names if name.startswith("-")} <= set(result.output.split())
+    texts = [command.help or "", *(getattr(parameter, "help", None) or "" for parameter in command.params)]
+    shown = "".join(result.output.split())  # a long line may be broken after a hyphen
+    for text in texts:
+        assert "".join(text.split()) in shown, "all of it, with its [brackets]"
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_paragraphs_of_a_help_fill_their_lines(name):
+    result = runner.invoke(app, [*name.split(), "--help"], env={"COLUMNS": "80"})
+    text = re.split(r"\n\n(?=\w+:\n)", result.output)[0].partition("\n\n")[2]
+    for paragraph in text.split("\n\n"):
+        lines = paragraph.splitlines()
+        for line, after in pairwise(lines):
+            word = re.split(r"(?<=[a-z]-)| ", after.strip())[0]
+            assert len(line) + 1 + len(word) > 78, f"{line!r} has room for {word!r}"
+
+
+@pytest.mark.parametrize("name", [name for name, command in EVERY.items() if hasattr(command, "list_commands")])
+def test_a_group_has_the_first_sentence_of_each_command(name):
+    output = runner.invoke(app, [*name.split(), "--help"], env={"COLUMNS": "80"}).output
+    assert "..." not in output.partition("Commands:")[2]
+    for below in EVERY[name].list_commands(None):
+        assert below in output.split()
 
 
 def test_it_says_its_version():

@@ -53,3 +53,18 @@ def test_the_glossary_has_no_term_twice() -> None:
     terms = re.findall(r"^(\S.*)\n  \S", (DOCS / "glossary.md").read_text(), re.MULTILINE)
     assert len(terms) > 50
     assert len(set(terms)) == len(terms)
+
+
+def test_each_benchmark_reads_the_entry_that_the_documentation_shows(tmp_path: Path) -> None:
+    from mmduet.evaluation import read_questions
+    from mmduet.evaluation.benchmarks import BENCHMARKS
+
+    section = (DOCS / "benchmarks.md").read_text().partition("## Test files")[2].partition("\n## ")[0]
+    entries = dict(re.findall(r"^\* `(\w+)`.*?^  `({[^`]*})`$", section, re.MULTILINE | re.DOTALL))
+    assert entries.keys() == BENCHMARKS.keys()
+    for name, entry in entries.items():
+        lines = name == "qvhighlights"
+        path = tmp_path / f"{name}.{'jsonl' if lines else 'json'}"
+        path.write_text(entry if lines else f"[{entry}]")
+        assert len(BENCHMARKS[name].read_references(path)) == 1, name
+        assert len(read_questions(path, name)) == 1, name

@@ -113,7 +113,7 @@ def read_adapter(name: str | Path, family: Family = BACKBONES[DuetConfig.model_t
             f"adapter {folder} has no {' and no '.join(lacking)}, so its scores would be random: give one that was "
             "saved with both heads, which PEFT does where modules_to_save names them."
         )
-    adapter = Adapter(folder, settings, lora, full, targets, _read_concepts(folder))
+    adapter = Adapter(folder, settings, lora, full, targets, read_concepts(folder))
     _check_ranks(adapter)
     return adapter
 
@@ -157,7 +157,8 @@ def _read_settings(folder: Path) -> LoraSettings:
     return checked(path, LoraSettings, raw)
 
 
-def _read_concepts(folder: Path) -> tuple[str, ...]:
+def read_concepts(folder: Path) -> tuple[str, ...]:
+    """Return the names that an adapter adds. Raises CheckpointError: its list of names is damaged."""
     path = folder / CONCEPTS_FILE
     return tuple(checked(path, Concepts, read_settings(path)).added) if path.is_file() else ()
 

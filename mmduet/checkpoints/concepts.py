@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from mmduet.checkpoints.adapter import CONCEPTS_FILE, PREFIX
+from mmduet.checkpoints.adapter import CONCEPTS_FILE, PREFIX, read_concepts
 from mmduet.checkpoints.hub import find_folder
 from mmduet.errors import CheckpointError, DuetError
 from mmduet.files import replacing_folder
@@ -30,6 +30,7 @@ SURE = 14.0
 SHARES = (1.0, 0.8, 0.65)  # of the largest square: the views of a picture
 LIGHTS = (0.85, 1.1)
 LONGEST_NAME = 60  # characters
+SMALLEST = 32  # pixels along each side of a picture
 Box = tuple[float, float, float, float]
 MIDDLE: Box = (0.5, 0.5, 0.5, 0.5)
 
@@ -115,14 +116,16 @@ def add_concept(
 
     Raises:
         CheckpointError: The model's tower has no names.
-        DuetError: The name is empty, too long or known already, or a picture cannot be read.
+        DuetError: The name is empty, too long, a file or known already, or a picture cannot be read or is too small.
     """
     tower = concept_tower(model)
     name = " ".join(name.split())
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         raise DuetError(f"the name {name!r} has {len(name)} characters: give 1 to {LONGEST_NAME} printable ones.")
-    if name in tower.config.names:
-        raise DuetError(f"the model knows {name!r} already: give another name, such as 'my {name}'.")
+    if Path(name).is_file():
+        raise DuetError(f"the name {name!r} is a file: give the name first, and then its pictures.")
+    if known := next((each for each in tower.config.names if each.casefold() == name.casefold()), None):
+        raise DuetError(f"the model knows {known!r} already: give another name, such as 'my {name}'.")
     if not pictures:
         raise DuetError(f"no picture shows {name!r}: give one or more.")
     with torch.no_grad():
@@ -152,11 +155,17 @@ def save_concepts(model: DuetForConditionalGeneration, adapter: str | Path, fold
 
     Raises:
         CheckpointError: The model's tower has no names.
+        DuetError: The folder is the adapter itself, or has added names that the model has not.
         FileError: The folder holds anything else, or cannot be written.
     """
     tower, source = concept_tower(model), find_folder(adapter)
     if source.resolve() == Path(folder).resolve():
         raise DuetError(f"{folder} is the adapter itself: give another folder.")
+    if lost := [name for name in read_concepts(Path(folder)) if name not in tower.config.added]:
+        raise DuetError(
+            f"{folder} has the name {lost[0]!r}, which it would lose: give another folder, and {folder} as the adapter "
+            "to keep the name."
+        )
     tensors = load_file(source / "adapter_model.safetensors")
     for name in ("added_weight", "added_bias", "added_names"):
         tensors[f"{PREFIX}vision_tower.{name}"] = getattr(tower, name).bfloat16().contiguous().cpu()
@@ -181,6 +190,11 @@ def _views(source: Path | Photograph, side: int) -> list[torch.Tensor]:
         picture, subject, mirrors = read_picture(source.path), source.subject, (False, True)[: 1 + source.mirrored]
     else:
         picture, subject, mirrors = read_picture(source), MIDDLE, (False, True)
+        if min(picture.size) < SMALLEST:
+            raise DuetError(
+                f"{source} has {picture.width} x {picture.height} pixels: give a picture of at least {SMALLEST} along "
+                "each side."
+            )
     views = []
     for share, light, mirror in product(SHARES, LIGHTS, mirrors):
         seen = picture.resize((side, side), Image.Resampling.BICUBIC, box=_square(picture.size, subject, share))

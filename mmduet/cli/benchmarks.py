@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from mmduet.cli.root import app, check_figures, resumable, show, write_figures
+from mmduet.cli.root import PLAIN, Group, app, check_figures, resumable, show, write_figures
 from mmduet.errors import DuetError
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Terminal:
         return resumable(kept)
 
 
-class _Benchmarks(TyperGroup):
+class _Benchmarks(Group):
     """Commands that are made from benchmarks when they are asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -99,13 +98,17 @@ class _Export(_Benchmarks):
 
 app.add_typer(
     typer.Typer(
-        help="Write predictions in the form of a benchmark's own server, or of lmms-eval.", no_args_is_help=True
+        help="Write predictions in the form of a benchmark's own server, or of lmms-eval.",
+        no_args_is_help=True,
+        **PLAIN,
     ),
     name="export",
     cls=_Export,
 )
 evaluate_app = typer.Typer(
-    help="Measure predictions on a benchmark: one of those below, or your own as module:OBJECT.", no_args_is_help=True
+    help="Measure predictions on a benchmark: one of those below, or your own as module:OBJECT.",
+    no_args_is_help=True,
+    **PLAIN,
 )
 app.add_typer(evaluate_app, name="evaluate", cls=_Evaluate)
 
@@ -182,6 +185,6 @@ def _command(
         ]
     )
     run.__annotations__ = annotations
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone = typer.Typer(**PLAIN)
     alone.command(benchmark.name, help=": ".join(filter(None, (benchmark.title, text))).rstrip(".") + ".")(run)
     return typer.main.get_command(alone)

@@ -18,17 +18,20 @@ def concept(
 ) -> None:
     """Add a name to an adapter, without training. All other commands take the result as --adapter.
 
-    What was added before is kept: give the last output as --adapter to add another one.
+    To add another name, give the last output as --adapter, and a new --output. It keeps the names that were added
+    before.
     """
     from mmduet.checkpoints import add_concept, load_duet, save_concepts
+    from mmduet.checkpoints.concepts import concept_tower
     from mmduet.checkpoints.presets import find_preset
     from mmduet.errors import DuetError
 
     preset = find_preset(model)
     source = adapter or (preset.adapter if preset else None)
+    duet, processor = load_duet(model, adapter=source, device="cpu", dtype="float32")
+    names = concept_tower(duet).config
     if source is None:
         raise DuetError(f"{model} has no adapter of its own: give --adapter.")
-    duet, processor = load_duet(model, adapter=source, device="cpu", dtype="float32")
     add_concept(duet, processor, name, pictures)
     save_concepts(duet, source, output)
-    typer.echo(f"{output}: {len(duet.config.vision_config.names)} names, {name!r} from {len(pictures)} pictures")
+    typer.echo(f"{output}: {len(names.names)} names, {len(names.added)} of them added: {', '.join(names.added)}")

@@ -25,7 +25,7 @@ def report(
     """Run the notebooks of a suite with papermill, and write an HTML report of each and an index.
 
     One notebook runs after the other. --workers, --scheduler and --cluster exclude each other: each runs several at
-    once, and needs mmduet-workbench[cluster].
+    once. They need Dask: `pip install 'mmduet-workbench[cluster]'`.
     """
     from mmduet.reports import check_suite, run_suite
     from mmduet.reports.plan import make_plan, plan_lines

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -42,7 +43,21 @@ def resumable(kept: Callable[[], str]) -> Iterator[None]:
         raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
 
-class _Commands(TyperGroup):
+# rich would cut long option names at 80 columns, and take "[cluster]" in a text for markup
+PLAIN: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "add_completion": False}
+
+
+class Group(TyperGroup):
+    """A group whose help has the whole first sentence of each command."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands; click itself cuts their sentences to one line."""
+        commands: list[tuple[str, Any]] = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(sys.maxsize)) for name, command in commands])
+
+
+class _Commands(Group):
     """Commands that print one sentence when they are stopped; those that keep something say what."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -50,9 +65,7 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
 
 
-app = typer.Typer(
-    help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, cls=_Commands
-)
+app = typer.Typer(help=__doc__, no_args_is_help=True, cls=_Commands, **PLAIN)
 
 
 def _print_version(asked: bool) -> None:

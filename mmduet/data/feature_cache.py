@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from accelerate import PartialState
 from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
@@ -19,6 +20,7 @@ from mmduet.files.names import bounded
 from mmduet.model.duet import ENCODE_AT_ONCE, DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor
 from mmduet.video import iter_frames
+from mmduet.video.fitting import longest_side
 
 GB = 1e9  # bytes
 STORED = ".safetensors"  # the suffix of a file of features in the place of a video
@@ -29,9 +31,10 @@ class FeatureCache:
 
     The cache holds what the pooling reads (`FramePool.cells`), before the projector: the projector is trained and not
     linear, so the pooling after it cannot be computed in advance. The key is the video file (path, size, time of
-    change), the frame rate, the tower's weights and the frame settings. A file is complete or does not exist, so
-    processes may share the folder. Only the requested frames are read from a file. In the place of a video there may be
-    a file of such features, `NAME.safetensors`, which is read as it is (`write_features`).
+    change), the frame rate, the tower's weights, the frame settings, and what the model makes of one fixed frame: other
+    code with the same weights has other files. A file is complete or does not exist, so processes may share the folder.
+    Only the requested frames are read from a file. In the place of a video there may be a file of such features,
+    `NAME.safetensors`, which is read as it is (`write_features`).
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class FeatureCache:
         make_folder(self.folder)
         clean(self.folder)
         self.tower = fingerprint(model, processor)
+        self._probe = self._find_probe()
 
     def path(self, video: Path, fps: float) -> Path:
         """The file of a video's features, whether it exists or not.
@@ -72,7 +76,7 @@ class FeatureCache:
             raise VideoError(f"{video} does not exist: check the mixture's video_root and the annotation.") from None
         if video.suffix == STORED:
             return video
-        key = f"{video.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{float(fps)}|{self.tower}"
+        key = f"{video.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{float(fps)}|{self.tower}|{self._probe}"
         end = f"-{hashlib.sha256(key.encode()).hexdigest()[:16]}{STORED}"
         return self.folder / (bounded(video.stem, added=len(end)) + end)
 
@@ -135,6 +139,20 @@ class FeatureCache:
             raise DuetError(f"{path}, frame {frame} of {video}, holds NaN or inf: {self._remedy(path)}.")
         return features
 
+    def _find_probe(self) -> str:
+        """Name what the model makes of a fixed frame: by the folder's file that is close to it, else by a new one.
+
+        The weights alone do not tell a changed `vision_features`. A hash of features does not either, since devices
+        and thread counts change their last bits.
+        """
+        features, start = probe_features(self.model, self.processor), f"tower-{self.tower[:16]}"
+        for path in sorted(self.folder.glob(f"{start}-*{STORED}")):
+            if _are_close(self._slice(path, 0, 1), features):
+                return path.stem
+        content = hashlib.sha256(features.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
+        write_features(self.folder / f"{start}-{content[:16]}{STORED}", features, self.tower)
+        return f"{start}-{content[:16]}"
+
     def _slice(self, path: Path, first: int, count: int) -> torch.Tensor:
         try:
             with safe_open(path, framework="pt") as file:
@@ -192,6 +210,15 @@ class FeatureCache:
             )
 
 
+def _are_close(features: torch.Tensor, others: torch.Tensor) -> bool:
+    """Whether features differ by no more than what another device or batch changes: 1 %, and 6 % in bfloat16."""
+    if features.shape != others.shape:
+        return False
+    tolerance = max(0.01, 8 * torch.finfo(features.dtype).eps)
+    apart = (features.double() - others.double()).norm()
+    return bool(apart <= tolerance * others.double().norm())
+
+
 def _size(amount: int) -> str:
     """A number of bytes, for a message."""
     return f"{amount / GB:.1f} GB" if amount >= GB else f"{amount / 1e6:.1f} MB"
@@ -239,10 +266,18 @@ def write_features(path: Path, features: torch.Tensor, tower: str, **facts: str)
     write_tensors(path, {"features": features}, {"tower": tower, **facts})
 
 
+@torch.no_grad()
+def probe_features(model: DuetForConditionalGeneration, processor: DuetProcessor) -> torch.Tensor:
+    """Return the features of one fixed frame of coloured squares, [1, cells, D] on the CPU."""
+    squares = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    frame = F.interpolate(squares, size=longest_side(processor.frame.size))
+    return model.frame_features(processor.pixel_values(frame).to(model.device)).cpu()
+
+
 def fingerprint(model: DuetForConditionalGeneration, processor: DuetProcessor) -> str:
-    """Return a hash of everything that a feature depends on besides the video."""
+    """Return a hash of the tower's weights, byte by byte, and of the settings of frames and pooling."""
     digest = hashlib.sha256(repr((processor.frame, model.pool.side, model.pool.stride, model.pool.mode)).encode())
     for name, value in model.vision_tower.state_dict().items():
-        digest.update(f"{name} {value.dtype}".encode())
-        digest.update(value.float().sum(dtype=torch.float64).cpu().numpy().tobytes())
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.cpu().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

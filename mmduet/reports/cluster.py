@@ -45,6 +45,7 @@ class Cluster:
         close: Ends what was started together with the client.
         name: What to call the scheduler.
         coming: What workers will have that have not come yet.
+        refused: Why no worker can come. Empty until the first one cannot, and if one can.
     """
 
     def __init__(
@@ -54,8 +55,9 @@ class Cluster:
         name: str,
         close: Callable[[], None] = lambda: None,
         coming: Sequence[Mapping[str, float]] = (),
+        refused: Sequence[str] = (),
     ):
-        self._client, self._name, self._close, self._coming = client, name, close, coming
+        self._client, self._name, self._close, self._coming, self._refused = client, name, close, coming, refused
         self._happened: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._open: dict[str, _Submission] = {}
         self._topic = f"mmduet-{secrets.token_hex(8)}"
@@ -104,7 +106,7 @@ class Cluster:
         self._send(job, attempt=1, inputs=None)
 
     def events(self) -> Iterator[Event]:
-        """Wait for what happens next, and tell it."""
+        """Wait for what happens next, and tell it. Raises SuiteError if no worker is present and none can come."""
         yield from self._presence()
         try:
             happened = self._happened.get(timeout=WAIT)
@@ -130,6 +132,11 @@ class Cluster:
 
     def _presence(self) -> Iterator[Event]:
         is_empty = not self._workers()
+        if is_empty and self._refused:
+            raise SuiteError(
+                f"no worker of the cluster {self._name} can be started ({self._refused[-1]}): run this on a machine "
+                "that can submit jobs, or correct the options; the reports made so far are kept"
+            )
         if is_empty != self._is_empty:
             yield Noted(NO_WORKER if is_empty else "workers are present")
         self._is_empty = is_empty

@@ -74,8 +74,16 @@ def read_cluster(path: Path | str) -> ClusterFile:
         ) from error
 
 
-def start_jobs(written: ClusterFile, path: Path | str) -> Any:
-    """Start the scheduler in this process and ask the engine for the jobs. Returns Dask's cluster.
+def start_jobs(written: ClusterFile, path: Path | str, refused: list[str]) -> Any:
+    """Start the scheduler in this process and ask the engine for the jobs.
+
+    Args:
+        written: What the file says.
+        path: The file, for messages.
+        refused: Gets the reason if a job cannot be submitted and no other was. That is later, on another thread.
+
+    Returns:
+        Dask's cluster.
 
     Raises:
         SuiteError: The engine's package is missing, or it refuses an option.
@@ -92,6 +100,7 @@ def start_jobs(written: ClusterFile, path: Path | str) -> Any:
             extra = written.options.get("worker_extra_args", [])
             arguments = [*(extra if isinstance(extra, list) else [extra]), *worker_arguments(written)]
             given = {"processes": 1, **written.options, "worker_extra_args": arguments}
+            given["job_cls"] = _watched(kind.job_cls, refused)
         cluster = kind(**given)
     except ImportError as error:
         package = "dask-kubernetes" if written.kind == "kubernetes" else "mmduet-workbench[cluster]"
@@ -104,6 +113,34 @@ def start_jobs(written: ClusterFile, path: Path | str) -> Any:
     else:
         cluster.scale(written.jobs)
     return cluster
+
+
+def _watched(job: Any, refused: list[str]) -> Any:
+    """The class of a job that notes why it cannot be submitted. Dask would print a traceback, and wait for ever."""
+    from distributed.core import Status
+
+    submitted: list[str] = []
+
+    class Watched(job):  # type: ignore[misc]
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except (OSError, RuntimeError) as error:
+                self.status = Status.running  # else Dask breaks off
+                if not submitted:  # a queue may take fewer jobs than are asked for
+                    refused.append(_reason(error, self.submit_command))
+            else:
+                submitted.append(self.job_id)
+                refused.clear()
+
+    return Watched
+
+
+def _reason(error: Exception, command: str) -> str:
+    """What the engine's command printed last, for a message."""
+    if isinstance(error, FileNotFoundError):
+        return f"{command} is not on this machine"
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), command)
 
 
 def worker_arguments(written: ClusterFile) -> list[str]:

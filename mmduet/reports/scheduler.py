@@ -15,7 +15,11 @@ from mmduet.system.interrupts import held
 
 INSTALL = "runs on several workers need Dask: pip install 'mmduet-workbench[cluster]'"
 CONNECT = 10  # s
-QUIET = ("distributed", "distributed.nanny", "distributed.scheduler", "distributed.worker", "distributed.core")
+# Dask sets a level for some of its loggers, which then do not take that of "distributed"
+QUIET = (
+    "distributed", "distributed.client", "distributed.core", "distributed.gc", "distributed.nanny",
+    "distributed.scheduler", "distributed.worker",
+)  # fmt: skip
 
 
 def start_local(workers: int, *, gpus: Sequence[str] | None = None) -> Cluster:
@@ -51,7 +55,6 @@ def start_local(workers: int, *, gpus: Sequence[str] | None = None) -> Cluster:
             "preload": [remote.__name__],
         }
 
-    _quiet()
     # the first worker that ends while it has a run is told at once; this side counts the tries
     with held(), dask.config.set({"distributed.scheduler.allowed-failures": 0}):
         cluster = SpecCluster(
@@ -84,10 +87,11 @@ def start_from_file(path: Path | str) -> Cluster:
     """
     written = read_cluster(path)
     _dask()
-    cluster = start_jobs(written, path)
+    refused: list[str] = []
+    cluster = start_jobs(written, path, refused)
     count = written.jobs.maximum if isinstance(written.jobs, Range) else written.jobs
     coming = [written.resources.amounts] * count
-    return _opened(cluster, f"of {path}", close=cluster.close, coming=coming)
+    return _opened(cluster, f"of {path}", close=cluster.close, coming=coming, refused=refused)
 
 
 def own_gpus() -> list[str]:
@@ -97,7 +101,13 @@ def own_gpus() -> list[str]:
     return [path.name.removeprefix("nvidia") for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
 
 
-def _opened(target: Any, name: str, close: Callable[[], None] = lambda: None, coming: Sequence[Any] = ()) -> Cluster:
+def _opened(
+    target: Any,
+    name: str,
+    close: Callable[[], None] = lambda: None,
+    coming: Sequence[Any] = (),
+    refused: Sequence[str] = (),
+) -> Cluster:
     from distributed import Client
 
     try:
@@ -114,7 +124,7 @@ def _opened(target: Any, name: str, close: Callable[[], None] = lambda: None, co
             client.close(timeout=5)
         close()
 
-    return Cluster(client, name=name, close=close_both, coming=coming)
+    return Cluster(client, name=name, close=close_both, coming=coming, refused=refused)
 
 
 def _dask() -> Any:
@@ -123,6 +133,7 @@ def _dask() -> Any:
         import distributed  # noqa: F401
     except ImportError as error:
         raise SuiteError(INSTALL) from error
+    _quiet()
     return dask
 
 

@@ -1,19 +1,21 @@
 """Names from pictures: imprinted rows, added concepts, and adapters that carry them."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from PIL import Image
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from mmduet.checkpoints import add_concept, load_adapter, save_adapter, save_concepts
-from mmduet.checkpoints.concepts import SURE, embed_name, imagenet_names, imprint
+from mmduet.checkpoints.concepts import SMALLEST, SURE, embed_name, imagenet_names, imprint
 from mmduet.cli import app
 from mmduet.errors import CheckpointError, DuetError, FileError
 from mmduet.system.photographs import PHOTOGRAPHS
@@ -101,6 +103,8 @@ def test_a_concept_of_ones_own_is_named_after_it_was_added(pictures):
         ("", "has 0 characters"),
         ("x" * 61, "has 61 characters"),
         ("tabby", "knows 'tabby' already"),
+        ("Tabby", "knows 'tabby' already"),
+        (" ESPRESSO ", "knows 'espresso' already"),
         ("a\0b", "printable"),
     ],
 )
@@ -109,6 +113,31 @@ def test_a_name_that_cannot_be_used_is_refused(pictures, name, message):
     with pytest.raises(DuetError, match=message):
         add_concept(model, processor, name, pictures)
     assert not model.config.vision_config.added
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_name_that_is_a_file_is_refused(pictures, monkeypatch, relative):
+    """The name was forgotten, and the first picture stands in its place."""
+    monkeypatch.chdir(pictures[0].parent)
+    monkeypatch.setattr("mmduet.checkpoints.concepts.LONGEST_NAME", 4096)
+    model, processor = build_concepts()
+    with pytest.raises(DuetError, match="is a file: give the name first"):
+        add_concept(model, processor, pictures[0].name if relative else str(pictures[0]), pictures[1:])
+    assert not model.config.vision_config.added
+
+
+@given(
+    st.integers(1, SMALLEST - 1).flatmap(lambda short: st.tuples(st.just(short), st.integers(short, 3000))),
+    st.booleans(),
+)
+@settings(max_examples=10, deadline=None)
+def test_a_picture_that_is_too_small_is_refused(concepts, tmp_path_factory, size, upright):
+    path = tmp_path_factory.mktemp("small") / "small.png"
+    width, height = size if upright else size[::-1]
+    Image.new("RGB", (width, height)).save(path)
+    with pytest.raises(DuetError, match=rf"small\.png has {width} x {height} pixels: .* at least 32"):
+        add_concept(*concepts, "flag", [path])
+    assert not concepts[0].config.vision_config.added
 
 
 def test_what_is_no_picture_is_refused(tmp_path, pictures):
@@ -126,6 +155,12 @@ def test_what_is_no_picture_is_refused(tmp_path, pictures):
 def test_a_model_without_names_takes_none(tiny, pictures):
     with pytest.raises(CheckpointError, match="knows no names"):
         add_concept(*tiny, "flag", pictures)
+
+
+@pytest.fixture(scope="module")
+def concepts():
+    """A model that no test changes."""
+    return build_concepts()
 
 
 @pytest.fixture
@@ -194,11 +229,35 @@ def test_concepts_are_not_written_over_anything_else(adapter, pictures, tmp_path
     assert (tmp_path / "full" / "letter.txt").read_text() == "mine"
 
 
-def test_the_command_refuses_a_model_without_an_adapter(pictures, tmp_path):
-    from typer.testing import CliRunner
+def test_a_folder_does_not_lose_its_names(adapter, pictures, tmp_path):
+    """The second name, added to the first adapter again, would take the place of the first name."""
+    for name in ("flag", "flag"):  # the same again is no loss
+        model, processor = build_concepts()
+        add_concept(model, processor, name, pictures)
+        save_concepts(model, adapter, tmp_path / "mine")
+    model, processor = build_concepts()
+    add_concept(model, processor, "banner", pictures)
+    with pytest.raises(DuetError, match=r"has the name 'flag', which it would lose: give another folder, and .*mine"):
+        save_concepts(model, adapter, tmp_path / "mine")
+    assert json.loads((tmp_path / "mine" / "concepts.json").read_text()) == {"added": ["flag"]}
 
+
+def test_the_command_prints_the_names_that_were_added(adapter, pictures, tmp_path, monkeypatch):
+    def loaded(*_, adapter, **__):
+        model, processor = build_concepts()
+        return load_adapter(model, adapter), processor
+
+    monkeypatch.setattr("mmduet.checkpoints.load_duet", loaded)
+    for name, source, said in (("flag", adapter, "1 of them added: flag"), ("banner", "1", "2 .* flag, banner")):
+        count = said[0]
+        command = ["concept", name, str(pictures[0]), "--output", str(tmp_path / count), "--adapter"]
+        result = CliRunner().invoke(app, [*command, str(tmp_path / source)])
+        assert re.search(said, result.output), result.output
+
+
+def test_the_command_refuses_a_model_whose_tower_knows_no_names(pictures, tmp_path):
     result = CliRunner().invoke(
         app, ["concept", "flag", str(pictures[0]), "--output", str(tmp_path / "a"), "--model", "tiny"]
     )
     assert isinstance(result.exception, DuetError)
-    assert "has no adapter of its own" in str(result.exception)
+    assert "knows no names" in str(result.exception)

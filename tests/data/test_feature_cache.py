@@ -3,16 +3,18 @@
 import multiprocessing
 import os
 import shutil
+from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from mmduet.checkpoints import build_tiny
-from mmduet.data.feature_cache import FeatureCache, tower_features
+from mmduet.data.feature_cache import FeatureCache, fingerprint, tower_features
 from mmduet.data.mixture import Sample
 from mmduet.data.unreadable import UnreadableVideos
 from mmduet.errors import DuetError, VideoError
+from mmduet.model.duet import DuetForConditionalGeneration
 from mmduet.video import read_frames
 from tests.clips import write_clip
 
@@ -30,6 +32,11 @@ def cache(tiny, tmp_path):
 
 def sample(video, duration=3.0, fps=2.0):
     return Sample("narration", video, duration, fps, 128, [], "n.json:0")
+
+
+def videos_in(cache):
+    """The files of videos' features. One further file is of the fixed frame that tells code from code."""
+    return [path for path in cache.folder.glob("*.safetensors") if not path.name.startswith("tower-")]
 
 
 def test_features_are_those_of_the_video(cache, tiny, clip):
@@ -55,7 +62,7 @@ def test_a_video_with_the_longest_name_has_features(cache, clip, tmp_path):
 
 def test_the_estimate_is_what_the_files_take(cache, clip):
     cache.prepare([sample(clip), sample(clip, fps=1.0), sample(clip)])
-    files = list(cache.folder.glob("*.safetensors"))
+    files = videos_in(cache)
     assert len(files) == 2, "one for each rate"
     tensors = sum(load_file(file)["features"].nbytes for file in files)
     assert cache.estimate([sample(clip), sample(clip, fps=1.0)]) == tensors
@@ -67,7 +74,7 @@ def test_what_would_not_fit_is_refused_before_it_starts(tiny, tmp_path, clip):
         DuetError, match=r"would take \d\.\d MB more .*, limit_gb=1e-06 leaves 0\.0 MB: raise the limit"
     ):
         cache.prepare([sample(clip)])
-    assert not list(tmp_path.iterdir())
+    assert not videos_in(cache)
 
 
 def test_a_changed_video_has_other_features(cache, clip, tmp_path):
@@ -76,6 +83,76 @@ def test_a_changed_video_has_other_features(cache, clip, tmp_path):
     os.utime(video, (1, 1))
     assert cache.path(video, 2.0) != before
     assert cache.path(video, 1.0) != cache.path(video, 2.0)
+
+
+CODE = {
+    "scaled": lambda model, pixels: vision_features(model, pixels) * 1.5,
+    "channels the other way round": lambda model, pixels: vision_features(model, pixels.flip(1)),
+    "upside down": lambda model, pixels: vision_features(model, pixels.flip(2)),
+    "cells in another order": lambda model, pixels: vision_features(model, pixels).flip(1),
+    "fewer cells": lambda model, pixels: vision_features(model, pixels)[:, 1:],
+    "another layer": lambda model, pixels: vision_features(model, pixels).tanh(),
+}
+
+
+def vision_features(model, pixels):
+    return DuetForConditionalGeneration.vision_features(model, pixels)
+
+
+def with_code(code):
+    """`tiny` as a class of one's own, with other code for the same weights."""
+    model, processor = build_tiny()
+    model.vision_features = partial(code, model)
+    return model, processor
+
+
+@pytest.mark.parametrize("code", CODE.values(), ids=CODE)
+def test_other_code_with_the_same_weights_has_other_features(cache, clip, code):
+    model, processor = with_code(code)
+    other = FeatureCache(cache.folder, model, processor)
+    assert other.tower == cache.tower, "the same weights"
+    for each in (cache, other):
+        each.prepare([sample(clip)])
+        fresh = tower_features(each.model, processor, clip, 2.0, 0, 2)
+        assert torch.equal(each.read(clip, 2.0, 0, 2), fresh)
+    again = FeatureCache(cache.folder, *with_code(code))
+    assert again.path(clip, 2.0) == other.path(clip, 2.0), "neither is computed again"
+    assert FeatureCache(cache.folder, *build_tiny()).path(clip, 2.0) == cache.path(clip, 2.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_rounding_of_another_device_changes_no_key(tmp_path, clip, dtype):
+    def rounded(model, pixels):
+        features = vision_features(model, pixels)
+        noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(1))
+        return (features + features.abs().mean() * 2 * torch.finfo(dtype).eps * noise).to(dtype)
+
+    paths = []
+    for code in (vision_features, rounded):
+        model, processor = with_code(code)
+        paths.append(FeatureCache(tmp_path, model.to(dtype), processor).path(clip, 2.0))
+    assert paths[0] == paths[1]
+
+
+def _permuted(weight):
+    return weight.flip(0)
+
+
+def _swapped(weight):
+    values = weight.flatten().clone()
+    values[[0, -1]] = values[[-1, 0]]
+    return values.view_as(weight)
+
+
+@pytest.mark.parametrize("change", [_permuted, _swapped, torch.neg, lambda weight: weight.nextafter(weight + 1)])
+@pytest.mark.parametrize("place", [0, -1])
+def test_any_change_of_any_weight_changes_the_fingerprint(tiny, change, place):
+    """Also one that keeps the sum."""
+    model, processor = build_tiny()
+    assert fingerprint(model, processor) == fingerprint(*tiny)
+    weight = [value for value in model.vision_tower.parameters() if value.dim() > 1][place]
+    weight.data = change(weight.data)
+    assert fingerprint(model, processor) != fingerprint(*tiny)
 
 
 def test_nan_in_the_cache_is_named(cache, clip):
@@ -102,9 +179,10 @@ def test_a_cache_of_another_tower_is_named(cache, clip, tmp_path):
 def test_a_tower_that_gives_nan_is_named(clip, tmp_path):
     model, processor = build_tiny()
     next(model.vision_tower.parameters()).data.fill_(torch.nan)
+    cache = FeatureCache(tmp_path, model, processor)
     with pytest.raises(DuetError, match=r"a\.mp4: the vision tower gives NaN"):
-        FeatureCache(tmp_path, model, processor).prepare([sample(clip)])
-    assert not list(tmp_path.iterdir())
+        cache.prepare([sample(clip)])
+    assert not videos_in(cache)
 
 
 def test_a_damaged_file_is_named(cache, clip):
@@ -152,5 +230,6 @@ def test_two_processes_computing_the_same_do_no_harm(cache, clip):
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
-    assert [path.name for path in cache.folder.iterdir()] == [cache.path(clip, 2.0).name], "nothing is left aside"
+    assert videos_in(cache) == [cache.path(clip, 2.0)]
+    assert len(list(cache.folder.iterdir())) == 2, "nothing is left aside"
     assert len(cache.read(clip, 2.0, 0, 6)) == 6

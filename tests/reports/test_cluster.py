@@ -1,5 +1,6 @@
 """Clusters: the workers of Dask make the same reports; what they lack, and what happens to them, is told."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -160,6 +161,44 @@ def test_ctrl_c_in_a_terminal_ends_in_one_sentence(tmp_path: Path, moment: str) 
         assert [status.get_text() for status in soup.select(".runs .status")] == ["stopped"] * 2
         assert all((tmp_path / "out" / str(link["href"])).is_file() for link in soup.select(".runs a[href^=logs]"))
         assert [(tmp_path / name).read_text() for name in "ab"] == ["set()"] * 2, "kernels hold no signal back"
+
+
+@pytest.mark.parametrize("jobs", ["2", "{minimum: 0, maximum: 2}"])
+@pytest.mark.parametrize(("kind", "command"), [("slurm", "sbatch"), ("pbs", "qsub"), ("oar", "oarsub")])
+@pytest.mark.parametrize("refuses", [True, False])
+def test_jobs_that_cannot_be_submitted_end_the_suite(
+    project: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    jobs: str,
+    kind: str,
+    command: str,
+    refuses: bool,
+) -> None:
+    """The engine's command is missing, or refuses the job."""
+    pytest.importorskip("dask_jobqueue")
+    (tmp_path / "bin").mkdir()
+    if refuses:
+        (tmp_path / "bin" / command).write_text("#!/bin/sh\necho invalid partition >&2\nexit 1\n")
+        (tmp_path / "bin" / command).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin:/usr/bin")
+    (tmp_path / "cluster.yaml").write_text(
+        f"kind: {kind}\njobs: {jobs}\noptions: {{cores: 1, memory: 1GB, "
+        "scheduler_options: {host: 127.0.0.1, dashboard_address: '127.0.0.1:0'}}\n"
+    )
+    reason = "invalid partition" if refuses else f"{command} is not on this machine"
+    with pytest.raises(SuiteError, match=rf"cluster\.yaml can be started \({reason}\): run this on a machine that"):
+        run_suite(project.suite, cluster=tmp_path / "cluster.yaml")
+    assert not [record for record in caplog.records if record.exc_info], "no traceback"
+    assert not project.ran
+
+
+def test_no_message_of_dask_reaches_the_terminal() -> None:
+    scheduler._dask()
+    loggers = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]
+    assert "distributed.client" in loggers
+    assert not [name for name in loggers if logging.getLogger(name).isEnabledFor(logging.ERROR)]
 
 
 def test_workers_that_are_killed_or_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ def test_the_example_asks_slurm_for_one_worker_and_one_gpu_a_job(monkeypatch: py
     jobqueue = pytest.importorskip("dask_jobqueue")
     asked = {}
     monkeypatch.setattr(jobqueue.SLURMCluster, "adapt", lambda _, **range_: asked.update(range_))
-    cluster = start_jobs(read_cluster(EXAMPLES / "slurm.yaml"), "slurm.yaml")
+    cluster = start_jobs(read_cluster(EXAMPLES / "slurm.yaml"), "slurm.yaml", [])
     try:
         script = cluster.job_script()
     finally:
@@ -48,7 +48,7 @@ def test_an_option_that_the_engine_refuses(tmp_path: Path) -> None:
     path = tmp_path / "cluster.yaml"
     path.write_text("kind: slurm\njobs: 1\noptions: {cores: 1, memory: 1GB, quue: gpu}")
     with pytest.raises(SuiteError, match=r"slurm refuses the options \(.*quue.*\): correct them"):
-        start_jobs(read_cluster(path), path)
+        start_jobs(read_cluster(path), path, [])
 
 
 def test_a_worker_without_resources(tmp_path: Path) -> None:
