@@ -48,7 +48,11 @@ TIME = re.compile(r"(?i)(?:(?:(?P<h>\d+):)?(?P<m>\d+):)?(?P<s>\d+(?:\.\d+)?)\s*s
 STDIN = "/dev/stdin"
 
 CLIP = Annotated[
-    str, typer.Argument(help="A video file, a camera such as /dev/video0, the address of a stream, or - for the input.")
+    str,
+    typer.Argument(
+        help="A video file, a camera such as /dev/video0, the address of a stream, or - for the input.",
+        callback=lambda clip: STDIN if clip == "-" else clip,
+    ),
 ]
 QUERY = Annotated[
     list[str] | None,
@@ -110,12 +114,9 @@ def watch(
 ) -> None:
     """Watch a clip, a camera or a stream, and print queries and responses with their times as they come.
 
-    Ctrl-C ends it. The files are written at the end, also after Ctrl-C or where a stream breaks off, unless there was
-    no frame.
+    Ctrl-C ends it. The files are written at the end, also after Ctrl-C or where a stream breaks off, if a frame came.
     """
     from mmduet.checkpoints import load_duet
-
-    clip = STDIN if clip == "-" else clip
 
     queries = [read_query(text) for text in query or [NARRATE]]
     when = speaking(policy, mode, threshold, heads)
