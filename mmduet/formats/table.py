@@ -17,8 +17,8 @@ def to_csv(
 ) -> str:
     """Write frames and turns as CSV (RFC 4180) with a header.
 
-    A turn stands in the row of the first frame at its time or later; several are joined by line ends. A turn after the
-    last frame has a row of its own, without scores.
+    A turn stands in the row of the first frame at its time or later; several are joined by line ends, in order of time.
+    A turn after the last frame has a row of its own, without scores.
 
     Args:
         times: Time of each frame, s; float64 [N], ascending.
@@ -27,8 +27,9 @@ def to_csv(
         responses: The model's turns.
     """
     turns: dict[tuple[int, float], dict[str, list[str]]] = defaultdict(lambda: {"query": [], "response": []})
-    for name, said in (("query", queries), ("response", responses)):
-        for turn in said:
+    given: Mapping[str, Iterable[Query | Response]] = {"query": queries, "response": responses}
+    for name, said in given.items():
+        for turn in sorted(said, key=lambda turn: turn.time):
             row = int(np.searchsorted(times, turn.time))
             turns[row, turn.time if row == len(times) else 0.0][name].append(turn.text)
     text = io.StringIO(newline="")

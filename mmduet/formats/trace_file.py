@@ -47,14 +47,20 @@ class _Trace(BaseModel):
         return self
 
 
-def plain(trace: Any) -> dict[str, Any]:
-    """The fields of a trace as JSON has them; nan becomes None, and a turn a dict."""
-    return {each.name: _plain(getattr(trace, each.name)) for each in fields(trace)}
-
-
 def to_json(trace: Any) -> str:
-    """Write the fields of a trace, a dataclass, as a JSON object."""
-    return json.dumps(plain(trace), allow_nan=False)
+    """Write the fields of a trace, a dataclass, as a JSON object; nan becomes null, and a turn an object."""
+    return json.dumps({each.name: _plain(getattr(trace, each.name)) for each in fields(trace)}, allow_nan=False)
+
+
+def equal(trace: Any, other: Any) -> bool:
+    """Whether all fields of two traces are equal; nan equals nan."""
+    return all(_equal(getattr(trace, each.name), getattr(other, each.name)) for each in fields(trace))
+
+
+def _equal(value: Any, other: Any) -> bool:
+    if isinstance(value, np.ndarray) or isinstance(other, np.ndarray):
+        return type(value) is type(other) and np.array_equal(value, other, equal_nan=True)
+    return bool(value == other)
 
 
 def read_json(text: str) -> dict[str, Any]:

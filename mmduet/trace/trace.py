@@ -57,7 +57,7 @@ class DuetTrace:
 
     def __eq__(self, other: object) -> bool:
         """Whether all fields are equal; nan equals nan."""
-        return isinstance(other, DuetTrace) and trace_file.plain(self) == trace_file.plain(other)
+        return isinstance(other, DuetTrace) and trace_file.equal(self, other)
 
     def __len__(self) -> int:
         """Number of frames."""

@@ -337,6 +337,8 @@ class LiveDuet(LiveState):
         if not len(trace):  # its scores are of this model, too
             trace = replace(self._nothing, queries=trace.queries, context_length=trace.context_length)
         with self.hold_sync():  # one message, so that no page has the replays of another trace
+            if trace == self.trace:  # a trait that stays equal has no observers called, and the run's state may be new
+                self._show_policy(self._policy)
             self.set_trait("trace", trace)
             self.set_trait("waiting", watcher.waiting if self.watching else list(self._opening))
             self.set_trait("thresholds", [[at, json_number(value)] for at, value in list(watcher.thresholds.items())])
