@@ -40,13 +40,17 @@ class HowTo(BaseModel):
 
 def _entries(content):
     for index, item in enumerate(content):
-        yield Entry(item.video, str(index), item, {step.name: step.span[0] for step in item.steps})
+        starts = {f"step {i} start": step.span[0] for i, step in enumerate(item.steps)}
+        ends = {f"step {i} end": step.span[1] for i, step in enumerate(item.steps)}
+        yield Entry(item.video, str(index), item, starts, ends)
 
 
 def _conversation(annotation, clock, *, rng, templates, max_frames):
     turns, now = [TextTurn("user", rng.choice(templates))], 0.0
-    for step in sorted(annotation.steps, key=lambda step: step.span):
+    for step in sorted(annotation.steps, key=lambda step: step.span[1]):  # steps may overlap: each is named at its end
         middle, end = clock.ceil(sum(step.span) / 2), clock.ceil(step.span[1])
+        if end == now and len(turns) > 1:  # as in the kind narration, the later one of two replaces the other
+            turns.pop()
         turns += labelled_stream(clock.frames(end - now), clock.frames(end - middle), max_frames)
         turns.append(TextTurn("assistant", step.name))
         now = end

@@ -1,5 +1,6 @@
 """PEFT adapters of this project, of the published code and of LLaVA: read, checked, put on a model."""
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +41,10 @@ class Concepts(BaseModel):
 
 
 class LoraSettings(BaseModel):
-    """The fields of an adapter_config.json that count. The target modules follow from the tensors' names.
+    """The fields of an adapter_config.json that count.
+
+    The modules with LoRA follow from the tensors' names. target_modules is only compared with a model's `lora_targets`,
+    and never used as a regular expression, of which a file may hold one that takes years.
 
     Other values of init_lora_weights change the base model's weights before training.
     """
@@ -54,6 +58,8 @@ class LoraSettings(BaseModel):
     lora_bias: StrictBool = False
     rank_pattern: dict[Module, Rank] | None = None
     alpha_pattern: dict[Module, Alpha] | None = None
+    target_modules: str | list[str] | None = None
+    modules_to_save: list[str] | None = None
     init_lora_weights: StrictBool | Literal["gaussian", "eva", "orthogonal"] | None = True
 
 
@@ -67,6 +73,7 @@ class Adapter:
         lora: This project's name of a LoRA tensor -> the tensor.
         full: This project's name of a tensor that replaces the base's own -> the tensor.
         targets: Module with LoRA -> its name in the files.
+        saved: This project's names of the modules that its config says it holds in full, with a dot at the end.
         concepts: The names of the concepts that it adds to a tower with names.
     """
 
@@ -75,6 +82,7 @@ class Adapter:
     lora: dict[str, torch.Tensor]
     full: dict[str, torch.Tensor]
     targets: dict[str, str]
+    saved: tuple[str, ...] = ()
     concepts: tuple[str, ...] = ()
 
     @property
@@ -113,7 +121,8 @@ def read_adapter(name: str | Path, family: Family = BACKBONES[DuetConfig.model_t
             f"adapter {folder} has no {' and no '.join(lacking)}, so its scores would be random: give one that was "
             "saved with both heads, which PEFT does where modules_to_save names them."
         )
-    adapter = Adapter(folder, settings, lora, full, targets, read_concepts(folder))
+    saved = tuple(family.our_name(f"{module}.") for module in settings.modules_to_save or ())
+    adapter = Adapter(folder, settings, lora, full, targets, saved, read_concepts(folder))
     _check_ranks(adapter)
     return adapter
 
@@ -191,7 +200,7 @@ def _bare(name: str) -> str:
 
 
 def _rank(adapter: Adapter, target: str) -> int:
-    return _of_pattern(adapter.settings.rank_pattern, adapter.targets[target], adapter.settings.r)
+    return _of_pattern(adapter.settings.rank_pattern, adapter.targets.get(target, target), adapter.settings.r)
 
 
 def _of_pattern(pattern: Mapping[str, Any] | None, module: str, default: Any) -> Any:
@@ -219,7 +228,7 @@ def _lora_shapes(adapter: Adapter, model: DuetForConditionalGeneration) -> dict[
         if _is_tied(model)
         else ()
     )
-    for target in adapter.targets:
+    for target in adapter.targets.keys() | _chosen(adapter, model):
         if target in tied:
             raise CheckpointError(f"adapter {adapter.folder} has LoRA on embeddings that the base ties: not read here.")
         module, r = modules.get(target), _rank(adapter, target)
@@ -234,6 +243,14 @@ def _lora_shapes(adapter: Adapter, model: DuetForConditionalGeneration) -> dict[
             if adapter.settings.use_dora:
                 shapes[f"{target}.lora_magnitude_vector"] = (module.out_features,)
     return shapes
+
+
+def _chosen(adapter: Adapter, model: DuetForConditionalGeneration) -> set[str]:
+    """The modules that have LoRA where the adapter was trained here; an empty set for others, and without LoRA."""
+    if not adapter.targets or adapter.settings.target_modules != model.lora_targets:
+        return set()
+    modules = (name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear))
+    return {name for name in modules if re.fullmatch(model.lora_targets, name)}
 
 
 def _lora_config(adapter: Adapter) -> LoraConfig:
@@ -255,9 +272,14 @@ def _lora_config(adapter: Adapter) -> LoraConfig:
 def _put_full(model: DuetForConditionalGeneration, adapter: Adapter) -> None:
     """Replace the base's own tensors: projector, heads, and others that the adapter has in full."""
     full, state = adapter.full, model.state_dict()
-    wanted = {name: tuple(value.shape) for name, value in state.items() if name in full}
+    modules = {f".{module}" for module in adapter.saved}
     if any(name.startswith("projector.") for name in full):
-        wanted |= {name: tuple(value.shape) for name, value in state.items() if name.startswith("projector.")}
+        modules.add(".projector.")
+    wanted = {
+        name: tuple(value.shape)
+        for name, value in state.items()
+        if name in full or any(module in f".{name}" for module in modules)
+    }
     _compare(adapter, full, wanted)
     first, *others = model.embedding_names
     if _is_tied(model) and not all(torch.equal(full[first], full[name]) for name in others if name in full):
@@ -307,7 +329,8 @@ def _compare(adapter: Adapter, found: Mapping[str, torch.Tensor], wanted: Mappin
         shape = tuple(found[name].shape) if name in found else "missing"
         expected = wanted.get(name, "unknown")
         if shape != expected:
+            fix = "use the base it was trained on" + (", or get the adapter again" if shape == "missing" else "")
             raise CheckpointError(
                 f"adapter {adapter.folder} does not fit this base: {name} is {shape} in the adapter and {expected} in "
-                "the model; use the base it was trained on."
+                f"the model; {fix}."
             )

@@ -21,7 +21,7 @@ from mmduet.checkpoints.concepts import concept_config, fill_tower
 from mmduet.checkpoints.hub import find_folder
 from mmduet.checkpoints.saving import save_checkpoint
 from mmduet.checkpoints.tiny import build_tiny, build_tiny_words
-from mmduet.errors import CheckpointError, FileError
+from mmduet.errors import CheckpointError, DuetError, FileError
 from mmduet.files import MANIFEST, is_complete, locked
 from mmduet.model.backbone import Backbone
 from mmduet.model.duet import DuetConfig, DuetForConditionalGeneration
@@ -216,3 +216,20 @@ def find_preset(name: str | Path) -> Preset | None:
     if str(name) in PRESETS or (":" in str(name) and not Path(name).exists()):
         return find_object(str(name), PRESETS, Preset, argument="model")
     return None
+
+
+def check_base(name: str | Path) -> None:
+    """Refuse a base to train whose preset has an adapter of its own: `load_duet` puts a new one in its place.
+
+    Raises:
+        DuetError: The preset has an adapter, or it cannot be imported.
+    """
+    preset = find_preset(name)
+    if preset is None or preset.adapter is None:
+        return
+    bare = [other for other, found in PRESETS.items() if found.base is preset.base and found.adapter is None]
+    without = f"train {bare[0]}" if bare else "train the checkpoint that it starts from"
+    raise DuetError(
+        f"base: {name} has an adapter of its own, which the new one would replace when it is loaded: {without}, or "
+        f"write the merged model with `mmduet convert {name} FOLDER` and give FOLDER."
+    )

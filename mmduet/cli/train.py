@@ -34,13 +34,15 @@ def train(
     The run writes adapter/ (the best by recipe.best_by, or the last),
     checkpoint-STEPS/, run.json, and event files if recipe.tensorboard is set.
     The same command resumes from the newest complete checkpoint; the losses
-    are those of an uninterrupted run. It refuses another recipe.
+    are those of an uninterrupted run. It refuses another recipe and other
+    data. The base has no adapter of its own: mini-base, not mini.
     SIGTERM ends the run after the step, with a checkpoint and status 143;
     Ctrl-C does the same with status 130. A second Ctrl-C ends it at once.
     A loss that is NaN or infinite ends it, and names the conversations.
 
-    For several processes: accelerate launch -m mmduet train CONFIG. Each takes
-    a share of every step: batch_size x processes conversations at once.
+    Several processes: torchrun --nproc-per-node 2 -m mmduet train CONFIG. They
+    share every step: batch_size x processes conversations at once. On a CPU
+    accelerate launch starts only one.
     """
     from accelerate import PartialState
 
@@ -67,7 +69,10 @@ def convert(
     dtype: DTYPE = "bfloat16",
     device: DEVICE = "auto",
 ) -> None:
-    """Merge a published checkpoint and its adapter into one folder that `load_duet` and transformers read."""
+    """Merge a checkpoint and its adapter into one folder in this project's layout, which `load_duet` reads.
+
+    So does DuetForConditionalGeneration.from_pretrained, but not AutoModel.
+    """
     from mmduet.checkpoints import load_duet, save_checkpoint
     from mmduet.files import check_folder
 

@@ -13,6 +13,7 @@ from mmduet.files import inside
 MAX_SECONDS = 1e6  # a longer video, of eleven days, is a mistake
 MAX_NAME = 255  # bytes of a file name, in any file system
 ROUNDING = 0.5  # s: durations are rounded in many files
+OVERHANG = 10.0  # s: published spans, cut to steps of 5 s, end up to 5 s past the video
 
 
 def _is_text(text: str) -> str:
@@ -53,20 +54,23 @@ Name = Annotated[str, Field(strict=True), AfterValidator(_is_name)]
 NameInside = Annotated[Name, AfterValidator(_stays_inside)]
 
 
-def check_times(path: str | Path, entry: str, times: Mapping[str, float], duration: float) -> None:
-    """Refuse a time after the video's end, with `ROUNDING` seconds of tolerance.
+def check_times(
+    path: str | Path, entry: str, times: Mapping[str, float], duration: float, tolerance: float = ROUNDING
+) -> None:
+    """Refuse a time after the video's end.
 
     Args:
         path: The annotation file.
         entry: The name of the entry in it.
         times: Times in seconds, by their names.
         duration: The video's duration in seconds.
+        tolerance: How long after the end a time may be, in seconds.
 
     Raises:
         AnnotationError: A time is after the end.
     """
     for name, time in times.items():
-        if time > duration + ROUNDING:
+        if time > duration + tolerance:
             raise AnnotationError(
                 f"{path}: entry {entry}, {name} {time} s lies past the video's end at {duration:.2f} s; "
                 "correct the time, or the video's metadata if that is wrong."

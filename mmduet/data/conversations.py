@@ -56,6 +56,9 @@ def labelled_stream(frames: int, positive: int, max_frames: int) -> list[StreamT
 
     It has at most `max_frames` + 1 frames: `truncate` removes later ones anyway, and a damaged file may state a
     duration of days.
+
+    Raises:
+        DuetError: There are fewer than 0 frames: the stretch ends before it begins.
     """
     silent = frames - max(0, min(positive, frames))
     kept = min(frames, max_frames + 1)

@@ -7,6 +7,7 @@ missing metadata file is made by a scan of the videos.
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.data import Dataset
 
-from mmduet.data.annotations import Name, Number, Text, Whole, check_times
+from mmduet.data.annotations import OVERHANG, Name, Number, Text, Whole, check_times
 from mmduet.data.conversations import Clock, Conversation
 from mmduet.data.kinds import KINDS, AnnotatedText, AnnotationKind, Entry
 from mmduet.data.metadata import Metadata, load_metadata
@@ -163,7 +164,7 @@ class MixtureDataset(Dataset[TrainingSample]):
             sample.annotation,
             Clock(sample.fps, sample.duration),
             rng=rng,
-            templates=self.templates.get(kind.name, kind.templates),
+            templates=self._templates(kind),
             max_frames=sample.max_frames,
         )
         if conversation.frames > sample.max_frames:
@@ -173,9 +174,24 @@ class MixtureDataset(Dataset[TrainingSample]):
             )
         return conversation
 
+    def _templates(self, kind: AnnotationKind) -> Sequence[str]:
+        return self.templates.get(kind.name, kind.templates)
+
     def lengths(self) -> list[int]:
         """Frames of each conversation as drawn in epoch 0."""
         return [self[index].conversation.frames for index in range(len(self))]
+
+    def digest(self) -> str:
+        """A digest of all that a model is trained on but the pictures: the same on every machine.
+
+        It is of the prompt templates, the videos' names, the frame rates, and the conversations as drawn in epoch 0.
+        """
+        used = sorted({sample.kind for sample in self.samples})
+        digest = sha256(ascii([(name, self._templates(self.kinds[name])) for name in used]).encode())
+        for index in range(len(self)):
+            sample = self[index]
+            digest.update(ascii((sample.kind, sample.video.name, sample.fps, sample.conversation)).encode())
+        return digest.hexdigest()
 
     def texts(self, index: int) -> Sequence[AnnotatedText]:
         """The texts of a sample's annotation."""
@@ -261,6 +277,7 @@ def _read_samples(
         try:
             duration = _duration(path, entry, metadata_path, metadata)
             check_times(path, entry.name, entry.starts, duration)
+            check_times(path, entry.name, entry.ends, duration, OVERHANG)
         except AnnotationError as error:
             broken.add(video, error)
             continue

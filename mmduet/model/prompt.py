@@ -42,11 +42,20 @@ class StreamTurn:
         frames: Number of frames.
         informative: A label of 0 or 1 for each frame. None: not labelled.
         relevance: Likewise.
+
+    Raises:
+        DuetError: There are fewer than 0 frames.
     """
 
     frames: int
     informative: tuple[int, ...] | None = None
     relevance: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.frames < 0:
+            raise DuetError(
+                f"a stream turn of {self.frames} frames: it has at least 0; put the turns in the order of their times."
+            )
 
 
 Turn = TextTurn | StreamTurn

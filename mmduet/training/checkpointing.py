@@ -26,11 +26,14 @@ from mmduet.files import (
     write_json,
 )
 from mmduet.system.identity import check_same_settings
-from mmduet.training.resuming import newest_sound, read_history
+from mmduet.training.resuming import newest_sound, read_best, read_history
 
 STATE = "run.json"
 TEMPORARY = ".checkpoint-being-written"
 NAME = re.compile(r"checkpoint-(\d+)$")
+CHOICE = ("best_by", "validation_data")  # what a best adapter was chosen by
+DATA = {"training_data": "training data", "validation_data": "validation data"}
+LATER = {"best_by", *DATA}  # settings that earlier versions did not keep
 
 
 def checkpoints(output: Path) -> list[Path]:
@@ -62,7 +65,8 @@ def find_start(output: Path, identity: dict[str, Any], *, resume: bool, processe
 
     Args:
         output: The run's folder.
-        identity: The settings that a resumed run must keep. Its batch_size is that of all processes together.
+        identity: The settings that a resumed run must keep. Its batch_size is that of all processes together. The
+            CHOICE may change as long as no best adapter was chosen.
         resume: Whether an earlier run may be resumed.
         processes: Training processes. They may be more or fewer than those that began the run.
 
@@ -86,8 +90,22 @@ def find_start(output: Path, identity: dict[str, Any], *, resume: bool, processe
         as_begun = identity["batch_size"] // processes * begun.processes
         if begun.identity.get("batch_size") == as_begun:
             identity = identity | {"batch_size": as_begun}
-    check_same_settings(output, begun.identity, identity)
+    free = LATER - begun.identity.keys()
+    if any(begun.identity.get(name) != identity.get(name) for name in CHOICE) and read_best(newest) is None:
+        free |= set(CHOICE)
+    _check_same(output, *({name: run[name] for name in run.keys() - free} for run in (begun.identity, identity)))
     return newest
+
+
+def _check_same(output: Path, begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises DuetError where the settings of a run, or its data, have changed."""
+    check_same_settings(output, *({name: run[name] for name in run.keys() - DATA.keys()} for run in (begun, now)))
+    for name, data in DATA.items():
+        if begun.get(name) != now.get(name):
+            raise DuetError(
+                f"{output} was started with other {data}; since then texts, times, videos, frame_fps or max_num_frames "
+                f"have changed: resume with the earlier data, give another output, or delete {output.name}."
+            )
 
 
 def _check_ours(output: Path) -> None:

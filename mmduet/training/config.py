@@ -9,6 +9,7 @@ from accelerate import PartialState
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from mmduet.checkpoints import load_duet
+from mmduet.checkpoints.presets import check_base
 from mmduet.data.annotations import Name, Number, Whole
 from mmduet.data.feature_cache import FeatureCache
 from mmduet.data.kinds import KINDS, AnnotationKind
@@ -36,7 +37,7 @@ class ModelPart(BaseModel):
     """The base model.
 
     Attributes:
-        base: A preset, folder or hub id.
+        base: A preset without an adapter of its own, a folder or a hub id.
         dtype: The frozen weights' precision.
         attn_implementation: As in `load_duet`.
         decides: heads or words, of a Qwen2.5-VL; null for words. It starts with heads of its own, at random.
@@ -155,6 +156,7 @@ def run_config(config: TrainingConfig, kinds: Mapping[str, AnnotationKind] = KIN
     """
     import torch
 
+    check_base(config.model.base)  # before any work; `train` checks it too late for that
     end_with_launcher()
     # without an accelerator, launched processes run on the CPU
     state, data = PartialState(cpu=not torch.accelerator.is_available()), config.data

@@ -15,7 +15,7 @@ Rate = Annotated[Number, Field(gt=0)]
 Weight = Annotated[Number, Field(ge=0)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
 Count = Annotated[Whole, Field(ge=1, le=MANY)]
-UNRELATED = ("eval_every", "save_every", "keep_checkpoints", "log_every", "workers", "tensorboard", "best_by")
+UNRELATED = ("eval_every", "save_every", "keep_checkpoints", "log_every", "workers", "tensorboard")
 
 MEASURED = ("loss", "lm_loss", "video_loss", "token_accuracy", "informative_auc", "relevance_auc")
 
@@ -25,7 +25,8 @@ def _measured(name: str, info: ValidationInfo) -> str:
     kinds = [kind.name for kind in (info.context or {}).get("kinds", KINDS).values()]
     if name not in (*MEASURED, *(f"{kind}_{figure}" for kind in kinds for figure in MEASURED)):
         raise ValueError(
-            f"no figure has this name; known are {', '.join(MEASURED)}, also after {', '.join(kinds)} and _"
+            f"no figure has this name; known are {', '.join(MEASURED)}, also after {', '.join(kinds)} and _ (and after "
+            "your own kind, if you give it: --kind module:OBJECT, or `kinds=`)"
         )
     return name
 
@@ -134,7 +135,7 @@ class Recipe(BaseModel):
         return self.steps or max(1, round((self.epochs or 0) * -(-batches // self.accumulation)))
 
     def identity(self) -> dict[str, Any]:
-        """The fields that change the losses; a resumed run must have the same."""
+        """The fields that change the losses or the choice of the adapter; a resumed run must have the same."""
         return self.model_dump(mode="json", exclude=set(UNRELATED))
 
 

@@ -73,9 +73,22 @@ def read_history(checkpoint: Path) -> list[dict[str, float]]:
     Raises:
         AnnotationError: The file is damaged.
     """
+    return _read_progress(checkpoint).log_history
+
+
+def read_best(checkpoint: Path) -> float | None:
+    """Read the best value so far of the metric that chooses the adapter; None if there is none yet.
+
+    Raises:
+        AnnotationError: The file is damaged.
+    """
+    return _read_progress(checkpoint).best_metric
+
+
+def _read_progress(checkpoint: Path) -> _Progress:
     path = checkpoint / PROGRESS
     progress: _Progress = validated(path, _Progress, read_json(path), place="field")
-    return progress.log_history
+    return progress
 
 
 def newest_sound(checkpoints: list[Path]) -> Path | None:

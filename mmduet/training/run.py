@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from datetime import datetime
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -17,12 +18,13 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
+from mmduet.checkpoints.presets import check_base
 from mmduet.data.collator import Collator
 from mmduet.data.feature_cache import FeatureCache, tower_features
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.unreadable import UnreadableVideos
 from mmduet.errors import DuetError
-from mmduet.files import locked
+from mmduet.files import MANIFEST, locked
 from mmduet.model.duet import DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor
 from mmduet.system.devices import enough_memory
@@ -100,8 +102,8 @@ def train(
 ) -> TrainingResult:
     """Train an adapter and write it to `output`/adapter.
 
-    Under `accelerate launch` the processes share each step. SIGTERM ends the run after the step, with a checkpoint.
-    Ctrl-C does the same and then raises KeyboardInterrupt.
+    Under torchrun or `accelerate launch` the processes share each step. SIGTERM ends the run after the step, with a
+    checkpoint. Ctrl-C does the same and then raises KeyboardInterrupt.
 
     Args:
         model: The base model; it is changed.
@@ -110,7 +112,8 @@ def train(
         val_set: Samples to evaluate on while training; None evaluates nothing.
         features: The feature cache; None decodes the videos and runs the vision tower in every step.
         output: The run's folder.
-        base: The name by which `load_duet` finds the base model; it is saved in the adapter.
+        base: The name by which `load_duet` finds the base model; it is saved in the adapter. No preset with an adapter
+            of its own, which the new one would replace.
         resume: Resume from the newest sound checkpoint in `output`. The losses equal those of an uninterrupted run.
         broken: The policy for unreadable videos; None stops at the first one.
         callbacks: Additional callbacks of transformers' Trainer.
@@ -121,6 +124,7 @@ def train(
             its batch), memory is exhausted, or `output` holds another run's checkpoints.
         FileError: Another run is writing to `output`.
     """
+    check_base(base)
     settings = make_recipe(train_set.kinds, **recipe)
     run = _Run(model, processor, train_set, val_set, features, Path(output), base, settings)
     run.check(broken or UnreadableVideos())
@@ -180,9 +184,7 @@ class _Run:
         total = self.recipe.total_steps(len(self.train_set), self.state.num_processes)
         with locked(self.output, patience=PATIENCE) if self.state.is_main_process else nullcontext():
             with self.state.main_process_first():
-                start = find_start(
-                    self.output, self.identity(), resume=resume, processes=self.state.num_processes
-                )  # fmt: skip
+                start = find_start(self.output, self.identity, resume=resume, processes=self.state.num_processes)
             alignment = self.first_stage(start)
             stop = StopOnSignal()
             trainer = self.make_trainer(total, [stop, *callbacks])
@@ -200,20 +202,25 @@ class _Run:
             None if chosen_by is None or best is None else (chosen_by, best), peak_memory(self.model.device) / 1000,
         )  # fmt: skip
 
+    @cached_property
     def identity(self) -> dict[str, Any]:
-        """The settings that a run must keep to be resumed."""
+        """The settings and data that a run must keep to be resumed."""
         at_once = self.recipe.batch_size * self.state.num_processes
         recipe = self.recipe.identity() | {"batch_size": at_once}
         return recipe | {
             "base": self.base, "conversations": len(self.train_set), "data_seed": self.train_set.seed,
+            "training_data": self.train_set.digest(),
+            "validation_data": self.val_set.digest() if self.val_set and self.recipe.best_by else None,
         }  # fmt: skip
 
     def first_stage(self, start: Path | None) -> list[float]:
         """Align the projector and state the run; a resumed run reads the losses of this stage."""
         if start is not None:
-            begun, now = read_run(self.output), self.identity()["batch_size"]
+            begun, now = read_run(self.output), self.identity["batch_size"]
             if (was := begun.identity["batch_size"]) != now:
                 self.report(f"{now} conversations are seen at once, not {was}: the number of processes has changed")
+            if self.state.is_main_process:  # best_by may be another
+                self.write_run(begun.alignment, begun.history)
             return begun.alignment
         set_seed(self.recipe.seed)
         losses = self.align()
@@ -226,7 +233,7 @@ class _Run:
         state_run(
             self.output,
             Run(
-                identity=self.identity(), processes=self.state.num_processes, alignment=alignment,
+                identity=self.identity, processes=self.state.num_processes, alignment=alignment,
                 history=finite_rows(history),
             ),
         )  # fmt: skip
@@ -280,7 +287,17 @@ class _Run:
         if start is not None and step_of(start) >= trainer.args.max_steps:
             trainer._load_from_checkpoint(str(start))
             trainer.state = TrainerState.load_from_json(str(start / "trainer_state.json"))
+            ended = datetime.fromtimestamp((start / MANIFEST).stat().st_mtime)
+            self.report(
+                f"{self.output}: finished already on {ended:%Y-%m-%d %H:%M}; nothing to do: give another output to "
+                "train again"
+            )
             return
+        processes = self.state.num_processes
+        self.report(
+            f"training on {len(self.train_set)} conversations, {self.identity['batch_size']} at once, in {processes} "
+            f"{'process' if processes == 1 else 'processes'}"
+        )
         if start is not None:
             self.report(f"resuming from {start}")
             trainer.add_callback(_Resume(trainer, start))

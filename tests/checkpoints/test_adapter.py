@@ -1,6 +1,7 @@
 """Adapters as PEFT, LLaVA's trainers and broken downloads leave them, on the `tiny` model."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -74,6 +75,34 @@ def test_a_tensor_that_the_adapter_lacks_is_named(folder, removed):
     change_tensors(folder, without(removed))
     with pytest.raises(CheckpointError, match="is missing in the adapter and "):
         load_adapter(build_tiny()[0], folder)
+
+
+def test_every_part_that_the_config_promises_is_needed(folder):
+    """Any module of modules_to_save, and LoRA on any layer."""
+    path = folder / "adapter_model.safetensors"
+    complete = load_file(path)
+    parts = {re.split(r"\.(?:weight|bias|lora_[AB]|\d\.(?:weight|bias))", name)[0] for name in complete}
+    assert len(parts) == 3 + sum(name.endswith("lora_A.weight") for name in complete)
+    for part in parts:
+        save_file({name: value for name, value in complete.items() if not name.startswith(f"{part}.")}, path)
+        with pytest.raises(CheckpointError, match=r"is missing in the adapter and .*get the adapter again|has no "):
+            load_adapter(build_tiny()[0], folder)
+        save_file(complete, path)
+    load_adapter(build_tiny()[0], folder)
+
+
+def test_a_published_name_of_the_projector_is_understood(folder):
+    change_settings(folder, modules_to_save=["mm_projector", "response_head", "connector"])
+    load_adapter(build_tiny()[0], folder)
+    change_tensors(folder, without("projector"))
+    with pytest.raises(CheckpointError, match=r"projector\.0\.bias is missing"):
+        load_adapter(build_tiny()[0], folder)
+
+
+def test_an_adapter_of_other_trainers_may_have_lora_on_some_layers(folder):
+    change_settings(folder, target_modules=["layers.0.self_attn.q_proj"], modules_to_save=None)
+    change_tensors(folder, without("layers.1.", "k_proj", "projector"))
+    load_adapter(build_tiny()[0], folder)
 
 
 def test_lora_on_a_module_that_is_not_there_is_named(folder):

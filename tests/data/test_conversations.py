@@ -1,4 +1,9 @@
-from mmduet.data.conversations import truncate
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmduet.data.conversations import labelled_stream, truncate
+from mmduet.errors import DuetError
 from mmduet.model.prompt import StreamTurn, TextTurn
 
 
@@ -11,3 +16,9 @@ def test_truncation_shortens_the_stream_that_crosses():
     ]
     assert truncate(turns, 6) == (*turns[:3], StreamTurn(2, (0, 0)))
     assert truncate(turns, 4) == tuple(turns[:3])
+
+
+@given(st.integers(-1000, -1), st.integers(-10, 10), st.integers(0, 200))
+def test_a_stretch_that_ends_before_it_begins_is_refused(frames, positive, max_frames):
+    with pytest.raises(DuetError, match=f"a stream turn of {frames} frames: it has at least 0; put the turns in"):
+        labelled_stream(frames, positive, max_frames)

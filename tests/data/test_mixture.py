@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -239,3 +240,30 @@ def test_statistics(mixture):
     assert informative.tolist() == [0, 1, 1, 1]
     assert set(relevance.tolist()) == {-100}
     assert [type(turn) for turn in turns] == [Query, Response]
+
+
+def _said(**changed):
+    return {"a.mp4": {"0": [{"text": "a cat", "time": 2.0, "timespan": [0.0, 2.0]} | changed]}}
+
+
+CHANGES = {
+    "text": {"narration": _said(text="a dog")},
+    "time": {"narration": _said(time=3.0)},
+    "label": {"narration": _said(timespan=[1.9, 2.0])},
+    "target": {"narration": _said(learn=False)},
+    "duration": {"metadata": {"a.mp4": {"duration": 8.0}, "b.mp4": {"duration": 4.0}}},
+    "video": {"grounding": [{"video_uid": "a.mp4", "query": "a dog", "timestamps": [[1, 3]]}]},
+}
+
+
+def test_a_digest_is_that_of_the_data(mixture, tmp_path):
+    dataset = MixtureDataset(mixture())
+    moved = MixtureDataset(shutil.copytree(tmp_path, tmp_path / "moved") / "mixture.json")
+    assert dataset.digest() == moved.digest(), "the folder does not matter"
+    digests = [MixtureDataset(mixture(**changed)).digest() for changed in CHANGES.values()]
+    for name, value in {"frame_fps": 3, "max_num_frames": 2}.items():
+        entries = [entry | {name: value} for entry in json.loads(mixture().read_text())]
+        digests.append(MixtureDataset(mixture(mixture=entries)).digest())
+    unused = (*KINDS["narration"].templates, "never drawn so far")
+    digests.append(MixtureDataset(mixture(), templates={"narration": unused}).digest())
+    assert len({dataset.digest(), *digests}) == 1 + len(digests), "each change shows"

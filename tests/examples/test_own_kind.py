@@ -1,18 +1,24 @@
 """An annotation kind from outside the package is trained on, counted and shown."""
 
 import json
+from random import Random
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from mmduet_widgets import DatasetBrowser
+from pydantic import TypeAdapter
 from typer.testing import CliRunner
 
 from examples.own_kind import STEPS
 from mmduet.cli import app
+from mmduet.data.conversations import Clock
 from mmduet.data.kinds import KINDS, known_kinds
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.statistics import mixture_frame
-from mmduet.errors import DuetError
+from mmduet.errors import AnnotationError, DuetError
+from mmduet.model.prompt import TextTurn
 from tests.clips import write_clip
 
 HOW_TO = {"video": "tea.mp4", "steps": [{"name": "Boil.", "span": [0.5, 1.5]}, {"name": "Pour.", "span": [2.0, 3.0]}]}
@@ -74,7 +80,7 @@ def test_an_unknown_kind_is_named(config, name, message):
 
 
 def test_without_the_option_the_kind_is_unknown(config):
-    with pytest.raises(DuetError, match=r"best_by.*also after narration, magqa, grounding"):
+    with pytest.raises(DuetError, match=r"best_by.*also after narration, magqa, grounding.*--kind module:OBJECT"):
         CliRunner().invoke(app, ["train", str(config)], catch_exceptions=False)
     config.write_text(config.read_text().replace("  best_by: steps_lm_loss\n", ""))
     with pytest.raises(
@@ -88,3 +94,24 @@ def test_it_is_known_by_name():
     assert known_kinds(["examples.own_kind:STEPS"]) == KINDS | {STEPS.name: STEPS}
     with pytest.raises(DuetError, match=r"kinds='examples\.own_kind:NONE' cannot be imported"):
         known_kinds(["examples.own_kind:NONE"])
+
+
+SPANS = st.lists(st.tuples(st.floats(0, 12), st.floats(0, 12)).map(sorted), min_size=1, max_size=6)
+
+
+@given(SPANS, st.sampled_from([0.5, 2.0, 3.0]))
+def test_steps_may_overlap(spans, fps):
+    """Nested, crossing or equal: the frames go up to the last end, and the last of the steps at one frame is named."""
+    clock, steps = Clock(fps, 10.0), [{"name": f"step {i}", "span": span} for i, span in enumerate(spans)]
+    (entry,) = STEPS.entries(TypeAdapter(STEPS.schema).validate_python([{"video": "v.mp4", "steps": steps}]))
+    found = STEPS.conversation(entry.annotation, clock, rng=Random(0), templates=STEPS.templates, max_frames=10**6)
+    ends = [clock.ceil(end) for _, end in spans]
+    assert found.frames == clock.frames(max(ends))
+    assert sum(isinstance(turn, TextTurn) and turn.role == "assistant" for turn in found.turns) == len(set(ends))
+
+
+def test_a_step_that_ends_far_past_the_video_is_named(config):
+    late = {"video": "tea.mp4", "steps": [{"name": "Boil.", "span": [0.5, 60]}]}
+    (config.parent / "steps.json").write_text(json.dumps([late]))
+    with pytest.raises(AnnotationError, match=r"entry 0, step 0 end 60\.0 s lies past the video's end at 3\.00 s"):
+        MixtureDataset(config.parent / "mixture.json", kinds=KINDS | {"steps": STEPS})

@@ -1,12 +1,15 @@
 """A run that is interrupted anywhere resumes as if it had not been interrupted."""
 
+import copy
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -135,11 +138,57 @@ def test_killed_while_a_checkpoint_is_written(short, monkeypatch):
     assert losses(short("truncated", resume=True, **settings)) == losses(whole)
 
 
-def test_a_finished_run_is_not_run_again(short):
+def test_a_finished_run_is_not_run_again(short, capsys):
     first = short(save_every=3)
+    assert "conversations, 2 at once, in 1 process\n" in capsys.readouterr().err
     again = short(save_every=3, resume=True)
     assert again.history == [row for row in first.history if "train_runtime" not in row]
     assert again.steps == 6
+    assert re.search(r"out: finished already on \d{4}-\d\d-\d\d .*nothing to do", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("done", [3, 6])
+def test_other_data_are_not_trained_on(short, mixtures, done):
+    """Neither a finished nor an interrupted run hands out the adapter of other data."""
+    settings = {"save_every": 3, "best_by": "loss"}
+    output = short(**settings).adapter.parent
+    if done == 3:
+        shutil.rmtree(output / "checkpoint-6")
+    before = (output / "adapter/adapter_model.safetensors").read_bytes()
+    for name, data in zip(("training", "validation"), mixtures, strict=True):
+        changed = copy.copy(data)
+        changed.samples = [replace(sample, max_frames=4) for sample in data.samples]
+        given = {"train_set" if name == "training" else "val_set": changed}
+        with pytest.raises(DuetError, match=rf"started with other {name} data; .*give another output, or delete out"):
+            short(resume=True, **settings, **given)
+    assert (output / "adapter/adapter_model.safetensors").read_bytes() == before
+    assert short(resume=True, **settings).steps == 6
+
+
+def test_a_run_of_an_earlier_version_is_resumed(short, mixtures):
+    """It kept neither digests nor best_by; once resumed it does."""
+    settings = {"save_every": 3, "best_by": "loss"}
+    output = short(**settings).adapter.parent
+    shutil.rmtree(output / "checkpoint-6")
+    run = read_run(output)
+    earlier = {name: value for name, value in run.identity.items() if name not in checkpointing.LATER}
+    state_run(output, run.model_copy(update={"identity": earlier}))
+    assert short(resume=True, **settings).steps == 6
+    assert read_run(output).identity == run.identity
+
+
+def test_what_chose_the_best_adapter_stays(short):
+    """Its value is of the figure's own kind: another figure must not be compared with it."""
+    settings = {"save_every": 3, "eval_every": 6}
+    short(best_by="loss", callbacks=[Terminate()], **settings)
+    resumed = short(resume=True, best_by="informative_auc", **settings)  # no evaluation yet, so no best either
+    assert resumed.best[0] == "informative_auc"
+    assert 0 <= resumed.best[1] <= 1
+    shutil.rmtree(resumed.adapter.parent / "checkpoint-6")
+    assert short(resume=True, best_by="informative_auc", **settings).best == resumed.best
+    for other in ("loss", None):
+        with pytest.raises(DuetError, match=r"best_by was 'informative_auc', is "):
+            short(resume=True, best_by=other, **settings)
 
 
 def test_the_log_of_a_run_is_read_to_its_end_or_its_newest_checkpoint(short, tmp_path):
@@ -212,12 +261,12 @@ def test_two_processes_do_what_one_does_and_one_goes_on(write_config, tmp_path):
     """Half of each batch in each process, over gloo."""
     same = {"lora": {"r": 4, "alpha": 8, "dropout": 0.0}, "save_every": 3}
     alone = run_config(read_config(write_config("alone", batch_size=2, **same)))
-    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [sys.executable, *launch, "-m", "mmduet", "train", write_config("shared", batch_size=1, **same)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("6 of 6 steps") == 1, "one process speaks for both"
+    assert "2 at once, in 2 processes" in done.stderr
     assert logged(tmp_path / "shared") == pytest.approx(losses(alone), abs=1e-5)
 
     # what two processes began, one ends: after a node was lost

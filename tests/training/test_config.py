@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 
+from mmduet.checkpoints import PRESETS
+from mmduet.checkpoints.presets import check_base
 from mmduet.errors import DuetError
-from mmduet.training.config import CONFIGS, find_config, read_config
+from mmduet.training.config import CONFIGS, find_config, read_config, run_config
 
 LAUNCH = {path.stem: path for path in CONFIGS.glob("accelerate_*.yaml")}
 RUNS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem not in LAUNCH)
@@ -82,6 +84,22 @@ def test_a_mistake_is_named(tmp_path, change, message):
     path.write_text(GOOD.replace(*change))
     with pytest.raises(DuetError, match=rf"run\.yaml.*{message}"):
         read_config(path)
+
+
+@pytest.mark.parametrize("base", PRESETS)
+def test_a_base_with_an_adapter_of_its_own_is_refused_before_any_work(tmp_path, base):
+    """The adapter would be of another model than the base that it names. The mixture does not even exist."""
+    if PRESETS[base].adapter is None:
+        check_base(base)
+        return
+    (tmp_path / "run.yaml").write_text(GOOD.replace("tiny", base))
+    with pytest.raises(DuetError, match=rf"base: {base} has an adapter of its own.*`mmduet convert {base} FOLDER`"):
+        run_config(read_config(tmp_path / "run.yaml"))
+
+
+def test_the_preset_without_the_adapter_is_named():
+    with pytest.raises(DuetError, match=r"train mini-base, or write"):
+        check_base("mini")
 
 
 def test_an_unknown_config_is_named(tmp_path):

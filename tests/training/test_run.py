@@ -209,6 +209,12 @@ def test_broken_videos_are_left_out_and_listed(short, mixtures, tmp_path):
     assert first not in {sample.video for sample in train_set.samples}, "nothing takes its place"
 
 
+def test_a_base_with_an_adapter_of_its_own_is_refused(short, tmp_path):
+    with pytest.raises(DuetError, match="base: mini has an adapter of its own"):
+        short(base="mini")
+    assert not (tmp_path / "out").exists()
+
+
 def test_too_few_conversations_are_refused(short):
     with pytest.raises(DuetError, match=r"fill no batch of 64 in each of 1 processes"):
         short(batch_size=64)

@@ -68,7 +68,8 @@ def query_entries(content: Sequence[Any]) -> Iterator[Entry]:
     """List the annotations of a file of queries with their spans: items with video_uid, query and timestamps."""
     for index, item in enumerate(content):
         starts = {f"timestamps[{i}] start": start for i, (start, _) in enumerate(item.timestamps)}
-        yield Entry(item.video_uid, f"{index} ({place_of([item.video_uid])})", item, starts)
+        ends = {f"timestamps[{i}] end": end for i, (_, end) in enumerate(item.timestamps)}
+        yield Entry(item.video_uid, f"{index} ({place_of([item.video_uid])})", item, starts, ends)
 
 
 def _conversation(

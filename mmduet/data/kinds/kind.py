@@ -33,12 +33,14 @@ class Entry:
         annotation: What the kind's `conversation` and `texts` take.
         starts: When each annotated thing begins, in seconds, by its name for messages. A start after the video's end
             is an error; what only ends after it is clipped.
+        ends: Likewise, when each ends. An end more than 10 s after the video's end is an error.
     """
 
     video: str
     name: str
     annotation: Any
     starts: Mapping[str, float] = field(default_factory=dict)
+    ends: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,9 +74,10 @@ def magqa_conversation(item: MagqaItem, clock: Clock, *, rng: Random, max_frames
 
 def _entries(content: Sequence[MagqaItem]) -> Iterator[Entry]:
     for index, item in enumerate(content):
-        turns = enumerate(item.conversation)
-        starts = {f"turn {i} start": turn.timespan[0] if turn.timespan else turn.time for i, turn in turns}
-        yield Entry(item.video_uid, f"{index} ({place_of([item.video_uid])})", item, starts)
+        spans = [turn.timespan or (turn.time, turn.time) for turn in item.conversation]
+        starts = {f"turn {i} start": start for i, (start, _) in enumerate(spans)}
+        ends = {f"turn {i} end": max(item.conversation[i].time, end) for i, (_, end) in enumerate(spans)}
+        yield Entry(item.video_uid, f"{index} ({place_of([item.video_uid])})", item, starts, ends)
 
 
 def _conversation(

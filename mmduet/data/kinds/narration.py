@@ -76,7 +76,8 @@ def _entries(content: Mapping[str, Mapping[str, Sequence[Narration]]]) -> Iterat
     for video, by_id in content.items():
         for key, narrations in by_id.items():
             starts = {f"narration {i} start": item.timespan[0] for i, item in enumerate(narrations)}
-            yield Entry(video, place_of([f"{video}/{key}"]), narrations, starts)
+            ends = {f"narration {i} end": max(item.time, item.timespan[1]) for i, item in enumerate(narrations)}
+            yield Entry(video, place_of([f"{video}/{key}"]), narrations, starts, ends)
 
 
 def _conversation(

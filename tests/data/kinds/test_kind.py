@@ -8,6 +8,7 @@ import pytest
 
 from mmduet.data.conversations import Clock
 from mmduet.data.kinds import KINDS
+from mmduet.data.mixture import MixtureDataset
 from mmduet.errors import AnnotationError
 from mmduet.model.prompt import StreamTurn
 
@@ -140,3 +141,21 @@ def test_published_labels(reference, tmp_path, case):
     for head in ("informative", "relevance"):
         labels = [label for turn in streams for label in getattr(turn, head) or ()]
         assert (labels or None) == expected[f"{head}_labels"]
+
+
+def _far(content, seconds):
+    """The content with all that is at 2 s at another time."""
+    return json.loads(json.dumps(content).replace("2.0", str(seconds)))
+
+
+@pytest.mark.parametrize(("kind", "content"), [*CONTENTS.items(), ("alert", [{**GROUNDING[0], "reply": "There."}])])
+def test_an_end_far_past_the_video_is_refused(kind, content, tmp_path):
+    """It would be clipped, and label no frame, or every frame. Published ones end up to 5 s past the video."""
+    (tmp_path / "metadata.json").write_text(json.dumps({"v.mp4": {"duration": 6.7}}))
+    entry = {"video_root": ".", "anno_file": "annotations.json", "metadata_path": "metadata.json"}
+    (tmp_path / "mixture.json").write_text(json.dumps([entry | {"dataset_cls": KINDS[kind].dataset_cls}]))
+    write(tmp_path, _far(content, 11.7))
+    MixtureDataset(tmp_path / "mixture.json")[0]
+    write(tmp_path, _far(content, 60.0))
+    with pytest.raises(AnnotationError, match=r"entry .*v\.mp4.* end 60\.0 s lies past the video's end at 6\.70 s"):
+        MixtureDataset(tmp_path / "mixture.json")
