@@ -39,16 +39,16 @@ def test_one_process_at_a_time(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_whoever_waits_for_a_turn_says_for_whom(tmp_path, capsys):
+def test_whoever_waits_for_a_turn_says_for_whom(tmp_path, monkeypatch):
     """And may take the file's own lock inside."""
-    target, entered, order = tmp_path / "p.jsonl", threading.Event(), []
+    target, entered, told, order = tmp_path / "p.jsonl", threading.Event(), threading.Event(), []
+    monkeypatch.setattr("mmduet.files.locks.print", lambda text: (order.append(text), told.set()), raising=False)
 
     def first():
         with in_turn(target), locked(target, patience=0):
             entered.set()
-            while "another run's turn" not in (said := capsys.readouterr().out):
-                pass
-            order.append(said)
+            told.wait()
+            order.append("first")
 
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(first)
@@ -56,7 +56,8 @@ def test_whoever_waits_for_a_turn_says_for_whom(tmp_path, capsys):
         with in_turn(target):
             order.append("second")
         done.result()
-    assert order[1:] == ["second"]
+    assert order[1:] == ["first", "second"]
+    assert f"another run's turn; this one waits and takes what is there then ({target}.turn is being" in order[0]
     assert f"by process {os.getpid()}" in order[0]
     assert not list(tmp_path.iterdir())
 
