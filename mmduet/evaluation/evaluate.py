@@ -1,16 +1,17 @@
 """Evaluate: ask a benchmark's questions, score the answers, and put the figures beside the published ones."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.benchmark import Benchmark, Settings, policy_of, settings_of
+from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of, settings_of
 from mmduet.evaluation.benchmarks import find_benchmark
 from mmduet.evaluation.coverage import Coverage, coverage
 from mmduet.evaluation.metrics.bootstrap import Estimate
@@ -164,11 +165,11 @@ def run(
     items = read_references(references, benchmark)
     if predictions:
         return _scored(benchmark, asked, benchmark.read_predictions(predictions, items), items, Path(videos), options)
+    questions = read_questions(references, benchmark)  # wrong ones, too
     loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
     asked = benchmark.settings.overridden(loaded[0].decides, given)
-    path, names = _ask(loaded, benchmark, references, videos, output, asked, limit=limit, at_once=at_once)
-    file = benchmark.read_predictions(path, items).only(names)  # a run with a larger limit may have left more
-    return _scored(benchmark, asked, file, {name: items[name] for name in names}, Path(videos), options)
+    file = _ask(loaded, benchmark, questions, items, videos, output, asked, limit=limit or None, at_once=at_once)
+    return _scored(benchmark, asked, file, dict(islice(items.items(), limit or None)), Path(videos), options)
 
 
 def scenes(benchmark: str | Benchmark, folder: str | Path = "datasets", *, clips: int = 60) -> tuple[str, str]:
@@ -198,25 +199,24 @@ def _load(model: str | Path, adapter: str | Path | None, device: str, dtype: str
 def _ask(
     loaded: "Loaded",
     benchmark: Benchmark,
-    references: str | Path,
+    questions: Sequence[Question],
+    references: Mapping[str, Any],
     videos: str | Path,
     output: str | Path,
     settings: Settings,
     *,
     limit: int | None,
     at_once: bool,
-) -> tuple[Path, dict[str, None]]:
-    """Ask the first `limit` questions. Returns their prediction file, and their ids in order."""
+) -> PredictionFile:
+    """Ask the first `limit` questions. The file may hold more, of a run with a larger limit, which is left out."""
     from mmduet.evaluation.answering import answer
     from mmduet.evaluation.predict import describe, output_path, predict, stated_question
 
-    questions = read_questions(references, benchmark)
     stated = [(question.question_id, stated_question(question, videos)) for question in questions]
     path = output_path(output, benchmark.name, describe(loaded[0], settings), stated, at_once)
-    chosen = questions[: limit or None]
     with in_turn(path):
-        (answer if at_once else predict)(*loaded, chosen, videos, path, settings=settings)
-    return path, dict.fromkeys(str(question.question_id) for question in chosen)
+        (answer if at_once else predict)(*loaded, questions[:limit], videos, path, settings=settings)
+    return benchmark.read_predictions(path, references).only({str(name) for name, _ in stated[:limit]})
 
 
 def _scored(

@@ -90,7 +90,7 @@ def test_timing_puts_several_benchmarks_into_one_table(tmp_path):
         assert done.exit_code == 0, done.output
     assert "magqa: 1 questions" in done.output
     delays = next(line for line in done.output.splitlines() if line.startswith("delay in spans (s)"))
-    assert delays.split()[-3:] == ["2.00", "[–]", "–"], "one question says nothing of its uncertainty"
+    assert delays.split()[-3:] == ["2", "[–]", "–"], "one question says nothing of its uncertainty"
     figures = json.loads(output.read_text())
     assert figures["magqa: responses a minute"] == {"value": 3, "low": None, "high": None, "unit": "of video"}
     assert figures["charades_sta: responses a minute"]["value"] is None, "not known, and not 0"

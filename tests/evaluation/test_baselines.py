@@ -127,7 +127,8 @@ def test_the_line_is_the_published_form_and_errors_are_lines(videos, tmp_path):
     outcome = run(Said(), QUESTIONS, videos, tmp_path / "p.jsonl", settings=WHOLE, identity={"model": "m"})
     lines = [json.loads(line) for line in outcome.path.read_text().splitlines()]
     answer = {"question_id": "a", "video_duration": 7.5, "model_response": ["12.0 - 20.5 seconds, a cat"]}
-    asked = {"video": "a.mp4", "queries": [{"time": 0.0, "text": "What is a?"}]}
+    size = (videos / "a.mp4").stat().st_size
+    asked = {"video": "a.mp4", "queries": [{"time": 0.0, "text": "What is a?"}], "bytes": size}
     assert lines[0] == answer | {"asked": asked}
     assert list(lines[2]) == ["question_id", "error", "asked"]
     assert list(outcome.failed) == ["c"]

@@ -36,9 +36,10 @@ class Estimate:
         """
         if math.isnan(self.value):
             return "–"
+        if math.isnan(self.low):
+            return f"{self.value:.{decimals(self.value, self.value, most=most)}f} [–]"
         count = decimals(self.low, self.high, most=most)
-        ends = f"{self.low:.{count}f}, {self.high:.{count}f}" if math.isfinite(self.low) else "–"
-        return f"{self.value:.{count}f} [{ends}]"
+        return f"{self.value:.{count}f} [{self.low:.{count}f}, {self.high:.{count}f}]"
 
 
 def bootstrap(
@@ -106,7 +107,9 @@ def estimate_means(
     columns: dict[str, NDArray[np.float64]] = dict(zip(map(str, scores.columns), figures.T, strict=True))
     uncertain = [str(name) for name, rows in zip(scores, np.count_nonzero(present, axis=0), strict=True) if rows < 2]
     if combined is not None:
-        columns |= combined(columns)
+        made = combined(columns)
+        uncertain += made if np.count_nonzero(present.any(1)) < 2 else ()
+        columns |= made
     found = {name: _estimate(column) for name, column in columns.items()}
     return found | {name: Estimate(found[name].value, math.nan, math.nan) for name in uncertain}
 

@@ -45,10 +45,10 @@ def test_one_value_says_nothing_of_its_uncertainty():
     """Of one row; of one row with a value; and of any statistic."""
     table = pd.DataFrame({"one": [0.5, np.nan, np.nan], "weighed": [0.5, 1.0, 0.0], "all": [0.5, 1.0, 0.0]})
     found = estimate_means(table, weights={"weighed": pd.Series([1.0, 0.0, 0.0])})
-    assert [str(found[name]) for name in ("one", "weighed")] == ["0.500 [–]", "0.500 [–]"]
+    assert [str(found[name]) for name in ("one", "weighed")] == ["0.5 [–]", "0.5 [–]"]
     assert found["all"].low < found["all"].high
-    assert str(estimate_means(table[:1])["all"]) == "0.500 [–]"
-    assert str(bootstrap([3.0], np.mean)) == "3.000 [–]"
+    assert str(estimate_means(table[:1])["all"]) == "0.5 [–]"
+    assert str(bootstrap([3.0], np.mean)) == "3 [–]"
     assert str(estimate_means(table * np.nan)["all"]) == "–"
 
 
