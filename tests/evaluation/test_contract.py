@@ -1,8 +1,10 @@
 """What a user's own benchmark returns, and the spans of its items: a mistake is one sentence, by every way in."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -277,8 +279,9 @@ def test_an_exception_of_the_users_own_code_shows_its_lines_and_not_typers(files
     )
     words = ["evaluate", "faulty:FAULTY", "--references", str(references), "--predictions", str(predictions)]
     done = subprocess.run(
-        [sys.executable, "-m", "mmduet", *words], capture_output=True, text=True, check=False, cwd=references.parent
-    )
+        [sys.executable, "-m", "mmduet", *words], capture_output=True, text=True, check=False, cwd=references.parent,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
     assert done.returncode == 1
     assert "return 1 / 0" in done.stderr
     assert "site-packages" not in done.stderr, "the frames of typer say nothing to the user"
