@@ -46,11 +46,16 @@ def held() -> Iterator[None]:
         yield
         return
     resource_tracker.ensure_running()  # the thread that starts it loses what it holds back
+    came: list[int] = []  # to other threads of this process, which began before the block
+    remember = dict.fromkeys(STOPPING, lambda number, _: came.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
-        yield
+        with handling(remember):
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def release() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -373,7 +374,7 @@ def test_a_llava_answers_and_evaluate_reads(command, tmp_path, benchmark, how):
 def test_killed_for_real(command, tmp_path):
     """SIGKILL after the first line; then the same command again."""
     program = [sys.executable, "-m", "mmduet", "baseline", "magqa", *command]
-    process = subprocess.Popen(program, stderr=subprocess.PIPE)
+    process = subprocess.Popen(program, stderr=subprocess.PIPE, env=os.environ | {"TQDM_MININTERVAL": "0"})
     assert process.stderr is not None
     heard = b""
     while b"1/3" not in heard and (byte := process.stderr.read(1)):

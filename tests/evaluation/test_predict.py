@@ -109,7 +109,7 @@ def test_killed_for_real(videos, whole, tmp_path):
         "--videos", str(videos), "--output", str(path), "--max-frames", "6", "--threshold", "0.4",
         "--max-new-tokens", "50",
     ]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | {"TQDM_MININTERVAL": "0"})
     assert process.stderr is not None
     heard = b""
     while b"1/4" not in heard and (byte := process.stderr.read(1)):

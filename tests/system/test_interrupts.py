@@ -17,18 +17,28 @@ BOTH = str(sorted([int(signal.SIGINT), int(signal.SIGTERM)]))
 RELEASED = f"from mmduet.system.interrupts import release; release(); {HELD}"
 
 
+@pytest.mark.parametrize("thread", [False, True], ids=["alone", "beside a thread, which receives it"])
 @pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
-def test_a_signal_is_held_back_until_the_block_ends(number: signal.Signals, kind: type[BaseException]) -> None:
-    reached = []
+def test_a_signal_is_held_back_until_the_block_ends(
+    number: signal.Signals, kind: type[BaseException], thread: bool
+) -> None:
+    reached, over = [], threading.Event()
+    other = threading.Thread(target=over.wait)
+    if thread:
+        other.start()
 
     @held()
     def interrupted() -> None:
         os.kill(os.getpid(), number)
         reached.append("the end of the block")
 
-    with pytest.raises(kind), terminable():
-        interrupted()
+    try:
+        with pytest.raises(kind), terminable():
+            interrupted()
+    finally:
+        over.set()
     assert reached == ["the end of the block"]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 def test_an_error_in_the_block_gives_the_signals_back() -> None:
