@@ -64,7 +64,7 @@ def baseline(
     The paper publishes neither weights nor prompts of its baselines: figures of others do not compare with its rows.
 
     The same command resumes a run that was killed, and asks failed questions again. Each failed question has a line
-    with its error, and the status is then 1. For several processes: torchrun --nproc-per-node 2 -m mmduet …
+    with its error, and the status is then 1. Two processes: torchrun --nproc-per-node 2 -m mmduet …
     """
     from mmduet.evaluation.baselines import run, settings_for
     from mmduet.evaluation.chat_model import load_chat_model

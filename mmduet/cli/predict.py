@@ -88,7 +88,7 @@ def predict(
 
     Options that are not given are as published, for the benchmark or (in words) for MMDuet2. The same command resumes a
     run that was killed, and asks failed questions again; each has a line with its error, and the status is then 1. For
-    MMDuet2's test files, videos is the images' folder. For several: torchrun --nproc-per-node 2 -m mmduet …
+    MMDuet2's test files, videos is the images' folder. Two processes: torchrun --nproc-per-node 2 -m mmduet predict …
     """
     from mmduet.checkpoints import load_duet
     from mmduet.evaluation.predict import predict, with_overrides
