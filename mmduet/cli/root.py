@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DTYPE = Annotated[
     str, typer.Option(help="Precision of the weights: auto (bfloat16 on a GPU), bfloat16, float16 or float32.")
 ]
+ABOUT = "Models that watch a video and decide when to speak: run, train, evaluate and report them."
 DEVICE = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, mps, …")]
 
 
@@ -65,7 +66,7 @@ class _Commands(Group):
             return super().invoke(ctx)
 
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, cls=_Commands, **PLAIN)
+app = typer.Typer(help=ABOUT, no_args_is_help=True, cls=_Commands, **PLAIN)
 
 
 def _print_version(asked: bool) -> None:
