@@ -66,7 +66,7 @@ class _Commands(Group):
             return super().invoke(ctx)
 
 
-app = typer.Typer(help=ABOUT, no_args_is_help=True, cls=_Commands, **PLAIN)
+app = typer.Typer(no_args_is_help=True, cls=_Commands, **PLAIN)
 
 
 def _print_version(asked: bool) -> None:
@@ -75,7 +75,7 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(help=__doc__)
+@app.callback(help=ABOUT)
 def _root(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
