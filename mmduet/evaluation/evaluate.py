@@ -165,7 +165,7 @@ def run(
     items = read_references(references, benchmark)
     if predictions:
         return _scored(benchmark, asked, benchmark.read_predictions(predictions, items), items, Path(videos), options)
-    questions = read_questions(references, benchmark)  # wrong ones, too
+    questions = read_questions(references, benchmark)  # refuses wrong ones before a model is loaded
     loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
     asked = benchmark.settings.overridden(loaded[0].decides, given)
     file = _ask(loaded, benchmark, questions, items, videos, output, asked, limit=limit or None, at_once=at_once)

@@ -84,8 +84,7 @@ def estimate_means(
 
     Returns:
         Column, or name of a combined figure -> estimate; NaN for a column without any number. Where all numbers of a
-        column come from one row, nothing is known of its uncertainty, and the interval is NaN. Empty
-        without columns.
+        column come from one row, nothing is known of its uncertainty, and the interval is NaN. Empty without columns.
 
     Raises:
         DuetError: The table has no rows.
