@@ -116,14 +116,9 @@ class LiveDuet(LiveState):
             self._load_clip()
         session = self._new_session()
         watcher = Watcher(
-            session,
-            self.clip,
-            camera=self._new_camera(session),
-            real_time=self.real_time,
-            after=self._watcher,
-            changed=self._follow,
-            shown=partial(self._picture, Pictures()),
-        )
+            session, self.clip, camera=self._new_camera(session), real_time=self.real_time, after=self._watcher,
+            changed=self._follow, shown=partial(self._picture, Pictures()),
+        )  # fmt: skip
         for text in self._opening:
             watcher.ask(text)
         with self._lock:
