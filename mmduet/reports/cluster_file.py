@@ -1,5 +1,6 @@
 """Cluster file: a YAML file that says which jobs of Slurm, PBS, … or Kubernetes are the workers of a suite."""
 
+import signal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from mmduet.errors import AnnotationError, SuiteError
 from mmduet.files import read_yaml
 from mmduet.reports.resources import Resources
+from mmduet.system.interrupts import handling
 
 JOBQUEUE = {
     "htcondor": "HTCondorCluster",
@@ -74,6 +76,13 @@ def read_cluster(path: Path | str) -> ClusterFile:
         ) from error
 
 
+def import_jobqueue() -> Any:
+    """Import dask-jobqueue, but not the handler of Ctrl-C that its import sets: that would end a notebook's kernel."""
+    with handling({signal.SIGINT: signal.default_int_handler}):
+        import dask_jobqueue
+    return dask_jobqueue
+
+
 def start_jobs(written: ClusterFile, path: Path | str, refused: list[str]) -> Any:
     """Start the scheduler in this process and ask the engine for the jobs.
 
@@ -94,9 +103,7 @@ def start_jobs(written: ClusterFile, path: Path | str, refused: list[str]) -> An
 
             given = {**written.options, "worker_command": ["dask", "worker", *worker_arguments(written)]}
         else:
-            import dask_jobqueue
-
-            kind = getattr(dask_jobqueue, JOBQUEUE[written.kind])
+            kind = getattr(import_jobqueue(), JOBQUEUE[written.kind])
             extra = written.options.get("worker_extra_args", [])
             arguments = [*(extra if isinstance(extra, list) else [extra]), *worker_arguments(written)]
             given = {"processes": 1, **written.options, "worker_extra_args": arguments}

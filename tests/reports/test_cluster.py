@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -163,6 +164,7 @@ def test_ctrl_c_in_a_terminal_ends_in_one_sentence(tmp_path: Path, moment: str) 
         assert [(tmp_path / name).read_text() for name in "ab"] == ["set()"] * 2, "kernels hold no signal back"
 
 
+@pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="needs dask-jobqueue")
 @pytest.mark.parametrize("jobs", ["2", "{minimum: 0, maximum: 2}"])
 @pytest.mark.parametrize(("kind", "command"), [("slurm", "sbatch"), ("pbs", "qsub"), ("oar", "oarsub")])
 @pytest.mark.parametrize("refuses", [True, False])
@@ -177,7 +179,6 @@ def test_jobs_that_cannot_be_submitted_end_the_suite(
     refuses: bool,
 ) -> None:
     """The engine's command is missing, or refuses the job."""
-    pytest.importorskip("dask_jobqueue")
     (tmp_path / "bin").mkdir()
     if refuses:
         (tmp_path / "bin" / command).write_text("#!/bin/sh\necho invalid partition >&2\nexit 1\n")

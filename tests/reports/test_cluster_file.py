@@ -1,19 +1,32 @@
 """Cluster files: the committed example makes a job script; a mistake is one sentence."""
 
+import signal
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from mmduet.errors import SuiteError
-from mmduet.reports.cluster_file import read_cluster, start_jobs, worker_arguments
+from mmduet.reports.cluster_file import import_jobqueue, read_cluster, start_jobs, worker_arguments
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "cluster"
+with_jobqueue = pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="needs dask-jobqueue")
 
 
+@with_jobqueue
+def test_dask_jobqueue_does_not_take_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "dask_jobqueue"]:
+        monkeypatch.delitem(sys.modules, name)
+    before = signal.getsignal(signal.SIGINT)
+    import_jobqueue()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@with_jobqueue
 def test_the_example_asks_slurm_for_one_worker_and_one_gpu_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    jobqueue = pytest.importorskip("dask_jobqueue")
     asked = {}
-    monkeypatch.setattr(jobqueue.SLURMCluster, "adapt", lambda _, **range_: asked.update(range_))
+    monkeypatch.setattr(import_jobqueue().SLURMCluster, "adapt", lambda _, **range_: asked.update(range_))
     cluster = start_jobs(read_cluster(EXAMPLES / "slurm.yaml"), "slurm.yaml", [])
     try:
         script = cluster.job_script()
@@ -43,8 +56,8 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, text: str, message: str) -> N
         read_cluster(path)
 
 
+@with_jobqueue
 def test_an_option_that_the_engine_refuses(tmp_path: Path) -> None:
-    pytest.importorskip("dask_jobqueue")
     path = tmp_path / "cluster.yaml"
     path.write_text("kind: slurm\njobs: 1\noptions: {cores: 1, memory: 1GB, quue: gpu}")
     with pytest.raises(SuiteError, match=r"slurm refuses the options \(.*quue.*\): correct them"):
