@@ -99,9 +99,12 @@ def _papermill(
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
+    injected = any("injected-parameters" in cell.metadata.get("tags", []) for cell in notebook.cells)
+    count = len(notebook.cells) + (bool(parameters) and not injected)  # papermill adds a cell
+
     def before_cell(*, cell_index: int, **_: Any) -> None:
         if progress is not None:
-            progress(cell_index, len(notebook.cells))
+            progress(cell_index, count)
 
     nbformat.write(notebook, output)  # a kernel that never starts leaves papermill nothing to write
     try:

@@ -355,6 +355,17 @@ def test_execute_checks_runs_and_writes(tmp_path: Path) -> None:
     assert nbformat.read(tmp_path / "odd{name}.ipynb", as_version=4).cells[-1].outputs[0].text == "42\n"
 
 
+@pytest.mark.parametrize(("source", "parameters"), [("n", {}), ("n", {"steps": 21}), ("ran", {"steps": 22})])
+def test_progress_counts_the_cell_that_papermill_adds(tmp_path: Path, source: str, parameters: dict[str, int]) -> None:
+    path, told = write_notebook(tmp_path / "n.ipynb", "print(steps * 2)"), []
+    if source == "ran":
+        execute(path, path.with_stem(source), {"steps": 21})
+    ran = execute(path.with_stem(source), path.with_stem("out"), parameters, progress=lambda *now: told.append(now))
+    count = len(ran.notebook.cells)
+    assert {cells for _, cells in told} == {count}
+    assert told[-1] == (count - 1, count)
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(8.24, "8.2 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
 def test_durations_are_for_reading(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
