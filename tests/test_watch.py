@@ -1,5 +1,6 @@
 """`mmduet watch`: what it prints and writes, of a clip and of a stream that breaks off."""
 
+import math
 import os
 import re
 import signal
@@ -40,6 +41,7 @@ def expected(clip: Path) -> DuetTrace:
     return session.run(frames, [Query(0.0, "What?"), Query(1.5, "And now?")])
 
 
+PICTURE = "data:image/jpeg;base64,"  # of the film strip
 ASKED = ["--query", "What?", "--query", "And now? @ 1.5"]
 
 
@@ -68,6 +70,16 @@ def test_it_prints_what_is_said_and_writes_what_was_seen(clip: Path, expected: D
     again = runner.invoke(app, ["watch", str(clip), *SMALL, *files], input="y\n")
     assert again.exit_code == 0, again.output
     assert "Replace it?" in again.output
+
+
+@pytest.mark.parametrize("count", [1, 35, 36, 37, 42, 43])
+def test_the_page_of_a_clip_of_any_length_has_all_its_frames(tmp_path: Path, count: int) -> None:
+    clip, page = write_clip(tmp_path / "a.mp4", frames=count), tmp_path / "a.html"
+    done = runner.invoke(app, ["watch", str(clip), *SMALL, "--html", str(page)])
+    assert done.exit_code == 0, done.output
+    frames = math.ceil(count / 6)
+    assert f"{frames} frames, " in done.output
+    assert page.read_text().count(PICTURE) == frames
 
 
 @pytest.mark.parametrize("name", ["my clip.mp4", "notes.srt", "other.vtt", "a.json", "a.html", "folder"])
@@ -180,12 +192,13 @@ def test_the_readable_part_of_a_damaged_clip_is_watched(tmp_path: Path) -> None:
     data = clip.read_bytes()
     at = len(data) * 7 // 10
     clip.write_bytes(data[:at] + bytes(300) + data[at + 300 :])
-    done = runner.invoke(app, ["watch", str(clip), *SMALL, "--json", str(tmp_path / "a.json")])
+    files = ["--json", str(tmp_path / "a.json"), "--html", str(tmp_path / "a.html")]
+    done = runner.invoke(app, ["watch", str(clip), *SMALL, *files])
     assert done.exit_code == 1
     assert "cannot be decoded at" in str(done.exception)
     trace = DuetTrace.from_json((tmp_path / "a.json").read_text())
     assert trace.times.tolist() == [0, 0.5, 1, 1.5, 2, 2.5][: len(trace)]
-    assert len(trace) > 2
+    assert (tmp_path / "a.html").read_text().count(PICTURE) == len(trace) > 2
 
 
 def test_a_pipe_is_read_to_its_end(clip: Path, tmp_path: Path) -> None:

@@ -299,7 +299,7 @@ def write_all(
             text = trace_page(
                 trace, session.policy, title=Path(source.address).name or source.address,
                 command=shlex.join(["mmduet", *sys.argv[1:]]),
-                clip=None if source.is_live else Path(source.address), frame_fps=session.frame_fps,
+                clip=None if source.is_live else Path(source.address),
             )  # fmt: skip
         write_file(path, text)
     written = "".join(f"; {path}" for path in files.values())

@@ -24,7 +24,6 @@ from .benchmarks import (
 from .benchmarks.proactive.figure import pauc_figure as pauc_figure
 from .benchmarks.proactive.judging import GivenAnswers as GivenAnswers
 from .benchmarks.scenes import ConceptJudge as ConceptJudge, check_concepts as check_concepts
-from .frames import frames_of as frames_of
 from .items import AskedItem as AskedItem, Item as Item
 from .metrics.agreement import Agreement as Agreement, agreement as agreement
 from .metrics.bootstrap import (

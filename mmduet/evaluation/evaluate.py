@@ -108,12 +108,11 @@ class Result:
 
         A model that decides in words has one curve, whatever heads are named.
         """
-        from mmduet.evaluation.frames import frames_of
+        from mmduet.video import read_frames_of
 
-        prediction = self.predictions[name]
-        trace = prediction.trace
+        trace = self.predictions[name].trace
         curves = {head: trace.curve(head) for head in trace.heads if head in heads or len(trace.heads) == 1}
-        return {"frames": frames_of(prediction, self.video(name)), "curves": curves}
+        return {"frames": read_frames_of(self.video(name), trace.times), "curves": curves}
 
     @property
     def _headline(self) -> tuple[str, ...]:

@@ -14,12 +14,9 @@ from mmduet.trace import DuetTrace
 
 SHOWN_AS = {".mp4": "video/mp4", ".webm": "video/webm"}  # that browsers play
 MAX_VIDEO_BYTES = 8_000_000
-STRIP_SIZE = 96  # pixels of the side of a frame in the film strip
 
 
-def trace_page(
-    trace: DuetTrace, policy: Policy, *, title: str, command: str, clip: Path | None = None, frame_fps: float = 2.0
-) -> str:
+def trace_page(trace: DuetTrace, policy: Policy, *, title: str, command: str, clip: Path | None = None) -> str:
     """Make the page of a trace: the clip with its responses as subtitles, the scores, and all that was said.
 
     Args:
@@ -28,13 +25,12 @@ def trace_page(
         title: The heading.
         command: The command that made the trace.
         clip: The clip, unless it was a camera or a stream. An MP4 or WebM file of at most 8 MB is put into the page.
-        frame_fps: Frames per second of the trace.
     """
     from nbformat import v4
 
     from mmduet.reports.export import PLOT, export_html
 
-    frames = None if clip is None else _frames(clip, trace, frame_fps)
+    frames = None if clip is None else _frames(clip, trace)
     video = "" if clip is None else _video(clip, trace)
     cells = [v4.new_markdown_cell(f"# {' '.join(title.split())}\n\n{_code(command)}")]
     if video:
@@ -74,13 +70,11 @@ def _video(clip: Path, trace: DuetTrace) -> str:
     )
 
 
-def _frames(clip: Path, trace: DuetTrace, frame_fps: float) -> Any:
+def _frames(clip: Path, trace: DuetTrace) -> Any:
     """The frames of the film strip; None of a model that decides in words, whose pieces may have several frames."""
-    from mmduet.video import read_frames
+    from mmduet.video import read_frames_of
 
-    if trace.reply is not None or not len(trace):
-        return None
-    return read_frames(clip, fps=frame_fps, size=STRIP_SIZE, max_frames=len(trace)).frames
+    return read_frames_of(clip, trace.times) if trace.reply is None else None
 
 
 def _figure(trace: DuetTrace, policy: Policy, frames: Any) -> Any:

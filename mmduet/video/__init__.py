@@ -9,13 +9,13 @@ fitting    frames resized
 batch      FrameBatch, and the place of batches in a video
 pictures   image files in the place of frames
 prefetch   results computed ahead by a thread
-reader     read_metadata, iter_frames, read_frames
+reader     read_metadata, iter_frames, read_frames, read_frames_of
 stream     StreamSource: frames of a video that is still being recorded
 """
 
 from mmduet.video.batch import FrameBatch
 from mmduet.video.fitting import CenterCrop, FrameSize, Within, fit_frames
-from mmduet.video.reader import VideoMetadata, iter_frames, read_frames, read_metadata
+from mmduet.video.reader import VideoMetadata, iter_frames, read_frames, read_frames_of, read_metadata
 from mmduet.video.sampling import TOLERANCE, check_positive, sample_indices
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "fit_frames",
     "iter_frames",
     "read_frames",
+    "read_frames_of",
     "read_metadata",
     "sample_indices",
 ]

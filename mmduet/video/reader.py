@@ -1,7 +1,7 @@
 """Readers: a file's metadata, and its frames sampled at a fixed rate."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,3 +144,23 @@ def read_frames(
     return FrameBatch(
         np.concatenate([batch.times for batch in batches]), torch.cat([batch.frames for batch in batches])
     )
+
+
+def read_frames_of(path: str | Path, times: NDArray[np.float64], *, size: FrameSize = 96) -> torch.Tensor | None:
+    """Read the frames that the scores of a trace or a prediction belong to, for a film strip.
+
+    Args:
+        path: The clip.
+        times: The times of the trace, evenly spaced from 0, s, [N].
+        size: As for `iter_frames`.
+
+    Returns:
+        uint8 [N, 3, H, W], one frame a time; None if there are no times, no file, or another number of frames.
+    """
+    if not len(times) or not Path(path).is_file():
+        return None
+    fps, found = 1 / (times[1] - times[0]) if len(times) > 1 else 1.0, []
+    with suppress(VideoError):  # a trace may end where the clip is damaged
+        for batch in iter_frames(path, fps=fps, size=size, max_frames=len(times), rounding="ceil"):
+            found.append(batch.frames)
+    return torch.cat(found) if sum(map(len, found)) == len(times) else None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmduet.errors import VideoError
-from mmduet.video import fit_frames, iter_frames, read_frames, read_metadata, sample_indices
+from mmduet.video import fit_frames, iter_frames, read_frames, read_frames_of, read_metadata, sample_indices
 from tests.clips import RATE, WIDTH, copy_stream, numbers_of, write_clip, write_coded, write_sound
 
 
@@ -188,6 +188,22 @@ def test_what_can_be_read_comes_before_the_error(tmp_path, suffix, batch_size, f
         take()
     assert len(read) > fps, "more than a second of 4"
     assert read == wanted[: len(read)]
+
+
+@pytest.mark.parametrize("max_frames", [1, 3, None])
+@pytest.mark.parametrize("fps", [0.7, 2, 3, 2.9, 12, 60])
+def test_the_frames_of_a_trace_are_those_that_were_watched(clip, fps, max_frames):
+    watched = read_frames(clip, fps=fps, size=32, rounding="ceil", max_frames=max_frames)
+    found = read_frames_of(clip, watched.times, size=32)
+    assert found is not None
+    if len(found) > 1:  # one frame has no rate
+        torch.testing.assert_close(found, watched.frames, atol=0, rtol=0)
+
+
+def test_a_trace_of_another_clip_has_no_frames(clip, tmp_path):
+    assert read_frames_of(clip, np.arange(50) / 12, size=32) is None
+    assert read_frames_of(clip, np.array([]), size=32) is None
+    assert read_frames_of(tmp_path / "none.mp4", np.arange(3) / 2, size=32) is None
 
 
 def test_a_recording_of_unstated_length_is_read(tmp_path):

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mmduet.errors import VideoError
-from mmduet.evaluation.frames import frames_of
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.policy import Policy
+from mmduet.video import read_frames_of
 from mmduet_widgets.clip_file import read_clip
 from mmduet_widgets.duet_player import DuetPlayer
 from mmduet_widgets.score_plot import ScorePlot
@@ -36,7 +36,7 @@ def prediction_view(
         clip, _ = read_clip(video)
         if clip and prediction.segments is None:
             return DuetPlayer(clip, prediction.trace, policy=policy, spans=spans, title=title)
-        frames = frames_of(prediction, video)
+        frames = read_frames_of(video, prediction.trace.times)
     except VideoError:
         pass  # the curves need no video
     return ScorePlot(prediction.trace, policy=policy, frames=frames, spans=spans, title=title)

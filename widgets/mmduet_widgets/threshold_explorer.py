@@ -9,8 +9,7 @@ import ipywidgets as w
 import torch
 import traitlets as t
 
-from mmduet.errors import DuetError, VideoError
-from mmduet.evaluation.frames import frames_of
+from mmduet.errors import DuetError
 from mmduet.evaluation.metrics.timing import Metric, sweep
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.files import inside
@@ -27,6 +26,7 @@ from mmduet.plots import (
 from mmduet.plots.thresholds import EXAMPLES
 from mmduet.policy import Policy, ThresholdPolicy, threshold_grid, threshold_policy
 from mmduet.trace import DuetTrace
+from mmduet.video import read_frames_of
 from mmduet_widgets.figure_view import FigureView, framed
 from mmduet_widgets.table import table_html
 from mmduet_widgets.threshold_slider import ThresholdSlider
@@ -151,12 +151,7 @@ class ThresholdExplorer(w.VBox):
         """The frames of the example in view; None where its video is not known, not in the folder, or unreadable."""
         item = self.references.get(self.question)
         video = None if self.videos is None or item is None else inside(Path(self.videos), item.video)
-        if video is None:
-            return None
-        try:
-            return frames_of(self.predictions[self.question], video)
-        except VideoError:
-            return None
+        return None if video is None else read_frames_of(video, self.predictions[self.question].trace.times)
 
     def _words_html(self) -> str:
         """A table of the replayed responses: time, span, and text where the model spoke at the same frame."""
