@@ -366,6 +366,16 @@ def test_progress_counts_the_cell_that_papermill_adds(tmp_path: Path, source: st
     assert told[-1] == (count - 1, count)
 
 
+@pytest.mark.parametrize("source", ["print(steps)", "raise ValueError", "import os; os._exit(9)"])
+def test_an_executed_notebook_names_no_folder_of_this_machine(tmp_path: Path, source: str) -> None:
+    notebook = write_notebook(tmp_path / "n.ipynb", source)
+    executed = execute(notebook, tmp_path / "out.ipynb", {"steps": 21}).notebook
+    assert executed == nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert str(tmp_path) not in json.dumps(executed.metadata)
+    assert "input_path" not in executed.metadata.papermill, "it would be the notebook once more"
+    assert executed.metadata.papermill.parameters == {"steps": 21}
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(8.24, "8.2 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
 def test_durations_are_for_reading(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
