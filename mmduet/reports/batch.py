@@ -21,7 +21,7 @@ from mmduet.reports.pool import Advanced, Broken, Ended, Event, Noted, Pool, Que
 from mmduet.reports.publication import LOCK, forget_logs, publish, write_report
 from mmduet.reports.records import RunRecord, format_duration
 from mmduet.reports.slots import Slot, check_reports
-from mmduet.reports.suite import Run, Suite, fill_output, load_suite
+from mmduet.reports.suite import Run, Suite, filled, load_suite
 from mmduet.reports.worker import Job, failure, written
 
 SHOW_EVERY = 5.0  # s between two progress lines
@@ -242,9 +242,11 @@ class _Batch:
         self._outcomes[outcome.name] = outcome
         if outcome.status != "waiting":
             self._progress.end(outcome.name, good=outcome.status != "failed")
-        if outcome.status != "unchanged":
-            seconds = None if outcome.status == "waiting" else outcome.seconds
-            self._board.end(outcome.name, seconds, failed=outcome.status == "failed")
+        match outcome.status:
+            case "waiting":
+                self._board.block(outcome.name, f"because {outcome.error}")
+            case "done" | "failed":
+                self._board.end(outcome.name, outcome.seconds, failed=outcome.status == "failed")
         print(f"{self._place(outcome.name)}: {_sentence(outcome)}", flush=True)
 
     def _place(self, name: str) -> str:
@@ -286,23 +288,8 @@ def check_suite(path: Path | str, *, output: Path | str | None = None) -> tuple[
     suite = load_suite(path)
     folder = Path(output).resolve() if output else suite.root / "reports" / "out" / suite.name
     checked = tuple(replace(run, defaults=_defaults(run, suite)) for run in suite.runs)
-    runs = [_filled(run, suite, folder) for run in checked]
+    runs = [filled(run, suite, folder) for run in checked]
     return replace(suite, runs=checked), folder, in_order(runs, suite.path)
-
-
-def _filled(run: Run, suite: Suite, folder: Path) -> Run:
-    """The run with the folders for `{output}` and `{output:NAME}`, relative to the root where they lie below it."""
-
-    def shown(name: str) -> str:
-        own = folder / name
-        return (own.relative_to(suite.root) if own.is_relative_to(suite.root) else own).as_posix()
-
-    steps = {name: shown(names[0]) for name, names in run.after.items() if len(names) == 1}
-    folders = {"": shown(run.name), **{name: shown(name) for name in run.needs}, **steps}
-    try:
-        return replace(run, parameters=fill_output(dict(run.parameters), folders))
-    except SuiteError as error:
-        raise SuiteError(f"{suite.path}, run {run.name}: {error}") from error
 
 
 def _defaults(run: Run, suite: Suite) -> dict[str, Any]:

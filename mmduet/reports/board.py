@@ -24,7 +24,7 @@ class _Now:
 
 
 class Board:
-    """Which runs are queued, running, stopped and ended, and how long the rest will take.
+    """Which runs are queued, running, stopped, blocked and ended, and how long the rest will take.
 
     Args:
         steps: The runs to make.
@@ -35,6 +35,7 @@ class Board:
         self.parallel = parallel
         self._queued = {step.run.name: step for step in steps}
         self._running: dict[str, _Now] = {}
+        self._blocked: dict[str, Live] = {}
         self._count = len(steps)
         self._failed = 0
         self._seconds: list[float] = []
@@ -53,13 +54,17 @@ class Board:
         """Note that a run is queued again."""
         self._running.pop(name, None)
 
-    def end(self, name: str, seconds: float | None, *, failed: bool) -> None:
-        """Note that a run ended after so many seconds; None: it was never started."""
+    def block(self, name: str, reason: str) -> None:
+        """Note that a run will not start."""
+        self._queued.pop(name, None)
+        self._blocked[name] = Live("not run", reason)
+
+    def end(self, name: str, seconds: float, *, failed: bool) -> None:
+        """Note that a run ended after so many seconds."""
         self._running.pop(name, None)
         self._queued.pop(name, None)
         self._failed += failed
-        if seconds is not None:
-            self._seconds.append(seconds)
+        self._seconds.append(seconds)
 
     def stop(self) -> None:
         """Note that the command ends, and with it all that is running."""
@@ -67,8 +72,8 @@ class Board:
 
     @property
     def live(self) -> dict[str, Live]:
-        """The runs that have not ended."""
-        return {name: self._live(name) for name in self._queued}
+        """The runs that have not ended, and those that will not start."""
+        return {name: self._live(name) for name in self._queued} | self._blocked
 
     @property
     def left(self) -> str:

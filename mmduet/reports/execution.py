@@ -15,7 +15,7 @@ import nbformat
 from mmduet.errors import SuiteError
 from mmduet.files import replacing, scratch_folder
 from mmduet.reports.notebooks import read_notebook
-from mmduet.reports.parameters import check_parameters
+from mmduet.reports.parameters import check_parameters, without_infinities
 
 ENVIRONMENT = {
     "PLOTLY_RENDERER": "plotly_mimetype",  # figures stay data in the outputs, which reports and JupyterLab draw
@@ -81,7 +81,8 @@ def execute(
         with _environment(ENVIRONMENT | {"JUPYTER_RUNTIME_DIR": str(runtime)}):
             error = _papermill(source, temporary, parameters, folder, cell_timeout, log or sys.stderr, progress)
         seconds = time.perf_counter() - clock
-        executed = read_notebook(temporary)
+        executed = _cleaned(read_notebook(temporary))
+        nbformat.write(executed, temporary)
     return Execution(executed, error, started, seconds)
 
 
@@ -132,6 +133,14 @@ def _papermill(
     except NoSuchKernel as error:
         raise SuiteError("no `python3` Jupyter kernel is installed here: pip install ipykernel") from error
     return ""
+
+
+def _cleaned(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook without the paths that papermill notes: a temporary file, and a copy of the notebook for a path."""
+    if noted := notebook.metadata.get("papermill"):
+        kept = {name: value for name, value in noted.items() if name not in ("input_path", "output_path")}
+        notebook.metadata["papermill"] = without_infinities(kept)  # JupyterLab reads strict JSON only
+    return notebook
 
 
 @contextmanager

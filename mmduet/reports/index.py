@@ -14,17 +14,21 @@ from markupsafe import Markup
 from mmduet.files import write_files
 from mmduet.reports.credentials import without_credentials
 from mmduet.reports.metrics import Metric, format_number
+from mmduet.reports.parameters import without_infinities
 from mmduet.reports.prose import Prose
 from mmduet.reports.records import RunRecord, format_duration
 from mmduet.reports.slots import HISTORY, Slot, reports_in
-from mmduet.reports.suite import Run, Suite
+from mmduet.reports.suite import Run, Suite, filled
 
 MAX_DRAWN = 180_000  # characters of all thumbnails in one page
 
 
 @dataclass(frozen=True)
 class Live:
-    """A run without its report: queued, running, or after a stop stopped or waiting; how far it is, and its log."""
+    """A run without its report: queued, running or not run, or after a stop stopped or waiting.
+
+    `note` says how far it is, or why it is not run.
+    """
 
     status: str
     note: str = ""
@@ -33,7 +37,10 @@ class Live:
 
 @dataclass(frozen=True)
 class Row:
-    """A report as a page shows it. Where `record` is that of a failure, `good` is that of the last success."""
+    """A report as a page shows it: parameters, numbers and picture of one run.
+
+    Where `record` is that of a failure, `good` is that of the last success. With `live`, `record` is an earlier one.
+    """
 
     label: str
     parameters: Mapping[str, Any]
@@ -46,7 +53,7 @@ class Row:
 
     @property
     def status(self) -> str:
-        """Queued, running or stopped, or else done, failed or waiting."""
+        """Queued, running, stopped or not run, or else done, failed or waiting."""
         return self.live.status if self.live else self.record.status if self.record else "waiting"
 
     @cached_property
@@ -122,15 +129,15 @@ def write_index(
         folder: The folder of its reports.
         templates: The folder of the page templates.
         command: The command that runs the suite.
-        live: The runs that have not ended, by name. While one is queued or running, the page loads itself again every
-            few seconds.
+        live: The runs that have not ended or will not start, by name. While one is queued or running, the page loads
+            itself again every few seconds.
         left: How long they will take, or that they were stopped.
 
     Returns:
         The path of the index.
     """
     history = _history(suite, folder)
-    rows = [replace(_row(run, folder, history), live=(live or {}).get(run.name)) for run in suite.runs]
+    rows = [replace(_row(run, suite, folder, history), live=(live or {}).get(run.name)) for run in suite.runs]
     page = {
         "suite": suite,
         "command": command,
@@ -208,15 +215,32 @@ def _title(notebook: str, rows: Iterable[Row]) -> str:
     return next((row.record.title for row in rows if row.record), Path(notebook).stem)
 
 
-def _row(run: Run, folder: Path, history: Mapping[str, list[Row]]) -> Row:
+def _row(run: Run, suite: Suite, folder: Path, history: Mapping[str, list[Row]]) -> Row:
     good, failed = Slot(folder, run.name), Slot(folder, f"{run.name}.failed")
     record, attempt = good.record(), failed.record()
-    parameters = without_credentials({**run.defaults, **run.parameters})
+    parameters = _parameters(run, attempt or record, suite, folder)
     earlier = len(history.get(run.name, []))
     if attempt:
         page, good_page = quote(failed.page.name), quote(good.page.name)
         return Row(run.name, parameters, attempt, page, record, good_page, earlier)
     return Row(run.name, parameters, record, quote(good.page.name), earlier=earlier)
+
+
+def _parameters(run: Run, record: RunRecord | None, suite: Suite, folder: Path) -> dict[str, Any]:
+    """The parameters of the report that is shown, written as in the suite where they are the same, or of the run."""
+    now = _masked(run)
+    if record is None:
+        return now
+    filled_in = _masked(filled(run, suite, folder))
+    used = _used(record)
+    return {name: now[name] if filled_in.get(name, ...) == value else value for name, value in used.items()}
+
+
+def _masked(run: Run) -> dict[str, Any]:
+    """All parameters of a run, given or not, as its record has them."""
+    given = [dict(run.defaults), dict(run.parameters)]
+    defaults, parameters = without_infinities(without_credentials(given))
+    return {**defaults, **parameters}
 
 
 def _history(suite: Suite, folder: Path) -> dict[str, list[Row]]:

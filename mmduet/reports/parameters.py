@@ -3,6 +3,7 @@
 import ast
 import difflib
 import io
+import math
 import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,6 +95,18 @@ def declared_parameters(notebook: "NotebookNode", name: str) -> dict[str, Parame
     return {}
 
 
+def without_infinities(value: Any) -> Any:
+    """A JSON value with the texts inf, -inf and nan for these numbers, which JSON has not."""
+    match value:
+        case float() if not math.isfinite(value):
+            return str(value)
+        case list():
+            return [without_infinities(item) for item in value]
+        case dict():
+            return {key: without_infinities(item) for key, item in value.items()}
+    return value
+
+
 def _check(declared: Mapping[str, Parameter], given: Mapping[str, Any], notebook: str) -> None:
     for name, value in given.items():
         if name not in declared:
@@ -139,6 +152,17 @@ class _NotSimple(ValueError):
         self.line = statement.lineno
 
 
+class _Floats(ast.NodeTransformer):
+    """Replaces `float('inf')` by its value: no literal has it, so papermill writes it like this."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """Replace a call, also in a list or dict."""
+        match node:
+            case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=str() as text)], keywords=[]):
+                return ast.Constant(value=float(text))
+        return node
+
+
 def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
     kind: ast.expr | None
     match statement:
@@ -149,7 +173,7 @@ def _parameter(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
         case _:
             raise _NotSimple(statement)
     try:
-        default = ast.literal_eval(value)
+        default = ast.literal_eval(_Floats().visit(value))
         parameter = Parameter(name, _annotation(kind, default), default, comments.get(statement.end_lineno or 0, ""))
         parameter.accepts(default)  # raises where the annotation is not a type
         return parameter

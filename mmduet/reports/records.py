@@ -17,6 +17,7 @@ import yaml
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from mmduet.reports.metrics import Metric
+from mmduet.reports.parameters import without_infinities
 from mmduet.reports.thumbnails import Thumbnail
 from mmduet.system.machine import machine
 from mmduet.system.packages import package_versions
@@ -42,19 +43,23 @@ def _in_utc(time: datetime) -> datetime:
         raise ValueError("it lies outside the years 1 to 9999 in UTC") from None
 
 
+Values = Annotated[dict[str, Any], AfterValidator(without_infinities)]
+
+
 class RunRecord(BaseModel):
     """One execution of a run.
 
-    `parameters` were given, `defaults` are those of the notebook. `fingerprint` is a hash of all that decides the run,
-    `page` a hash of all that decides its page. `log` is the log's path, relative to the page's folder.
+    `parameters` were given, `defaults` are those of the notebook. Both have infinities and NaN as texts.
+    `fingerprint` is a hash of all that decides the run, `page` a hash of all that decides its page. `log` is the log's
+    path, relative to the page's folder.
     """
 
     suite: str
     run: str
     title: str
     notebook: str
-    parameters: dict[str, Any]
-    defaults: dict[str, Any] = {}
+    parameters: Values
+    defaults: Values = {}
     status: Literal["done", "failed"]
     error: str = ""
     started: Annotated[AwareDatetime, AfterValidator(_in_utc)]

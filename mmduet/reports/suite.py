@@ -117,6 +117,25 @@ def load_suite(path: Path | str) -> Suite:
     return Suite(path, root, written.name, written.title, written.description, runs)
 
 
+def filled(run: Run, suite: Suite, folder: Path) -> Run:
+    """The run with the folders for `{output}` and `{output:NAME}`, relative to the root where they lie below it.
+
+    Raises:
+        SuiteError: As for `fill_output`. The message names the suite and the run.
+    """
+
+    def shown(name: str) -> str:
+        own = folder / name
+        return (own.relative_to(suite.root) if own.is_relative_to(suite.root) else own).as_posix()
+
+    steps = {name: shown(names[0]) for name, names in run.after.items() if len(names) == 1}
+    folders = {"": shown(run.name), **{name: shown(name) for name in run.needs}, **steps}
+    try:
+        return replace(run, parameters=fill_output(dict(run.parameters), folders))
+    except SuiteError as error:
+        raise SuiteError(f"{suite.path}, run {run.name}: {error}") from error
+
+
 def fill_output(value: Any, folders: Mapping[str, str]) -> Any:
     """Replace every `{output}` and `{output:NAME}` in the texts of `value`.
 

@@ -197,6 +197,35 @@ def test_a_batch_that_ends_early_leaves_an_index_in_which_nothing_runs(
     assert shown_index(project)[:2] == ([], False), "all are done"
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_a_run_after_a_failed_one_is_not_run_in_the_index_whatever_report_it_has(
+    project: SimpleNamespace, before: bool
+) -> None:
+    runs = "".join(
+        f"  - {{name: {name}, notebook: notebooks/n.ipynb, after: [{needed}], parameters: {{steps: 5}}}}\n"
+        for name, needed in ("ba", "cb")
+    )
+    project.suite.write_text(project.suite.read_text() + runs)
+    if before:
+        run_suite(project.suite)
+    project.suite.write_text(project.suite.read_text().replace("steps: 5", "steps: 50"))
+    project.error, project.source = "ValueError: boom", "2"
+    for force in (False, True):
+        run_suite(project.suite, force=force)
+        statuses, again, facts = shown_index(project)
+        assert (statuses, again) == (["failed", "not run", "not run"], False)
+        assert facts.startswith("1 failed 2 not run ")
+        rows = BeautifulSoup((project.folder / "index.html").read_text(), "html.parser").select(".runs tbody tr")
+        steps, report = ("5", "shown: report of ") if before else ("50", "")
+        for row, name, needed in zip(rows[1:], "bc", "ab", strict=True):
+            text = row.get_text(" ", strip=True)
+            assert text.startswith(f"{name} not run because {needed} is not done {report}".rstrip())
+            assert row.select("td")[0].get_text() == steps, "that of its numbers"
+    project.error = ""
+    run_suite(project.suite)
+    assert shown_index(project)[:2] == ([], False), "all are done"
+
+
 @pytest.mark.parametrize("text", ["\ud800", "\udfff and a pair \ud83d\ude00"])
 def test_half_a_surrogate_pair_is_a_question_mark_in_a_report(project: SimpleNamespace, text: str) -> None:
     notebook = nbformat.read(project.notebook, as_version=4)
@@ -364,6 +393,16 @@ def test_progress_counts_the_cell_that_papermill_adds(tmp_path: Path, source: st
     count = len(ran.notebook.cells)
     assert {cells for _, cells in told} == {count}
     assert told[-1] == (count - 1, count)
+
+
+@pytest.mark.parametrize("source", ["print(steps)", "raise ValueError", "import os; os._exit(9)"])
+def test_an_executed_notebook_names_no_folder_of_this_machine(tmp_path: Path, source: str) -> None:
+    notebook = write_notebook(tmp_path / "n.ipynb", source)
+    executed = execute(notebook, tmp_path / "out.ipynb", {"steps": 21}).notebook
+    assert executed == nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert str(tmp_path) not in json.dumps(executed.metadata)
+    assert "input_path" not in executed.metadata.papermill, "it would be the notebook once more"
+    assert executed.metadata.papermill.parameters == {"steps": 21}
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(8.24, "8.2 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup, Tag
 
 from mmduet.reports import check_suite, run_suite
 from mmduet.reports.export import TEMPLATES
-from mmduet.reports.index import Column, write_index
+from mmduet.reports.index import Column, Live, write_index
 from mmduet.reports.metrics import Metric
 from mmduet.reports.thumbnails import POINTS, Curve, Thumbnail
 from tests.reports.samples import HOSTILE, assert_offline, leave_report, write_notebook, write_suite
@@ -28,9 +28,9 @@ def suite(tmp_path: Path) -> Path:
     )
 
 
-def index_of(path: Path) -> BeautifulSoup:
+def index_of(path: Path, live: dict[str, Live] | None = None) -> BeautifulSoup:
     suite, folder, _ = check_suite(path)
-    page = write_index(suite, folder, TEMPLATES, "mmduet report").read_text()
+    page = write_index(suite, folder, TEMPLATES, "mmduet report", live).read_text()
     assert_offline(page)
     assert "<script" not in page
     assert len(page) < 300_000
@@ -55,7 +55,8 @@ def test_numbers_have_the_decimals_of_their_intervals_and_a_range(suite: Path) -
     folder = check_suite(suite)[1]
     values = {"a-threshold=0.25": (0.5, 0.25, 1.0), "a-threshold=0.75": (12.5, 10.0, 20.25), "b": (None, None, None)}
     for name, (value, low, high) in values.items():
-        leave_report(folder, name, metrics=[Metric("F1", value, low, high), Metric("n", 7)])
+        given = {"threshold": float(name.partition("=")[2] or 0.5)}
+        leave_report(folder, name, parameters=given, metrics=[Metric("F1", value, low, high), Metric("n", 7)])
     soup = index_of(suite)
     assert table(soup)[1:] == [
         ["a-threshold=0.25 2026-03-01 00:00 UTC · 1.0 s", "0.25", "0.5 0.2 – 1.0", "7"],
@@ -66,6 +67,40 @@ def test_numbers_have_the_decimals_of_their_intervals_and_a_range(suite: Path) -
         "left:0.0%;right:calc(100% - 3.8%)",
         "left:48.8%;right:calc(100% - 100.0%)",
     ]
+
+
+@pytest.mark.parametrize("failed", [False, True])
+@pytest.mark.parametrize("status", ["queued", "running", "stopped", "waiting", "not run", ""])
+def test_parameters_are_of_the_run_whose_numbers_stand_beside_them(suite: Path, status: str, failed: bool) -> None:
+    """The suite has another threshold now, and its run has not ended, or not run."""
+    _, folder, runs = check_suite(suite)
+    given = {"defaults": dict(runs[2].defaults), "parameters": {**runs[2].parameters, "threshold": 0.125}}
+    leave_report(folder, "b", **given, metrics=[Metric("F1", 0.75)])
+    if failed:
+        given["parameters"] |= {"threshold": 0.875}
+        leave_report(folder, "b.failed", **given, run="b", status="failed", error="boom", metrics=[Metric("F1", 0.25)])
+    soup = index_of(suite, {"b": Live(status, "why")} if status else None)
+    name, *numbers = table(soup)[-1]
+    assert numbers == (["0.875", "0.250"] if failed else ["0.125", "0.750"])
+    links = [link["href"] for link in soup.select(".runs tr:last-child a")]
+    assert links[0] == ("b.failed.html" if failed else "b.html")
+    if status:
+        marked = f"b {status} why shown: report of 2026-03-01 00:00 UTC{' boom' if failed else ''}"
+        assert name.startswith(marked), "its numbers are not those of this run"
+        assert links[1] == links[0]
+
+
+def test_parameters_of_a_report_that_is_up_to_date_are_written_as_in_the_suite(project: SimpleNamespace) -> None:
+    where = ["{output}", "{output:a}/x", "rtsp://user:secret@host/1"]
+    runs = [f"  - {{name: {name}, notebook: notebooks/n.ipynb, after: [a], parameters: {{where: '{text}', "
+            f"threshold: .inf}}}}\n" for name, text in zip("bcd", where, strict=True)]  # fmt: skip
+    project.suite.write_text(project.suite.read_text() + "".join(runs))
+    for _ in range(2):  # made, and unchanged
+        rows = table(BeautifulSoup(run_suite(project.suite).index.read_text(), "html.parser"))
+        assert [row[1:] for row in rows] == [
+            ["threshold", "where"], ["0.5", "{output}"], ["inf", "{output}"], ["inf", "{output:a}/x"],
+            ["inf", "rtsp://***@host/1"],
+        ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

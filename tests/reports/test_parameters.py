@@ -1,14 +1,21 @@
 """Parameters: what a notebook takes, and what it refuses."""
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
 import papermill
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nbformat.v4 import new_code_cell, new_notebook
+from papermill.translators import PythonTranslator
 
 from mmduet.errors import SuiteError
-from mmduet.reports import check_parameters
-from tests.reports.samples import write_notebook
+from mmduet.reports import check_parameters, run_suite
+from mmduet.reports.parameters import declared_parameters
+from tests.reports.samples import PARAMETERS, write_notebook, write_suite
 
 
 @pytest.mark.parametrize(
@@ -40,6 +47,48 @@ def test_other_lines_in_the_parameters_cell_are_refused(tmp_path: Path) -> None:
     path = write_notebook(tmp_path / "n.ipynb", parameters="import os\n")
     with pytest.raises(SuiteError, match="has `import os` in its `parameters` cell"):
         check_parameters(path, {})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**64), 2**64) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=9,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["threshold", "a", "b"]), JSON, min_size=1))
+def test_whatever_papermill_injects_is_read_as_it_was_given(values: dict[str, Any]) -> None:
+    cell = new_code_cell(PythonTranslator.codify(values), metadata={"tags": ["parameters"]})
+    declared = declared_parameters(new_notebook(cells=[cell]), "papermill's cell")
+    read = {name: parameter.default for name, parameter in declared.items()}
+    assert repr(read) == repr(values), "repr, since NaN equals nothing"
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_infinities_pass_a_run_and_its_files_stay_strict_json(tmp_path: Path, value: float) -> None:
+    source = "from mmduet.reports import check_injected; check_injected()"
+    declared = f"{PARAMETERS}more = {{}}"
+    write_notebook(tmp_path / "notebooks" / "n.ipynb", source, "print(threshold)", parameters=declared)
+    text = f".{value}".replace(".-", "-.")
+    given = f"{{threshold: {text}, more: {{deep: [{text}]}}}}"
+    result = run_suite(write_suite(tmp_path, f"  - {{name: a, notebook: notebooks/n.ipynb, parameters: {given}}}\n"))
+    assert not result.failed, result.outcomes[0].error
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    record, notebook = (
+        json.loads(result.outcomes[0].page.with_suffix(suffix).read_text(), parse_constant=refuse)
+        for suffix in (".json", ".ipynb")
+    )
+    assert record["parameters"] == {"threshold": str(value), "more": {"deep": [str(value)]}}
+    assert notebook["cells"][-1]["outputs"][0]["text"] == [f"{value}\n"]
+
+
+@pytest.mark.parametrize("text", ["float(x)", "float('x')", "int('3')", "float('1', 2)", "f('inf')", "[float]"])
+def test_other_calls_are_no_literals(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SuiteError, match=r"in its `parameters` cell, where each line is `name: type = literal"):
+        check_parameters(write_notebook(tmp_path / "n.ipynb", parameters=f"x = {text}"), {})
 
 
 @pytest.mark.parametrize("content", [None, "no json", "{}"])
