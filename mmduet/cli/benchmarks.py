@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmduet.cli.root import PLAIN, Group, app, check_figures, resumable, show, write_figures
+from mmduet.cli.root import PLAIN, Group, app, check_figures, resumable, say, show, write_figures
 from mmduet.errors import DuetError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        typer.echo(text)
+        say(text)
 
     def show(self, estimates: Mapping[str, Any], units: Mapping[str, str]) -> None:
         """Print figures with their intervals and units."""
