@@ -352,6 +352,26 @@ def test_what_is_sent(serve, monkeypatch, tmp_path):
         rate([pair("A dog.")], judge)
 
 
+@pytest.mark.parametrize(("key", "sent"), [(None, "Bearer none"), ("the-key", "Bearer the-key")])
+def test_an_endpoint_of_ones_own_needs_no_key(serve, monkeypatch, key, sent):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    if key is not None:
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+    server = serve(lambda reply, number: completion("3"))
+    assert rate([pair()], EndpointJudge("some-model", server.url))["v.mp4*0*0"].value == 3
+    assert server.headers[0]["Authorization"] == sent
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.openai.com/v1", "https://API.OpenAI.com:443/v1/", "http://api.openai.com"]
+)
+def test_openai_needs_a_key_where_something_is_asked(monkeypatch, url):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(DuetError, match=r"OPENAI_API_KEY is not set: put the key of http.* there\.$"):
+        rate([pair()], EndpointJudge("some-model", url))
+    assert rate([], EndpointJudge("some-model", url)) == {}
+
+
 def test_an_endpoint_that_misbehaves_and_then_answers(serve, tmp_path):
     released = threading.Event()
 
