@@ -31,7 +31,10 @@ def say(text: object) -> None:
     try:
         typer.echo(text)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        broken, nowhere = os.fstat(sys.stdout.fileno()), os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # both, if warnings and progress go to the same reader
+            if os.path.samestat(os.fstat(stream.fileno()), broken):
+                os.dup2(nowhere, stream.fileno())
 
 
 @contextmanager

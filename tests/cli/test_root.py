@@ -16,6 +16,15 @@ from tests.cli.test_timing import write
 OPEN_END = {"watch.py", "report.py"}
 
 
+def unread(*arguments, stderr):
+    """Run Python with an output whose reader has left."""
+    closed, out = os.pipe()
+    os.close(closed)
+    done = subprocess.run([sys.executable, *arguments], stdout=out, stderr=stderr, text=True, check=False)
+    os.close(out)
+    return done
+
+
 @pytest.mark.parametrize("command", ["evaluate", "timing"])
 def test_a_reader_that_leaves_loses_no_file(tmp_path, command):
     predictions, references = write(tmp_path, "charades_sta")
@@ -24,13 +33,16 @@ def test_a_reader_that_leaves_loses_no_file(tmp_path, command):
         "timing": ["charades_sta", predictions, references],
     }
     output = tmp_path / "figures.json"
-    closed, out = os.pipe()
-    os.close(closed)
-    command_line = [sys.executable, "-m", "mmduet", command, *given[command], "--output", str(output)]
-    done = subprocess.run(command_line, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
-    os.close(out)
+    done = unread("-m", "mmduet", command, *given[command], "--output", str(output), stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(json.loads(output.read_text())) >= 7
+
+
+def test_warnings_to_the_reader_that_left_end_no_command():
+    code = "import sys; from mmduet.cli.root import say; say('figures'); print('warning', file=sys.stderr, flush=True)"
+    assert unread("-c", code, stderr=subprocess.STDOUT).returncode == 0
+    kept = unread("-c", code, stderr=subprocess.PIPE)
+    assert (kept.returncode, kept.stderr) == (0, "warning\n"), "another reader still gets them"
 
 
 def test_every_command_prints_with_say():
