@@ -1,13 +1,14 @@
 """`mmduet evaluate NAME` and `mmduet export NAME`: a command for each benchmark, also for a user's own."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmduet.cli.root import PLAIN, Group, app, check_figures, resumable, show, write_figures
+from mmduet.cli.root import PLAIN, Group, app, check_figures, resumable, say, show, write_figures
 from mmduet.errors import DuetError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        typer.echo(text)
+        say(text)
 
     def show(self, estimates: Mapping[str, Any], units: Mapping[str, str]) -> None:
         """Print figures with their intervals and units."""
@@ -132,9 +133,31 @@ def _evaluate(
     if scores is not None:
         figures, units = benchmark.estimate(scores), benchmark.units
         show(figures, units)
-        timing = _timing(benchmark, predictions, references, console)
+        written = {name: (figure, units[name]) for name, figure in figures.items()}
+        if benchmark.errors:
+            written[benchmark.errors] = _count(scores[benchmark.errors].sum()), "pairs"
+        written |= _timing(benchmark, predictions, references, console)
         if output is not None:
-            write_figures(output, {name: (figure, units[name]) for name, figure in figures.items()} | timing)
+            write_figures(output, written)
+        if benchmark.errors:
+            _check_rated(written[benchmark.errors][0].value)
+
+
+def _count(number: float) -> "Estimate":
+    from mmduet.evaluation.metrics.bootstrap import Estimate
+
+    return Estimate(float(number), math.nan, math.nan)
+
+
+def _check_rated(errors: float) -> None:
+    """End with status 1 if there are pairs that a judge did not rate."""
+    if errors:
+        text = (
+            f"mmduet: {errors:.0f} pairs have no rating and are in no figure, so answers without a reply count too "
+            "much: have these pairs rated, and run the command again."
+        )
+        typer.secho(text, fg="red", err=True)
+        raise typer.Exit(1)
 
 
 def _timing(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmduet.cli.root import app
+from mmduet.cli.root import app, say
 from mmduet.errors import DuetError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def calibrate(
     known = find_benchmark(_benchmark(predictions, benchmark or stated.get("benchmark")))
     items = known.read_references(references)
     found = known.read_predictions(predictions, items)
-    typer.echo(str(coverage(found, items)))
+    say(str(coverage(found, items)))
     scores = next((each.trace.heads for each in found.by_id.values() if len(each.trace)), ())
     chosen = calibration.calibrate(
         found.by_id,
@@ -86,7 +86,7 @@ def calibrate(
     )
     write_policy(written, chosen.file(benchmark=known.name, predictions=predictions.name))
     _print(chosen, thresholds)
-    typer.echo(f"{written}: for `mmduet predict --policy`, and for the parameter `policy_file` of notebooks")
+    say(f"{written}: for `mmduet predict --policy`, and for the parameter `policy_file` of notebooks")
 
 
 def _benchmark(predictions: Path, name: Any) -> str:
@@ -110,7 +110,7 @@ def _before(stated: Mapping[str, Any], modes: list[str]) -> "Policy | None":
     if not isinstance(settings, dict) or settings.get("mode") is None or settings.get("threshold") is None:
         return None
     if settings["mode"] not in (*POLICIES, *modes):
-        typer.echo(
+        say(
             f"not compared with {settings['mode']}, which made the predictions: name it in --modes, since a file alone "
             "imports no code"
         )
@@ -121,13 +121,13 @@ def _before(stated: Mapping[str, Any], modes: list[str]) -> "Policy | None":
 
 
 def _print(chosen: "Calibration", thresholds: int) -> None:
-    typer.echo(
+    say(
         f"target {chosen.target}: chosen of {len(chosen.tried)} policies, at {thresholds} thresholds, on "
         f"{len(chosen.chosen_on)} questions; measured on {len(chosen.measured_on)} others:\n\n  {chosen.file()}\n"
     )
-    typer.echo(f"{chosen.table().to_string()}\n")
+    say(f"{chosen.table().to_string()}\n")
     for head, temperature in chosen.temperatures.items():
-        typer.echo(
+        say(
             f"{head}: as the probability of a span, temperature {temperature.value:.2f}; calibration error "
             f"{temperature.before:.3f}, scaled {temperature.after:.3f}"
         )

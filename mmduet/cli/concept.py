@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mmduet.cli.root import app
+from mmduet.cli.root import app, say
 
 
 @app.command()
@@ -34,4 +34,4 @@ def concept(
         raise DuetError(f"{model} has no adapter of its own: give --adapter.")
     add_concept(duet, processor, name, pictures)
     save_concepts(duet, source, output)
-    typer.echo(f"{output}: {len(names.names)} names, {len(names.added)} of them added: {', '.join(names.added)}")
+    say(f"{output}: {len(names.names)} names, {len(names.added)} of them added: {', '.join(names.added)}")

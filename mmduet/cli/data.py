@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmduet.cli.root import app, resumable
+from mmduet.cli.root import app, resumable, say
 from mmduet.errors import DuetError
 
 
@@ -22,7 +22,7 @@ def scenes(
     from mmduet.data.scenes import make_scenes
 
     with resumable(lambda: f"the clips made so far are in {root / 'scenes'}, and the same command makes the others."):
-        typer.echo(make_scenes(root, seed=seed, train=train, val=val, test=test))
+        say(make_scenes(root, seed=seed, train=train, val=val, test=test))
 
 
 @app.command()
@@ -40,7 +40,7 @@ def world(
     from mmduet.data.world import make_world
 
     with resumable(lambda: f"the streams made so far are in {root / 'world'}, and the same command makes the others."):
-        typer.echo(make_world(root, model=model, seed=seed, train=train, val=val))
+        say(make_world(root, model=model, seed=seed, train=train, val=val))
 
 
 @app.command()
@@ -63,6 +63,6 @@ def scan(
     with resumable(lambda: f"what was read so far is kept next to {output}, and the same command reads the rest."):
         found = scan_videos(folder, output, workers=workers)
     hours = sum(info.duration for info in found.videos.values()) / 3600
-    typer.echo(f"{output}: {len(found.videos)} videos, {hours:.1f} hours; {len(found.broken)} cannot be read")
+    say(f"{output}: {len(found.videos)} videos, {hours:.1f} hours; {len(found.broken)} cannot be read")
     for name, error in list(found.broken.items())[:10]:
         typer.secho(f"  {name}: {error}", fg="red", err=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mmduet.cli.benchmarks import OUTPUT, evaluate_app
-from mmduet.cli.root import DEVICE, DTYPE, check_figures, show
+from mmduet.cli.root import DEVICE, DTYPE, check_figures, say, show
 
 
 @evaluate_app.command("scenes")
@@ -37,5 +37,5 @@ def evaluate_scenes(
     figures = quality(
         duet, processor, folder, split=split, clips=clips, threshold=threshold, feature_folder=root / "features"
     )
-    typer.echo(f"{model} on scenes/{split}, {clips} clips, threshold {threshold}: value [95 % interval over clips]")
+    say(f"{model} on scenes/{split}, {clips} clips, threshold {threshold}: value [95 % interval over clips]")
     show(figures, UNITS, output)

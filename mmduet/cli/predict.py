@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from mmduet.cli.root import DEVICE, DTYPE, app, resumable
+from mmduet.cli.root import DEVICE, DTYPE, app, resumable, say
 from mmduet.errors import DuetError
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def end(outcome: "Outcome") -> NoReturn:
 
 
 def _report(outcome: "Outcome") -> None:
-    typer.echo(f"{outcome.path}: {outcome.written} questions, {outcome.new} of them new")
+    say(f"{outcome.path}: {outcome.written} questions, {outcome.new} of them new")
     if outcome.failed:
         typer.secho(f"{len(outcome.failed)} of {outcome.written} questions failed:", fg="red", err=True)
         for name, error in outcome.failed.items():

@@ -26,6 +26,17 @@ ABOUT = "Models that watch a video and decide when to speak: run, train, evaluat
 DEVICE = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, mps, …")]
 
 
+def say(text: object) -> None:
+    """Print a line. If the reader has left, as `head` does, nothing more is printed, and the command's work goes on."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        broken, nowhere = os.fstat(sys.stdout.fileno()), os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # both, if warnings and progress go to the same reader
+            if os.path.samestat(os.fstat(stream.fileno()), broken):
+                os.dup2(nowhere, stream.fileno())
+
+
 @contextmanager
 def resumable(kept: Callable[[], str]) -> Iterator[None]:
     """A block that Ctrl-C ends with one sentence and status 130, SIGTERM with status 143.
@@ -136,7 +147,7 @@ def show(estimates: Mapping[str, "Estimate"], units: Mapping[str, str], output: 
     """Print figures with their intervals and units, and write them as JSON if there is an output."""
     width, wide = max(map(len, estimates)), max(len(str(estimate)) for estimate in estimates.values())
     for name, estimate in estimates.items():
-        typer.echo(f"  {name:{width}} {estimate!s:{wide}} {units[name]}")
+        say(f"  {name:{width}} {estimate!s:{wide}} {units[name]}")
     if output:
         write_figures(output, {name: (estimate, units[name]) for name, estimate in estimates.items()})
 

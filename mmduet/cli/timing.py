@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mmduet.cli.benchmarks import OUTPUT
-from mmduet.cli.root import app, check_figures, write_figures
+from mmduet.cli.root import app, check_figures, say, write_figures
 from mmduet.errors import DuetError
 
 FILES = Annotated[
@@ -43,9 +43,9 @@ def timing(files: FILES, output: OUTPUT = None) -> None:
         benchmark = find_benchmark(name)
         items = benchmark.read_references(references)
         found = benchmark.read_predictions(predictions, items)
-        typer.echo(f"{row}: {coverage(found, items)}")
+        say(f"{row}: {coverage(found, items)}")
         evaluated[row] = found.by_id, items
-    typer.echo(timing_table(evaluated).T.to_string())
+    say(timing_table(evaluated).T.to_string())
     if output is not None:
         figures = [
             (f"{row}: {name}", (estimate, UNITS[name]))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mmduet.cli.root import DEVICE, DTYPE, app, resumable
+from mmduet.cli.root import DEVICE, DTYPE, app, resumable, say
 
 KIND = Annotated[list[str] | None, typer.Option(help="Your own annotation kind, module:OBJECT; may be repeated.")]
 
@@ -55,7 +55,7 @@ def train(
     with resumable(lambda: f"{kept(settings.output)}."):
         result = run_config(settings, kinds)
     if PartialState().is_main_process:
-        typer.echo(result.summary())
+        say(result.summary())
         if result.stopped:
             typer.secho(f"stopped after step {result.steps}, as requested: {kept(settings.output)}", fg="yellow")
     raise typer.Exit(143 if result.stopped else 0)
@@ -80,4 +80,4 @@ def convert(
     with resumable(lambda: f"{output} is as it was."):
         model, processor = load_duet(base, adapter=adapter, dtype=dtype, device=device)
         save_checkpoint(model, processor, output)
-    typer.echo(f"{output}: {model.num_parameters() / 1e6:,.0f} million parameters, {str(model.dtype)[6:]}")
+    say(f"{output}: {model.num_parameters() / 1e6:,.0f} million parameters, {str(model.dtype)[6:]}")

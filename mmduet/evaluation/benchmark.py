@@ -195,6 +195,8 @@ class Benchmark:
         metrics: The columns, with unit and direction.
         asked: The schema of an entry as far as it is asked, if a test file without labels can be predicted.
         question: The question of an entry of `asked` (of `item`, if `asked` is None).
+        errors: The column of the table that counts what a judge did not rate; empty: none. `mmduet evaluate` writes its
+            sum, and has status 1 if there are any.
         published: System -> metric -> published figure, in the unit of the metric.
         source: Where the published figures come from.
         headline: The metrics of the table; empty: all.
@@ -220,6 +222,7 @@ class Benchmark:
     metrics: Mapping[str, Metric]
     asked: type[BaseModel] | None = None
     question: Callable[[Any], Question] = ask_conversation
+    errors: str = ""
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     source: str = PAPER
     headline: tuple[str, ...] = ()
@@ -273,7 +276,10 @@ class Benchmark:
             DuetError: It is no table of numbers with a column a metric.
         """
         who, weights = self._who(function), {name: metric.weight for name, metric in self.metrics.items()}
-        check_scores(who, scores, weights)
+        errors = [self.errors] if self.errors else []
+        check_scores(who, scores, weights | dict.fromkeys(errors, ""))
+        if len(scores):
+            check_metrics(who, scores.columns, errors)
         # `combined` may make a metric of others; a table without rows is refused where it is averaged
         if len(scores) and (self.combined is None or not len(self.measured(scores).columns)):
             check_metrics(who, scores.columns, self._required)

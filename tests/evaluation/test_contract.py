@@ -46,6 +46,10 @@ def combined(make):
     return made(combined=make, metrics={"hit": Metric("0 to 1"), "total": Metric("0 to 1")})
 
 
+def judged(**columns):
+    return made(score=lambda *_: table(**columns), errors="unrated")
+
+
 def asked(make):
     return made(question=make)
 
@@ -100,6 +104,8 @@ WRONG = {
     "weight without value": (
         scored(table(n=[np.nan, 1.0]), Metric("", weight="n")), "nan in the column 'n' of question '1': a weight is",
     ),
+    "no errors": (judged(), "score returned no column 'unrated' (its columns: 'hit'): name it as"),
+    "errors in words": (judged(unrated=["none", "1"]), "'none' in the column 'unrated' of question '1': give a number"),
     "combined list": (combined(lambda means: [0.5]), "combined returned an object of type list: return a dict"),
     "combined without return": (combined(lambda means: None), "combined returned None: return a dict"),
     "combined number": (

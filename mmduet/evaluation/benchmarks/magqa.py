@@ -213,15 +213,18 @@ def ratings_of(
         confirm: Called before the judge is asked; it ends the work by an exception.
 
     Raises:
-        DuetError: There is no judge, or it cannot be asked.
+        DuetError: There is no judge, it cannot be asked, or it rates none of the pairs.
     """
     if judge is None:
         raise DuetError("no judge: give --judge MODEL, with --url for an endpoint, or --read-batch FILE.")
     if isinstance(judge, Path):
-        return judges.read_batch(judge, asked)
-    say(str(judges.estimate(asked, judge, cache=cache, prices=prices)))
-    confirm()
-    return judges.rate(asked, judge, cache=cache)
+        ratings = judges.read_batch(judge, asked)
+    else:
+        say(str(judges.estimate(asked, judge, cache=cache, prices=prices)))
+        confirm()
+        ratings = judges.rate(asked, judge, cache=cache)
+    judges.check_any_rated(asked, ratings)
+    return ratings
 
 
 def evaluate_files(
@@ -274,6 +277,7 @@ MAGQA = Benchmark(
         "turns": Metric("a question", "lower", digits=2),
         "turns, de-duplicated": Metric("a question", "lower", digits=2),
     },
+    errors="errors",
     published=PUBLISHED,
     command=evaluate_files,
     scenes="test_magqa_test.json",

@@ -144,7 +144,7 @@ def ratings_of(
         ``custom_id`` -> rating.
 
     Raises:
-        DuetError: There is no judge, or it cannot be asked.
+        DuetError: There is no judge, it cannot be asked, or it rates no pair of a kind.
     """
     if judge is None:
         raise DuetError(
@@ -157,13 +157,15 @@ def ratings_of(
     if isinstance(judge, Path):
         for rubric, pairs, read_id in jobs:
             ratings |= judges.read_batch(judge, pairs, read_id=read_id, rubric=rubric)
-        return ratings
-    asked = [(pairs, judge.about(rubric)) for rubric, pairs, _ in jobs]
-    for pairs, rater in asked:
-        say(str(judges.estimate(pairs, rater, cache=cache, prices=prices)))
-    confirm()
-    for pairs, rater in asked:
-        ratings |= judges.rate(pairs, rater, cache=cache)
+    else:
+        asked = [(pairs, judge.about(rubric)) for rubric, pairs, _ in jobs]
+        for pairs, rater in asked:
+            say(str(judges.estimate(pairs, rater, cache=cache, prices=prices)))
+        confirm()
+        for pairs, rater in asked:
+            ratings |= judges.rate(pairs, rater, cache=cache)
+    for _, pairs, _ in jobs:
+        judges.check_any_rated(pairs, ratings)
     return ratings
 
 
@@ -252,6 +254,7 @@ PROACTIVEVIDEOQA = Benchmark(
     settings=Settings(frame_fps=1.0, threshold=0.5, heads=("informative", "relevance"), remove_assistant_turns=True),
     score=score,
     metrics=METRICS,
+    errors="errors",
     headline=("PAUC", "duplicates, turn mean", "duplicates, ratio", "replies", "outside"),
     published=PUBLISHED,
     source=SOURCE,

@@ -1,19 +1,23 @@
 """Files of OpenAI's Batch API: requests to a judge, and its answers."""
 
+import hashlib
 import json
+import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, StrictStr
 
-from mmduet.errors import DuetError
+from mmduet.errors import AnnotationError, DuetError
 from mmduet.evaluation.judges.endpoint_judge import EndpointJudge
-from mmduet.evaluation.judges.rating import GRADES, Asked, Rating, Rubric, read_completion, written
+from mmduet.evaluation.judges.rating import GRADES, Asked, Rating, Rubric, Texts, read_completion, written
 from mmduet.files import check_target, read_jsonl, validated, write_file
 
 BATCH_URL = "/v1/chat/completions"
 ReadId = Callable[[str], tuple[str, str]]  # a line's custom_id -> as the pairs write it; the question
+_NAME = re.compile(r"(?s)(.*)-([0-9a-f]{8})")  # of a request: the pair's custom_id, and the digest of its texts
 
 
 def write_batch(
@@ -24,6 +28,8 @@ def write_batch(
 ) -> int:
     """Write a request for each pair, and return their number. The Batch API accepts 50,000 in a file.
 
+    A request's name is the pair's ``custom_id``, which has positions alone, then ``-`` and a digest of its texts.
+
     Args:
         path: The file.
         pairs: The pairs.
@@ -32,7 +38,12 @@ def write_batch(
     """
     check_batch(path)
     lines = [
-        {"custom_id": pair.custom_id, "method": "POST", "url": BATCH_URL, "body": judge.body(pair.texts)}
+        {
+            "custom_id": f"{pair.custom_id}-{_digest(pair.texts)}",
+            "method": "POST",
+            "url": BATCH_URL,
+            "body": judge.body(pair.texts),
+        }
         for pairs, judge in ((pairs, judge), *more)
         for pair in pairs
     ]
@@ -64,12 +75,12 @@ def read_batch(
     """Read the ratings of a batch's output file or error file.
 
     Lines of questions that are not in `pairs` are ignored. If a pair has several lines, the last one with a grade
-    counts.
+    counts. Names without a digest of the texts, of the published code or an earlier version, are taken with a warning.
 
     Args:
         path: The file.
         pairs: The pairs.
-        read_id: A line's custom_id -> the name as the pairs write it, and the question.
+        read_id: A line's custom_id, without the digest -> the name as the pairs write it, and the question.
         rubric: How answers are read.
 
     Returns:
@@ -81,18 +92,36 @@ def read_batch(
     """
     if not Path(path).exists():
         raise DuetError(f"{path} does not exist: fetch the batch's output file, or correct the path.")
-    names, questions = {pair.custom_id for pair in pairs}, {pair.question_id for pair in pairs}
+    digests, questions = {pair.custom_id: _digest(pair.texts) for pair in pairs}, {pair.question_id for pair in pairs}
     ratings: dict[str, Rating] = {}
+    unchecked = 0
     for number, entry in read_jsonl(path):
-        written_name, rating = _read_batch_line(f"{path}, line {number}", entry, rubric)
-        name, question = read_id(written_name)
-        if name in names:
+        where = f"{path}, line {number}"
+        written_name, rating = _read_batch_line(where, entry, rubric)
+        pair_name, digest = found.groups() if (found := _NAME.fullmatch(written_name)) else (written_name, None)
+        name, question = read_id(pair_name)
+        if name in digests and digest in (None, digests[name]):
             ratings[name] = rating if rating.value is not None else ratings.get(name, rating)
-        elif question in questions:
+            unchecked += digest is None
+        elif name in digests or question in questions:
             raise DuetError(
-                f"{path}, line {number}: {written_name!r} is no pair of these predictions: made for others?"
+                f"{where}: {written_name!r} is no pair of these predictions: give the batch that was made for them."
             )
+    if unchecked:
+        warnings.warn(
+            f"{path}: {unchecked} ratings name positions without a digest of the texts, as the published code and "
+            "earlier versions do: make sure that the batch was made for these predictions.",
+            stacklevel=2,
+        )
     return ratings
+
+
+def _request_name(pair: Asked) -> str:
+    return f"{pair.custom_id}-{_digest(pair.texts)}"
+
+
+def _digest(texts: Texts) -> str:
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:8]
 
 
 class _BatchLine(BaseModel):
@@ -103,6 +132,11 @@ class _BatchLine(BaseModel):
 
 def _read_batch_line(where: str, entry: Any, rubric: Rubric) -> tuple[str, Rating]:
     line = validated(where, _BatchLine, entry, place="field")
+    if line.response is None and not line.error:
+        raise AnnotationError(
+            f"{where}: {line.custom_id!r} has neither a response nor an error, as in a file of requests: give the "
+            "batch's output file."
+        )
     if line.error:
         return line.custom_id, Rating(None, None, written(line.error))
     return line.custom_id, read_completion(line.response and line.response.get("body"), rubric.read)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from mmduet.errors import DuetError
 from mmduet.evaluation.judges.endpoint import EventLoop, bounded_client, check_url, masked_url, secrets_of, without
@@ -22,6 +23,7 @@ from mmduet.evaluation.judges.rating import (
 )
 
 OPENAI_URL = "https://api.openai.com/v1"
+OPENAI_KEY = "OPENAI_API_KEY"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class EndpointJudge:
     Attributes:
         model: The model's name there.
         base_url: A URL of http or https. Its secrets (user and password, values of its query) are never shown or kept.
-        key_variable: The environment variable that holds the key; None: the endpoint needs none.
+        key_variable: The environment variable that holds the key; None: the endpoint needs none. It must be set;
+            OPENAI_API_KEY only if base_url is OpenAI's, since most local servers need no key.
         concurrency: Requests at a time.
         timeout: Limit of one request with its complete answer, s.
         max_retries: Retries of one request, with growing pauses, after 408, 409, 429, 5xx, a time-out or a lost
@@ -42,7 +45,7 @@ class EndpointJudge:
 
     model: str
     base_url: str = field(default=OPENAI_URL, repr=False)
-    key_variable: str | None = "OPENAI_API_KEY"
+    key_variable: str | None = OPENAI_KEY
     concurrency: int = 8
     timeout: float = 60.0
     max_retries: int = 5
@@ -81,8 +84,10 @@ class EndpointJudge:
         """Rate each reply. A request that fails gives a rating that is an error.
 
         Raises:
-            DuetError: No request can succeed: there is no key, the key is refused, or the model is unknown.
+            DuetError: No request can succeed: a key is missing, the key is refused, or the model is unknown.
         """
+        if not asked:  # needs no key
+            return
         key = self._key
         secrets = secrets_of(self.base_url, key)
         # a loop in a thread of its own, because a notebook's loop is running already
@@ -108,7 +113,7 @@ class EndpointJudge:
         except (AuthenticationError, NotFoundError) as error:
             raise DuetError(
                 f"{self.shown_url} refuses every request for model={self.model!r}: {without(secrets, str(error))}; "
-                f"correct the key in {self.key_variable}, base_url or model."
+                f"put the right key into {self.key_variable or 'key_variable'}, or correct base_url or model."
             ) from None  # the error that caused it shows the secrets
         except (OpenAIError, ValueError) as error:
             cause = f" ({error.__cause__})" if error.__cause__ else ""
@@ -116,13 +121,16 @@ class EndpointJudge:
 
     @property
     def _key(self) -> str:
-        key = "none" if self.key_variable is None else os.environ.get(self.key_variable)
-        if not key:
+        key = os.environ.get(self.key_variable) if self.key_variable else None
+        if not key and (self.key_variable not in (None, OPENAI_KEY) or self._is_openai):
             raise DuetError(
-                f"the environment variable {self.key_variable} is not set: put the key of {self.shown_url} there, or "
-                "give key_variable=None."
+                f"the environment variable {self.key_variable} is not set: put the key of {self.shown_url} there."
             )
-        return key
+        return key or "none"
+
+    @property
+    def _is_openai(self) -> bool:
+        return urlsplit(self.base_url).hostname == urlsplit(OPENAI_URL).hostname
 
     async def _client(self, key: str) -> Any:
         from openai import AsyncOpenAI

@@ -67,6 +67,21 @@ def errors(pairs: Iterable[Asked], ratings: Mapping[str, Rating]) -> pd.DataFram
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("custom_id")
 
 
+def check_any_rated(pairs: Sequence[Asked], ratings: Mapping[str, Rating]) -> None:
+    """Refuse ratings without any grade: a figure would be that of the answers without a reply.
+
+    Raises:
+        DuetError: There are pairs, and none has a rating.
+    """
+    failed = errors(pairs, ratings)
+    if len(failed) and len(failed) == len(pairs):
+        first = failed.iloc[0]
+        raise DuetError(
+            f"none of {len(failed)} pairs has a rating, the first of question {first['question_id']!r}: "
+            f"{first['reason']}: correct the judge, or give the ratings of these predictions."
+        )
+
+
 def _missing(pairs: Iterable[Asked], known: Mapping[Texts, Any]) -> list[Texts]:
     return list(dict.fromkeys(pair.texts for pair in pairs if pair.texts not in known))
 

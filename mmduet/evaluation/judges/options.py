@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mmduet.evaluation.judges.local import LocalJudge
 
 JudgeName = Annotated[str, "A chat model: a folder or hub id, or its name at --url."]
-Url = Annotated[str | None, "OpenAI-compatible endpoint; its key is in OPENAI_API_KEY."]
+Url = Annotated[str | None, "OpenAI-compatible endpoint; the key in OPENAI_API_KEY is sent to it, if that is set."]
 Device = Annotated[str, "Device of a judge on this computer: auto (all GPUs), cpu, cuda, …"]
 Dtype = Annotated[str, "Precision of a judge on this computer: auto, bfloat16, float32, …"]
 Cache = Annotated[Path | None, "File that keeps the judge's answers; they are not asked again."]

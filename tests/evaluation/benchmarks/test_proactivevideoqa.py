@@ -379,12 +379,12 @@ def test_an_unreadable_answer_is_an_error_and_no_score(rule, answer):
 
 def test_a_duplicate_without_verdict_is_in_no_share():
     references = {"q": item(("x", 0, 9))}
-    predictions = {"q": prediction(responses=[(1, "a"), (2, "unclear"), (3, "a")])}
-    with pytest.warns(UserWarning, match="1 of 1 ratings are errors"):
+    predictions = {"q": prediction(responses=[(1, "a"), (2, "unclear"), (3, "a"), (4, "b")])}
+    with pytest.warns(UserWarning, match="1 of 2 ratings are errors"):
         scores = proactivevideoqa.score(
             predictions, references, judge=Says("unclear", "perhaps 2"), rule="mmduet2", say=str
         )
-    assert scores.loc["q", [MEAN, "duplicates, replies", "errors"]].tolist() == [1, 1, 1]
+    assert scores.loc["q", [MEAN, "duplicates, replies", "errors"]].tolist() == [0.5, 2, 1], "b is none"
 
 
 @pytest.mark.parametrize(
@@ -407,21 +407,29 @@ def test_batches_have_the_benchmarks_names_and_both_kinds_of_requests(tmp_path):
     more = (duplicate_pairs(turns), judge.about(DUPLICATES))
     assert judges.write_batch(path, coverage_pairs(turns), judge.about(COVERAGE), more) == 3
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["custom_id"] for line in lines] == ["a=b%Q=0=1.0", "a=b%Q=0=2.0", "a=b%Q=0=1=duplicate"]
+    written = [line["custom_id"] for line in lines]
+    assert [name[:-9] for name in written] == ["a=b%Q=0=1.0", "a=b%Q=0=2.0", "a=b%Q=0=1=duplicate"]
     texts = [line["body"]["messages"][0]["content"] for line in lines]
     assert "Question: What happens?\nGround Truth Answer: x\nPredicted Answer: a b\n" in texts[1]
     assert "Earlier replies: a\nNew reply: b\n" in texts[2]
 
-    def answered(name, content):
-        return {"custom_id": name, "response": {"body": {"choices": [{"message": {"content": content}}]}}}
+    def answer(names, *contents):
+        bodies = [{"body": {"choices": [{"message": {"content": content}}]}} for content in contents]
+        lines = [{"custom_id": name, "response": body} for name, body in zip(names, bodies, strict=True)]
+        path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
     names = ["a=b%Q=0=1", "a=b%Q=0=2.0", "a=b%Q=0=1=duplicate", "other=0=3"]  # an integer time, another question
-    path.write_text("".join(json.dumps(answered(n, c)) + "\n" for n, c in zip(names, "31y2", strict=True)))
+    answer(names, "3", "1", "yes", "2")
     ratings = proactivevideoqa.ratings_of(turns, path, duplicates=True)
     assert {name: rating.value for name, rating in ratings.items()} == {
-        "a=b%Q=0=1.0": 3, "a=b%Q=0=2.0": 1, "a=b%Q=0=1=duplicate": None,
+        "a=b%Q=0=1.0": 3, "a=b%Q=0=2.0": 1, "a=b%Q=0=1=duplicate": 1,
     }  # fmt: skip
-    path.write_text(json.dumps(answered("a=b%Q=0=5.0", "3")))
+    answer(written, "3", "1", "yes")
+    assert proactivevideoqa.ratings_of(turns, path, duplicates=True) == ratings, "names with a digest are read, too"
+    answer(written, "3", "1", "y")
+    with pytest.raises(DuetError, match="none of 1 pairs has a rating, the first of question 'a=b%Q': neither yes nor"):
+        proactivevideoqa.ratings_of(turns, path, duplicates=True)
+    answer(["a=b%Q=0=5.0"], "3")
     with pytest.raises(DuetError, match=r"line 1: 'a=b%Q=0=5.0' is no pair of these predictions"):
         proactivevideoqa.ratings_of(turns, path, duplicates=True)
 

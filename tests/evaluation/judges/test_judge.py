@@ -22,6 +22,7 @@ from mmduet.evaluation.judges import (
     Pair,
     Rating,
     Rubric,
+    check_any_rated,
     errors,
     estimate,
     prompt,
@@ -352,6 +353,26 @@ def test_what_is_sent(serve, monkeypatch, tmp_path):
         rate([pair("A dog.")], judge)
 
 
+@pytest.mark.parametrize(("key", "sent"), [(None, "Bearer none"), ("the-key", "Bearer the-key")])
+def test_an_endpoint_of_ones_own_needs_no_key(serve, monkeypatch, key, sent):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    if key is not None:
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+    server = serve(lambda reply, number: completion("3"))
+    assert rate([pair()], EndpointJudge("some-model", server.url))["v.mp4*0*0"].value == 3
+    assert server.headers[0]["Authorization"] == sent
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.openai.com/v1", "https://API.OpenAI.com:443/v1/", "http://api.openai.com"]
+)
+def test_openai_needs_a_key_where_something_is_asked(monkeypatch, url):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(DuetError, match=r"OPENAI_API_KEY is not set: put the key of http.* there\.$"):
+        rate([pair()], EndpointJudge("some-model", url))
+    assert rate([], EndpointJudge("some-model", url)) == {}
+
+
 def test_an_endpoint_that_misbehaves_and_then_answers(serve, tmp_path):
     released = threading.Event()
 
@@ -479,9 +500,10 @@ def test_batch_requests(tmp_path):
     judge = EndpointJudge("some-model")
     assert write_batch(tmp_path / "made" / "batch.jsonl", asked, judge) == 2
     lines = [json.loads(line) for line in (tmp_path / "made" / "batch.jsonl").read_text().splitlines()]
-    assert [line["custom_id"] for line in lines] == ["v.mp4*0,2*1", "v.mp4*0*0,3"]
+    names = [line["custom_id"] for line in lines]
+    assert [name.rsplit("-", 1)[0] for name in names] == ["v.mp4*0,2*1", "v.mp4*0*0,3"]
     assert lines[1] == {
-        "custom_id": "v.mp4*0*0,3",
+        "custom_id": names[1],
         "method": "POST",
         "url": "/v1/chat/completions",
         "body": judge.body(asked[1].texts),
@@ -524,6 +546,7 @@ def test_batch_answers(written):
         ({"response": {}}, "line 2: field custom_id: Field required"),
         ({"custom_id": "v.mp4*0*0", "response": 3}, "line 2: field response: .*valid dictionary; found 3"),
         (["custom_id"], "line 2: field: .*valid dictionary"),
+        ({"custom_id": "v.mp4*0*0", "method": "POST", "body": {}}, "line 2: .* has neither a response nor an error"),
         (answered("v.mp4*0*0,1", "4"), r"line 2: 'v.mp4\*0\*0,1' is no pair of these predictions"),
     ],
 )
@@ -532,6 +555,40 @@ def test_no_batch_file(written, line, message):
         read_batch(written(answered("v.mp4*0*0", "4"), line), [pair()])
     with pytest.raises(DuetError, match="does not exist"):
         read_batch("missing.jsonl", [pair()])
+
+
+TEXTS = st.tuples(*[st.text(max_size=5)] * 3)
+
+
+@given(TEXTS, TEXTS, st.sampled_from(["v.mp4", "a*b", "x-0123abcd", "1"]))
+def test_ratings_of_other_texts_are_refused(tmp_path_factory, texts, other, name):
+    folder = tmp_path_factory.mktemp("batch")
+    write_batch(folder / "requests.jsonl", [Pair(name, (0,), (1,), texts)], EndpointJudge("m"))
+    request = json.loads((folder / "requests.jsonl").read_text())
+    (folder / "answers.jsonl").write_text(json.dumps(answered(request["custom_id"], "4")))
+    asked = [Pair(name, (0,), (1,), other)]
+    if other == texts:
+        assert read_batch(folder / "answers.jsonl", asked)[asked[0].custom_id].value == 4
+    else:
+        with pytest.raises(DuetError, match=r"line 1: .* is no pair of these predictions: give the batch"):
+            read_batch(folder / "answers.jsonl", asked)
+
+
+def test_names_without_a_digest_are_read_with_a_warning(written):
+    path = written(answered("v.mp4*0*0", "4"))
+    with pytest.warns(UserWarning, match="1 ratings name positions without a digest of the texts"):
+        assert read_batch(path, [pair()])["v.mp4*0*0"].value == 4
+
+
+@given(st.lists(st.sampled_from([None, 1, 5])))
+def test_ratings_without_any_grade_are_refused(values):
+    asked = pairs_of(*map(str, range(len(values))))
+    ratings = {each.custom_id: Rating(value, "said", "why") for each, value in zip(asked, values, strict=True)}
+    if values and set(values) == {None}:
+        with pytest.raises(DuetError, match=f"none of {len(values)} pairs has a rating, the first .*'v.mp4': why: "):
+            check_any_rated(asked, ratings)
+    else:
+        check_any_rated(asked, ratings)
 
 
 # a model on this computer
