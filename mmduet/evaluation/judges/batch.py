@@ -116,10 +116,6 @@ def read_batch(
     return ratings
 
 
-def _request_name(pair: Asked) -> str:
-    return f"{pair.custom_id}-{_digest(pair.texts)}"
-
-
 def _digest(texts: Texts) -> str:
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:8]
 
