@@ -80,7 +80,7 @@ def _frames(clip: Path, trace: DuetTrace, frame_fps: float) -> Any:
 
     if trace.reply is not None or not len(trace):
         return None
-    return read_frames(clip, fps=frame_fps, size=STRIP_SIZE, max_frames=len(trace)).frames
+    return read_frames(clip, fps=frame_fps, size=STRIP_SIZE, max_frames=len(trace), rounding="ceil").frames
 
 
 def _figure(trace: DuetTrace, policy: Policy, frames: Any) -> Any:
