@@ -201,6 +201,21 @@ def test_the_readable_part_of_a_damaged_clip_is_watched(tmp_path: Path) -> None:
     assert (tmp_path / "a.html").read_text().count(PICTURE) == len(trace) > 2
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_the_part_before_a_cut_is_watched(tmp_path: Path, suffix: str) -> None:
+    """As a download that broke off; every file that is asked for has it."""
+    options = {"movflags": "+faststart"} if suffix == ".mp4" else {}
+    clip = write_coded(tmp_path / f"clip{suffix}", "H.264" if suffix == ".mp4" else "VP8", options=options)
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 7 // 10])
+    page, table = tmp_path / "a.html", tmp_path / "a.json"
+    done = runner.invoke(app, ["watch", str(clip), *SMALL, "--html", str(page), "--json", str(table)])
+    assert done.exit_code == 1
+    assert f"{clip} " in str(done.exception)
+    assert "cut off" in str(done.exception)
+    assert 2 < len(DuetTrace.from_json(table.read_text())) < 8
+    assert f"data:video/{suffix[1:]}" in page.read_text(), "the clip is in the page"
+
+
 def test_a_pipe_is_read_to_its_end(clip: Path, tmp_path: Path) -> None:
     """No frame is dropped, however fast they come."""
     recording = copy_stream(clip, tmp_path / "clip.ts")

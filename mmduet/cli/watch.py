@@ -242,10 +242,10 @@ class Source(NamedTuple):
     format: str | None
 
     def duration(self) -> float | None:
-        """Of a clip, s; None where frames still come."""
-        from mmduet.video import read_metadata
+        """Of a clip, or of its part before a cut, s; None where frames still come."""
+        from mmduet.video.table import read_table
 
-        return None if self.is_live else read_metadata(self.address).duration
+        return None if self.is_live else read_table(Path(self.address)).duration
 
     def frames(self, session: "DuetSession") -> "Iterable[FrameBatch]":
         """The frames as a session needs them."""

@@ -5,32 +5,38 @@ and it does not seek past the length that some such files state. The file's time
 """
 
 import io
+import math
 from fractions import Fraction
 from typing import Any
 
 from mmduet.errors import VideoError
+
+UNSEEN = Fraction(1, 100)  # s, shorter than a frame: sound in Opus begins 7 ms before the pictures
 
 
 def from_zero(clip: bytes) -> bytes:
     """Move the times of an MP4, WebM or Matroska clip so that its first shown frame is at 0 s.
 
     Returns:
-        The clip as it is where this holds already, or where no frame can be decoded. Of another one, its best video
-        and audio track, without sound from before the first frame. PyAV cannot write the pixel aspect ratio of a WebM.
+        The clip as it is where this holds already, to `UNSEEN`, or where no frame can be decoded. Of another one, its
+        best video and audio track, without sound from before the first frame.
 
     Raises:
-        VideoError: The times cannot be moved.
+        VideoError: The times cannot be moved, or not without another shape of the picture.
     """
     import av
 
     start = _first_frame(clip)
-    if not start:
+    if start is None or abs(start) <= UNSEEN:
         return clip
     try:
-        return _moved(clip, start)
+        moved = _moved(clip, start)
+        if not math.isclose(_pixel_aspect(moved), _pixel_aspect(clip), rel_tol=0.02):  # PyAV writes none into a WebM
+            raise ValueError("its pixels would become square")
+        return moved
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(
-            f"the clip's times start at {float(start):.1f} s and cannot be moved to 0 ({error}): re-encode it."
+            f"the clip's times start at {float(start):.3g} s and cannot be moved to 0 ({error}): re-encode it."
         ) from error
 
 
@@ -47,14 +53,26 @@ def _first_frame(clip: bytes) -> Fraction | None:
         return None
 
 
+def _pixel_aspect(clip: bytes) -> Fraction:
+    """A stored pixel's width divided by its height; 1 where none is stated."""
+    import av
+
+    with av.open(io.BytesIO(clip), "r") as container:
+        stream: Any = container.streams.best("video")
+        return stream.sample_aspect_ratio or Fraction(1)
+
+
 def _moved(clip: bytes, start: Fraction) -> bytes:
     import av
 
     written = io.BytesIO()
     with av.open(io.BytesIO(clip), "r") as reader, av.open(written, "w", format=_format(clip)) as writer:
-        best = (reader.streams.best("video"), reader.streams.best("audio"))
+        best: Any = (reader.streams.best("video"), reader.streams.best("audio"))
         tracks = [track for track in best if track is not None]
-        copies = {track.index: writer.add_stream_from_template(track) for track in tracks}
+        # opaque: as the reader has it; else PyAV asks for an encoder with the decoder's name, and AV1 has none
+        copies = {track.index: writer.add_stream_from_template(track, opaque=True) for track in tracks}
+        if aspect := tracks[0].sample_aspect_ratio:  # where the container states it, not the pictures
+            copies[tracks[0].index].codec_context.sample_aspect_ratio = aspect
         for packet in reader.demux(tracks):
             _move(packet, start)
             if packet.size and (packet.stream.type == "video" or (packet.pts or 0) >= 0):

@@ -19,10 +19,11 @@ FORMATS = (
 
 
 def check_file(path: Path) -> None:
-    """Raise VideoError unless the path is a file that can be read and is as long as its header says."""
+    """Raise VideoError unless the path is a file that can be read."""
     try:
         status = path.stat()
-        head = _head(path) if S_ISREG(status.st_mode) else b""  # opening a pipe waits for its writer
+        if S_ISREG(status.st_mode):  # opening a pipe waits for its writer
+            _head(path)
     except FileNotFoundError:
         raise VideoError(f"{path} does not exist: check the path to the clip.") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
@@ -34,9 +35,6 @@ def check_file(path: Path) -> None:
             f"{path} is a pipe or a device: give a video file, or read it as a stream (StreamSource, "
             "`mmduet watch --live`)."
         )
-    stated = _stated_size(head)
-    if stated is not None and stated > status.st_size:
-        raise VideoError(f"{path} is cut off: it has {status.st_size} of {stated} bytes; {ADVICE}.")
 
 
 def _head(path: Path) -> bytes:
@@ -118,7 +116,7 @@ def reason(error: BaseException) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:160]
 
 
-# whether a file is as long as its header says
+# whether a file is as long as its header and its index say
 
 
 def _size(path: Path) -> int:
@@ -129,12 +127,14 @@ def _size(path: Path) -> int:
         return 0
 
 
-def check_index(path: Path, stream: Any) -> None:
-    """Raise VideoError when the container's index names data past the file's end."""
+def cut_off(path: Path, stream: Any) -> VideoError | None:
+    """The error of a file that ends before its header or its index says; None where it is complete."""
     entries, size = stream.index_entries, _size(path)
     last = max((entries[n].pos + entries[n].size for n in range(max(0, len(entries) - 1), len(entries))), default=0)
-    if last > size:
-        raise VideoError(f"{path} is cut off: it has {size} of at least {last} bytes; {ADVICE}.")
+    stated = max(last, _stated_size(_head(path)) or 0)
+    if stated <= size:
+        return None
+    return VideoError(f"{path} is cut off: it has {size} of at least {stated} bytes; {ADVICE}.")
 
 
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # the first bytes of mkv and webm

@@ -48,9 +48,11 @@ def read_metadata(path: str | Path) -> VideoMetadata:
     """Read a clip's metadata.
 
     Raises:
-        VideoError: The file is missing, not a video, or has no frame that can be decoded.
+        VideoError: The file is missing, cut off, not a video, or has no frame that can be decoded.
     """
     table = read_table(Path(path))
+    if table.fault is not None:
+        raise table.fault
     with closing(open_decoder(table)) as decoder:
         count = len(table.times)
         return VideoMetadata(
@@ -83,7 +85,8 @@ def iter_frames(
         pin: Put frames into memory from which CUDA copies while it computes.
 
     Raises:
-        VideoError: As for `read_metadata`, or a frame of the sample cannot be decoded; those before it come first.
+        VideoError: As for `read_metadata`, or a frame of the sample cannot be decoded. Of a file that is damaged or cut
+            off, the frames before the fault come first.
     """
     check_positive(fps=fps, size=longest_side(size), batch_size=batch_size)
     if ahead < 0:
@@ -110,6 +113,8 @@ def _batches(
                 yield FrameBatch((first + np.arange(len(frames))) / fps, frames)
             if fault is not None:
                 raise fault
+    if table.fault is not None and len(indices) != max_frames:
+        raise table.fault
 
 
 def _decoded(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmduet.errors import VideoError
-from mmduet.video.container import ADVICE, check_file, check_index, open_video, pixel_aspect, set_up, upright_turns
+from mmduet.video.container import ADVICE, check_file, cut_off, open_video, pixel_aspect, set_up, upright_turns
 from mmduet.video.timeline import MAX_GAP, RESTART, Timeline, seconds
 
 # formats without a time for each frame
@@ -37,6 +37,7 @@ class FrameTable:
         pixel_aspect: A pixel's width divided by its height.
         strict: Whether a frame with an error is refused.
         simple: Whether decord reads the file right.
+        fault: The error of a file that is cut off, whose frames before the cut are in the table.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class FrameTable:
     pixel_aspect: float
     strict: bool
     simple: bool
+    fault: VideoError | None
 
 
 class Packets(NamedTuple):
@@ -79,14 +81,14 @@ def read_table(path: Path) -> FrameTable:
     """Read the frame table of a file.
 
     Raises:
-        VideoError: The file is missing, cut off, not a video, or has no frame that can be decoded.
+        VideoError: The file is missing, not a video, or has no frame that can be decoded.
     """
     check_file(path)
     strict, scan = True, _scan(path, strict=True)
     if scan.start is None and scan.packets.keys and not scan.packets.closed[0]:
         strict, scan = False, _scan(path, strict=False)  # frames before the first complete one have errors
     if scan.start is None:
-        raise VideoError(f"{path} has no frame that can be decoded: it is cut off or damaged; {ADVICE}.")
+        raise scan.fault or VideoError(f"{path} has no frame that can be decoded: it is cut off or damaged; {ADVICE}.")
     packets, start = scan.packets, scan.start
     pts = None if scan.untimed else _shown_pts(packets, start, scan.base)
     if pts is None:
@@ -100,11 +102,12 @@ def read_table(path: Path) -> FrameTable:
     else:
         duration = float(times[-1]) + gap
     _check_gaps(path, times, duration)
-    plain = scan.plain and start.rotation == 0 and start.pixel_aspect == 1
+    plain = scan.plain and scan.fault is None and start.rotation == 0 and start.pixel_aspect == 1
     simple = plain and pts is not None and _is_simple(packets, pts)
     return FrameTable(
-        path, times, duration, pts, start.width, start.height, start.rotation, start.pixel_aspect, strict, simple
-    )
+        path, times, duration, pts, start.width, start.height, start.rotation, start.pixel_aspect, strict, simple,
+        scan.fault,
+    )  # fmt: skip
 
 
 # packets
@@ -114,7 +117,7 @@ class Scan(NamedTuple):
     """The result of reading all packets.
 
     `base` is the unit of time stamps, s. `untimed`: whether the format stores no time for each frame. `plain`: see
-    `_is_plain`.
+    `_is_plain`. `fault`: see `FrameTable`.
     """
 
     packets: Packets
@@ -123,13 +126,14 @@ class Scan(NamedTuple):
     rate: Fraction | None
     untimed: bool
     plain: bool
+    fault: VideoError | None
 
 
 def _scan(path: Path, *, strict: bool) -> Scan:
     """All packets, and the first frame that is shown; None when no frame can be decoded."""
     packets, start = Packets([], [], [], [], [], []), None
     with open_video(path) as (container, stream):
-        check_index(path, stream)
+        fault = cut_off(path, stream)
         set_up(stream, strict=strict, threads=False)
         failed, codec = False, stream.codec_context.name
         for packet in container.demux(stream):
@@ -138,7 +142,7 @@ def _scan(path: Path, *, strict: bool) -> Scan:
             if start is None and not failed:
                 start, failed = _first(packet, stream, strict)
         untimed, plain = is_untimed(container), _is_plain(container, stream)
-        return Scan(packets, start, stream.time_base, frame_rate(stream), untimed, plain)
+        return Scan(packets, start, stream.time_base, frame_rate(stream), untimed, plain, fault)
 
 
 def _first(packet: Any, stream: Any, strict: bool) -> tuple[Start | None, bool]:

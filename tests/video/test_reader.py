@@ -206,6 +206,30 @@ def test_a_trace_of_another_clip_has_no_frames(clip, tmp_path):
     assert read_frames_of(tmp_path / "none.mp4", np.arange(3) / 2, size=32) is None
 
 
+@pytest.mark.parametrize(("suffix", "encoder"), [(".mp4", "H.264"), (".mkv", "H.264"), (".webm", "VP8")])
+@pytest.mark.parametrize("share", [0.8, 0.98])
+@pytest.mark.parametrize("fps", [2, RATE])
+def test_what_is_before_a_cut_comes_before_the_error(tmp_path, suffix, encoder, share, fps):
+    """As of a file that is damaged inside; what needs the whole file is refused."""
+    options = {"movflags": "+faststart"} if suffix == ".mp4" else {}
+    cut = write_coded(tmp_path / f"clip{suffix}", encoder, options=options)
+    data, wanted = cut.read_bytes(), numbers_of(read_frames(cut, fps=fps, size=WIDTH).frames)
+    cut.write_bytes(data[: int(len(data) * share)])
+    batches, read = iter_frames(cut, fps=fps, size=WIDTH), []
+
+    def take():
+        for batch in batches:
+            read.extend(numbers_of(batch.frames))
+
+    with pytest.raises(VideoError, match="cut off"):
+        take()
+    assert len(read) > len(wanted) / 4, "the part that is there"
+    assert read == wanted[: len(read)]
+    assert numbers_of(read_frames(cut, fps=fps, size=WIDTH, max_frames=len(read)).frames) == read, "all of this sample"
+    with pytest.raises(VideoError, match="cut off"):
+        read_metadata(cut)
+
+
 def test_a_recording_of_unstated_length_is_read(tmp_path):
     """A live recorder leaves the segment's size open."""
     clip = write_clip(tmp_path / "clip.mkv")
