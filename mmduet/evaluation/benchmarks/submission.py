@@ -121,8 +121,8 @@ def to_submission(
 
     A clip's saliency is the sum of its frames' smoothed relevance. A window is a run of clips whose saliency, scaled to
     0..1 within the video, reaches the threshold; its score is their mean. (The published code gives no windows.)
-    Neither step is causal. For a whole-video baseline, clips that start inside a segment score 1, and the segments are
-    the windows.
+    Neither step is causal. For a whole-video baseline, clips that start inside a segment, and not at one of its ends,
+    score 1, as published; the segments are the windows.
 
     Args:
         predictions: Qid -> prediction.
@@ -189,7 +189,7 @@ def _from_segments(prediction: Prediction) -> Highlights:
     starts = np.arange(0, max(1, int(prediction.duration)), CLIP)
     saliency = np.zeros(len(starts))
     for segment in segments:
-        saliency[(segment.start < starts) & (starts < segment.end)] = 1.0
+        saliency[(segment.start < starts) & (starts < segment.end)] = 1.0  # both bounds are strict, as published
     return Highlights(saliency, _rows([(s.start, s.end, 1.0) for s in segments]))
 
 
