@@ -116,19 +116,17 @@ app.add_typer(evaluate_app, name="evaluate", cls=_Evaluate)
 def _evaluate(
     benchmark: "Benchmark", predictions: Path, references: Path, output: Path | None, options: dict[str, Any]
 ) -> None:
-    from mmduet.evaluation.coverage import coverage
+    from mmduet.evaluation.coverage import read_matched
 
     console = Terminal()
     if benchmark.command is not None:
         scores = benchmark.command(predictions, references, console, **options)
         scores = None if scores is None else benchmark.check(scores, "command")
     else:
-        items = benchmark.read_references(references)
-        found = benchmark.read_predictions(predictions, items)
-        console.say(str(coverage(found, items)))
+        found, items = read_matched(benchmark, predictions, references, console.say)
         given = ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
         console.say(f"{given or benchmark.title}:")
-        scores = benchmark.scores_of(found.by_id, items, **options)
+        scores = benchmark.scores_of(found, items, **options)
     if scores is not None:
         figures, units = benchmark.estimate(scores), benchmark.units
         show(figures, units)
@@ -146,16 +144,18 @@ def _timing(
         Name in the output file -> figure and unit.
     """
     from mmduet.evaluation import response_timing as timing
+    from mmduet.evaluation.coverage import coverage, questions_of
 
     try:
         items = benchmark.read_references(references)
         if not timing.has_spans(items):
             return {}
-        found = benchmark.read_predictions(predictions, items).by_id
+        found = benchmark.read_predictions(predictions, items)
+        coverage(found, items, questions_of(benchmark, references, found))
     except DuetError as error:  # a benchmark's own command may read files of other forms
         console.say(f"no timing: {error}")
         return {}
-    scores = timing.timing_scores(found, items)
+    scores = timing.timing_scores(found.by_id, items)
     if not (known := scores["responses"].count()):
         console.say("no timing: the model did not choose the times of its responses.")
         return {}

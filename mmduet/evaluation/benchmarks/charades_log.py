@@ -14,7 +14,7 @@ import numpy as np
 
 from mmduet.errors import AnnotationError, DuetError
 from mmduet.evaluation import lmms_eval
-from mmduet.evaluation.benchmark import Console
+from mmduet.evaluation.benchmark import Console, ask_conversation
 from mmduet.evaluation.coverage import coverage
 from mmduet.evaluation.items import GroundedItem, Places, Span, read_items
 from mmduet.evaluation.metrics.smoothing import check_threshold, scale, smooth
@@ -210,7 +210,7 @@ def export_files(
     check_target(output, ours=lmms_eval.is_log, inputs=[predictions, references])
     items = read_items(references, GroundedItem, logged_questions)
     found = read_charades(predictions, items)
-    met = coverage(found, items)
+    met = coverage(found, items, {name: ask_conversation(item) for name, item in items.items()})
     console.say(str(met))
     lines = [
         _line(number, items[name], best_interval(found.by_id[name], window=window, threshold=threshold))

@@ -253,9 +253,7 @@ def evaluate_files(
     The predictions may be a sample log of lmms-eval, whose times are then read as lmms-eval reads them. A log is also
     a test file.
     """
-    found, items = read_matched(
-        predictions, references, GroundedItem, console.say, entries=logged_questions, read=read_charades
-    )
+    found, items = read_matched(CHARADES_STA, predictions, references, console.say)
     if sweep:
         _say_sweep(found, items, console)
     console.say(f"window {window}, threshold {threshold}:")

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, Field, Strict, StrictInt
 
 from mmduet.errors import AnnotationError, DuetError
-from mmduet.evaluation.benchmark import Console
+from mmduet.evaluation.benchmark import Console, Question
 from mmduet.evaluation.coverage import coverage
 from mmduet.evaluation.items import CLIP, HighlightQuery, read_items
 from mmduet.evaluation.metrics.smoothing import check_threshold, scale, smooth
 from mmduet.evaluation.prediction_file import LONGEST, Prediction, read_predictions
 from mmduet.files import check_target, read_jsonl, validated, write_file
 from mmduet.policy import decision_scores
+from mmduet.trace import Query
 
 MOST_WINDOWS = 10  # of a query; the official evaluation ignores the others
 NO_WINDOW = [[0.0, 0.0, 0.0]]  # overlaps with nothing; the official evaluation fails on a query without a window
@@ -104,6 +105,11 @@ def is_submission(path: Path) -> bool:
 def read_queries(path: str | Path) -> dict[str, HighlightQuery]:
     """Read the queries of an official file, of any split, by qid."""
     return read_items(path, HighlightQuery)
+
+
+def ask_query(item: HighlightQuery) -> Question:
+    """The question of a query, asked at the start of its video."""
+    return Question(item.qid, item.video, (Query(0.0, item.query),))
 
 
 def _rows(values: Sequence[Sequence[float]]) -> NDArray[np.float64]:
@@ -248,7 +254,8 @@ def export_files(
     check_target(output, ours=is_submission, inputs=[predictions, *([references] if references else [])])
     found = read_predictions(predictions)
     queries = None if references is None else read_queries(references)
-    console.say(str(coverage(found, found.by_id if queries is None else queries)))
+    asked = {name: ask_query(query) for name, query in (queries or {}).items()}
+    console.say(str(coverage(found, found.by_id if queries is None else queries, asked)))
     lines = submission_lines(found.by_id, queries, window=window, threshold=threshold)
     write_submission(output, lines)
     console.say(f"{output}: {len(lines)} queries")
