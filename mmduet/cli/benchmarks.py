@@ -1,9 +1,12 @@
 """`mmduet evaluate NAME` and `mmduet export NAME`: a command for each benchmark, also for a user's own."""
 
 import inspect
+import operator
 from collections.abc import Callable, Mapping
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import typer
 
@@ -175,16 +178,31 @@ def _command(
 ) -> Any:
     """A command with the parameters `fixed`, the options, and `last`, whose default is None."""
     empty = inspect.Parameter.empty
-    given = {name: Annotated[option.kind, typer.Option(help=option.help)] for name, option in options.items()}
+    kinds = {name: _taken(option.kind) for name, option in options.items()}
+    given = {name: Annotated[kinds[name], typer.Option(help=option.help)] for name, option in options.items()}
     defaults = {name: option.default for name, option in options.items()} | dict.fromkeys(last)
     annotations = {**fixed, **given, **last}
-    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+
+    def called(**values: Any) -> None:
+        for name, value in values.items():
+            if name in options and kinds[name] != options[name].kind and value is not None:
+                values[name] = tuple(value)
+        run(**values)
+
+    called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name, empty), annotation=kind)
             for name, kind in annotations.items()
         ]
     )
-    run.__annotations__ = annotations
+    called.__annotations__ = annotations
     alone = typer.Typer(**PLAIN)
-    alone.command(benchmark.name, help=": ".join(filter(None, (benchmark.title, text))).rstrip(".") + ".")(run)
+    alone.command(benchmark.name, help=": ".join(filter(None, (benchmark.title, text))).rstrip(".") + ".")(called)
     return typer.main.get_command(alone)
+
+
+def _taken(kind: Any) -> Any:
+    """An option's type as typer takes it: a tuple of any length is a list, whose option comes once for each value."""
+    if get_origin(kind) in (Union, UnionType):
+        return reduce(operator.or_, map(_taken, get_args(kind)))
+    return list[get_args(kind)[0]] if get_args(kind)[1:] == (Ellipsis,) else kind  # type: ignore[misc]
