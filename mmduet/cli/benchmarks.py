@@ -2,9 +2,12 @@
 
 import inspect
 import math
+import operator
 from collections.abc import Callable, Mapping
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import typer
 
@@ -117,19 +120,17 @@ app.add_typer(evaluate_app, name="evaluate", cls=_Evaluate)
 def _evaluate(
     benchmark: "Benchmark", predictions: Path, references: Path, output: Path | None, options: dict[str, Any]
 ) -> None:
-    from mmduet.evaluation.coverage import coverage
+    from mmduet.evaluation.coverage import read_matched
 
     console = Terminal()
     if benchmark.command is not None:
         scores = benchmark.command(predictions, references, console, **options)
         scores = None if scores is None else benchmark.check(scores, "command")
     else:
-        items = benchmark.read_references(references)
-        found = benchmark.read_predictions(predictions, items)
-        console.say(str(coverage(found, items)))
+        found, items = read_matched(benchmark, predictions, references, console.say)
         given = ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
         console.say(f"{given or benchmark.title}:")
-        scores = benchmark.scores_of(found.by_id, items, **options)
+        scores = benchmark.scores_of(found, items, **options)
     if scores is not None:
         figures, units = benchmark.estimate(scores), benchmark.units
         show(figures, units)
@@ -169,16 +170,18 @@ def _timing(
         Name in the output file -> figure and unit.
     """
     from mmduet.evaluation import response_timing as timing
+    from mmduet.evaluation.coverage import coverage, questions_of
 
     try:
         items = benchmark.read_references(references)
         if not timing.has_spans(items):
             return {}
-        found = benchmark.read_predictions(predictions, items).by_id
+        found = benchmark.read_predictions(predictions, items)
+        coverage(found, items, questions_of(benchmark, references, found))
     except DuetError as error:  # a benchmark's own command may read files of other forms
         console.say(f"no timing: {error}")
         return {}
-    scores = timing.timing_scores(found, items)
+    scores = timing.timing_scores(found.by_id, items)
     if not (known := scores["responses"].count()):
         console.say("no timing: the model did not choose the times of its responses.")
         return {}
@@ -198,16 +201,31 @@ def _command(
 ) -> Any:
     """A command with the parameters `fixed`, the options, and `last`, whose default is None."""
     empty = inspect.Parameter.empty
-    given = {name: Annotated[option.kind, typer.Option(help=option.help)] for name, option in options.items()}
+    kinds = {name: _taken(option.kind) for name, option in options.items()}
+    given = {name: Annotated[kinds[name], typer.Option(help=option.help)] for name, option in options.items()}
     defaults = {name: option.default for name, option in options.items()} | dict.fromkeys(last)
     annotations = {**fixed, **given, **last}
-    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+
+    def called(**values: Any) -> None:
+        for name, value in values.items():
+            if name in options and kinds[name] != options[name].kind and value is not None:
+                values[name] = tuple(value)
+        run(**values)
+
+    called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name, empty), annotation=kind)
             for name, kind in annotations.items()
         ]
     )
-    run.__annotations__ = annotations
+    called.__annotations__ = annotations
     alone = typer.Typer(**PLAIN)
-    alone.command(benchmark.name, help=": ".join(filter(None, (benchmark.title, text))).rstrip(".") + ".")(run)
+    alone.command(benchmark.name, help=": ".join(filter(None, (benchmark.title, text))).rstrip(".") + ".")(called)
     return typer.main.get_command(alone)
+
+
+def _taken(kind: Any) -> Any:
+    """An option's type as typer takes it: a tuple of any length is a list, whose option comes once for each value."""
+    if get_origin(kind) in (Union, UnionType):
+        return reduce(operator.or_, map(_taken, get_args(kind)))
+    return list[get_args(kind)[0]] if get_args(kind)[1:] == (Ellipsis,) else kind  # type: ignore[misc]

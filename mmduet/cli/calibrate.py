@@ -61,7 +61,7 @@ def calibrate(
     """
     from mmduet.evaluation import calibration
     from mmduet.evaluation.benchmarks import find_benchmark
-    from mmduet.evaluation.coverage import coverage
+    from mmduet.evaluation.coverage import read_matched
     from mmduet.policy import check_policy_target, write_policy
 
     wanted = calibration.parse_target(target, **({} if max_rate is None else {"most": max_rate}))
@@ -69,12 +69,10 @@ def calibrate(
     written = output or predictions.with_name(f"{predictions.name}.policy.json")
     check_policy_target(written, [predictions, references])
     known = find_benchmark(_benchmark(predictions, benchmark or stated.get("benchmark")))
-    items = known.read_references(references)
-    found = known.read_predictions(predictions, items)
-    say(str(coverage(found, items)))
-    scores = next((each.trace.heads for each in found.by_id.values() if len(each.trace)), ())
+    found, items = read_matched(known, predictions, references, say)
+    scores = next((each.trace.heads for each in found.values() if len(each.trace)), ())
     chosen = calibration.calibrate(
-        found.by_id,
+        found,
         items,
         wanted,
         candidates=calibration.candidates_for(

@@ -1,6 +1,7 @@
 """`mmduet timing`: whether models respond at the right moments, on several benchmarks in one table."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,7 @@ def timing(files: FILES, output: OUTPUT = None) -> None:
     The figures are the same for every benchmark whose references have spans, and no judge is asked.
     """
     from mmduet.evaluation.benchmarks import find_benchmark
-    from mmduet.evaluation.coverage import coverage
+    from mmduet.evaluation.coverage import read_matched
     from mmduet.evaluation.response_timing import UNITS, estimate_timing, timing_scores, timing_table
 
     if len(files) % 3:
@@ -41,10 +42,7 @@ def timing(files: FILES, output: OUTPUT = None) -> None:
         if row in evaluated:
             raise DuetError(f"{row} comes twice: give each prediction file once.")
         benchmark = find_benchmark(name)
-        items = benchmark.read_references(references)
-        found = benchmark.read_predictions(predictions, items)
-        say(f"{row}: {coverage(found, items)}")
-        evaluated[row] = found.by_id, items
+        evaluated[row] = read_matched(benchmark, predictions, references, partial(_say, row))
     say(timing_table(evaluated).T.to_string())
     if output is not None:
         figures = [
@@ -53,3 +51,7 @@ def timing(files: FILES, output: OUTPUT = None) -> None:
             for name, estimate in estimate_timing(timing_scores(*both)).items()
         ]
         write_figures(output, dict(figures))
+
+
+def _say(row: str, text: str) -> None:
+    say(f"{row}: {text}")

@@ -5,15 +5,17 @@ module of your own, named as ``module:OBJECT`` wherever a benchmark is named; no
 """
 
 import inspect
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Protocol, cast, get_args, get_origin, get_type_hints
 
 import pandas as pd
 from pydantic import BaseModel
 
+from mmduet.errors import DuetError
 from mmduet.evaluation.contract import (
     check_combined,
     check_entries,
@@ -53,6 +55,11 @@ class Question:
     queries: tuple[Query, ...]
     turns: tuple[UserTurn, ...] = ()
     images: tuple[str, ...] = ()
+
+    def stated(self) -> dict[str, Any]:
+        """What a prediction line states of the question, as JSON gives it back: all that is set but the id."""
+        given = {name: value for name, value in asdict(self).items() if value and name != "question_id"}
+        return cast(dict[str, Any], json.loads(json.dumps(given)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +178,13 @@ class Console(Protocol):
 
 
 def ask_conversation(item: Any) -> Question:
-    """The question of an item whose conversation holds the user's turns."""
+    """The question of an item whose conversation holds the user's turns.
+
+    Raises:
+        DuetError: The item has no conversation.
+    """
+    if not hasattr(item, "conversation"):
+        raise DuetError(f"question {item.question_id!r} has no conversation: give the benchmark a `question` function.")
     queries = tuple(Query(turn.time, turn.content) for turn in item.conversation if turn.role == "user")
     return Question(item.question_id, item.video, queries)
 

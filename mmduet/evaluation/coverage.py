@@ -1,15 +1,16 @@
 """Which questions have both a prediction and a reference."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from mmduet.errors import DuetError
-from mmduet.evaluation.items import Places, read_items, spans_of
-from mmduet.evaluation.prediction_file import SLACK, Prediction, PredictionFile, read_predictions
+from mmduet.evaluation.benchmark import Benchmark, Question
+from mmduet.evaluation.items import spans_of
+from mmduet.evaluation.prediction_file import SLACK, Prediction, PredictionFile
+from mmduet.system.identity import differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,20 @@ class Coverage:
         return "; ".join(parts)
 
 
-def coverage(predictions: PredictionFile, references: Mapping[str, Any]) -> Coverage:
+def coverage(
+    predictions: PredictionFile, references: Mapping[str, Any], questions: Mapping[str, Question] | None = None
+) -> Coverage:
     """Match predictions with references by question id.
 
+    Args:
+        predictions: The prediction file.
+        references: Question id -> item.
+        questions: Question id -> the question of the references, as far as it is known (`questions_of`). A line that
+            states what was asked answers this question.
+
     Raises:
-        DuetError: No question has both, or the spans of most begin after the end of their video.
+        DuetError: No question has both, a line answers another question of the same id, or the spans of most begin
+            after the end of their video.
     """
     matched = tuple(name for name in references if name in predictions.by_id)
     baseline = tuple(name for name in matched if predictions.by_id[name].segments is not None)
@@ -86,6 +96,8 @@ def coverage(predictions: PredictionFile, references: Mapping[str, Any]) -> Cove
             f"{predictions.path} has no prediction for any of the {len(references)} references "
             f"(its questions: {', '.join(result.extra[:3]) or 'none'}): give the references of the same benchmark."
         )
+    for name in (name for name in result.matched if name in (questions or {})):
+        _check_asked(predictions.path, name, predictions.by_id[name].asked, (questions or {})[name].stated())
     if len(result.beyond) > sum(bool(spans_of(references[name])) for name in matched) / 2:
         name = result.beyond[0]
         start, end = _late(references[name], predictions.by_id[name])[0], predictions.by_id[name].duration
@@ -96,25 +108,43 @@ def coverage(predictions: PredictionFile, references: Mapping[str, Any]) -> Cove
     return result
 
 
+def _check_asked(path: Path, name: str, asked: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse an answer to another question; what is compared is what the line and the references both state."""
+    both = asked.keys() & now.keys()
+    if differing := [*differences({field: asked[field] for field in both}, {field: now[field] for field in both})]:
+        raise DuetError(
+            f"{path} answers another question with the id {name!r} ({'; '.join(differing)}): give the benchmark "
+            "and the references of the questions that were asked, or predict these."
+        )
+
+
+def questions_of(benchmark: Benchmark, references: str | Path, predictions: PredictionFile) -> dict[str, Question]:
+    """Question id -> question of a test file, for `coverage`.
+
+    Empty where there is nothing to compare: no line states what was asked, or the file has labels but no questions
+    that `predict` takes.
+    """
+    if not any(prediction.asked for prediction in predictions.by_id.values()):
+        return {}
+    with suppress(DuetError):
+        return {str(question.question_id): question for question in benchmark.read_questions(references)}
+    return {}
+
+
 def _late(item: Any, prediction: Prediction) -> list[float]:
     """When the spans begin that begin after the end of the video, s."""
     return [start for start, *_ in spans_of(item) if start > prediction.duration + SLACK]
 
 
 def read_matched(
-    predictions: Path,
-    references: Path,
-    schema: type[BaseModel],
-    say: Callable[[str], None],
-    *,
-    entries: Callable[[Places], Places] | None = None,
-    read: Callable[[Path, Mapping[str, Any]], PredictionFile] | None = None,
+    benchmark: Benchmark, predictions: str | Path, references: str | Path, say: Callable[[str], None]
 ) -> tuple[dict[str, Prediction], dict[str, Any]]:
-    """Read predictions and references, both by question id, and say which questions have both.
+    """Read a benchmark's predictions and references, both by question id, and say which questions have both.
 
-    `entries` and `read` are those of a `Benchmark`.
+    Raises:
+        DuetError: A file cannot be read, or they do not belong together (`coverage`).
     """
-    items = read_items(references, schema, entries)
-    found = read(predictions, items) if read else read_predictions(predictions)
-    say(str(coverage(found, items)))
+    items = benchmark.read_references(references)
+    found = benchmark.read_predictions(predictions, items)
+    say(str(coverage(found, items, questions_of(benchmark, references, found))))
     return found.by_id, items

@@ -13,7 +13,7 @@ import pandas as pd
 from mmduet.errors import DuetError
 from mmduet.evaluation.benchmark import Benchmark, Question, Settings, policy_of, settings_of
 from mmduet.evaluation.benchmarks import find_benchmark
-from mmduet.evaluation.coverage import Coverage, coverage
+from mmduet.evaluation.coverage import Coverage, coverage, questions_of
 from mmduet.evaluation.metrics.bootstrap import Estimate
 from mmduet.evaluation.prediction_file import Prediction, PredictionFile
 from mmduet.evaluation.references import read_questions, read_references
@@ -163,12 +163,12 @@ def run(
     options = _given(scoring, _keywords(benchmark), "scoring")
     items = read_references(references, benchmark)
     if predictions:
-        return _scored(benchmark, asked, benchmark.read_predictions(predictions, items), items, Path(videos), options)
+        return _scored(benchmark, asked, _read(benchmark, predictions, references, items), items, videos, options)
     questions = read_questions(references, benchmark)  # refuses wrong ones before a model is loaded
     loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
     asked = benchmark.settings.overridden(loaded[0].decides, given)
     file = _ask(loaded, benchmark, questions, items, videos, output, asked, limit=limit or None, at_once=at_once)
-    return _scored(benchmark, asked, file, dict(islice(items.items(), limit or None)), Path(videos), options)
+    return _scored(benchmark, asked, file, dict(islice(items.items(), limit or None)), videos, options)
 
 
 def scenes(benchmark: str | Benchmark, folder: str | Path = "datasets", *, clips: int = 60) -> tuple[str, str]:
@@ -218,19 +218,28 @@ def _ask(
     return benchmark.read_predictions(path, references).only({str(name) for name, _ in stated[:limit]})
 
 
+def _read(
+    benchmark: Benchmark, predictions: str | Path, references: str | Path, items: Mapping[str, Any]
+) -> PredictionFile:
+    """Read predictions that are given. Refuses answers to other questions."""
+    file = benchmark.read_predictions(predictions, items)
+    coverage(file, items, questions_of(benchmark, references, file))
+    return file
+
+
 def _scored(
     benchmark: Benchmark,
     settings: Settings,
     file: PredictionFile,
     references: dict[str, Any],
-    videos: Path,
+    videos: str | Path,
     options: Mapping[str, Any],
 ) -> Result:
     met = coverage(file, references)
     with in_turn(cache) if (cache := options.get("cache")) else nullcontext():  # a judge's answers, or others'
         scores = benchmark.scores_of(file.by_id, references, **options)
     means = benchmark.estimate(scores)
-    return Result(benchmark, settings, file.path, videos, file.by_id, references, met, scores, means)
+    return Result(benchmark, settings, file.path, Path(videos), file.by_id, references, met, scores, means)
 
 
 def _keywords(benchmark: Benchmark) -> list[str]:

@@ -12,7 +12,7 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -151,11 +151,11 @@ def stated_question(question: Question, videos: str | Path) -> dict[str, Any]:
     Returns:
         Its video, or images, and turns; and ``bytes``, the size of the video or of all images, where they exist.
     """
-    given = {name: value for name, value in asdict(question).items() if value and name != "question_id"}
+    given = question.stated()
     with suppress(OSError, ValueError):
         names = question.images or (question.video,)
         given["bytes"] = sum((Path(videos) / name).stat().st_size for name in names)
-    return cast(dict[str, Any], json.loads(json.dumps(given)))
+    return given
 
 
 def _finish(file: LineFile, output: Path, names: Sequence[str]) -> None:

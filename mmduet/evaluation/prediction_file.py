@@ -46,6 +46,7 @@ class Prediction:
         segments: Segments of a whole-video baseline; None for a model that watches frame by frame.
         video: The video's file name, if the line states it.
         unread: Times in a baseline's text that cannot be read.
+        asked: The question as the line states it (`Question.stated`, and ``bytes``); empty if it does not.
     """
 
     question_id: str
@@ -54,6 +55,7 @@ class Prediction:
     segments: list[Segment] | None = None
     video: str | None = None
     unread: tuple[str, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_timed(self) -> bool:
@@ -95,6 +97,7 @@ class _Answer(_Head):
 
     video_duration: Annotated[float, Strict(), Field(gt=0, le=LONGEST, allow_inf_nan=False)]
     video: StrictStr | None = None
+    asked: dict[str, Any] = {}
     model_response: StrictStr | list[StrictStr] = []
 
 
@@ -151,14 +154,15 @@ def _read_prediction(question_id: str, entry: Mapping[str, Any]) -> Prediction:
     if "model_response" not in entry:
         trace = DuetTrace.from_prediction(entry)
         _check_end(where, trace, duration)
-        return Prediction(question_id, duration, trace, video=answer.video)
+        return Prediction(question_id, duration, trace, video=answer.video, asked=answer.asked)
     if "model_response_list" in entry:
         raise AnnotationError(f"{where} has model_response and model_response_list: keep one of them.")
     texts = answer.model_response
     text = texts if isinstance(texts, str) else "\n".join(texts)
     segments, unread = parse_segments(text, duration), tuple(unread_times(text, duration))
     untimed = [] if any(segment.text for segment in segments) or not text else [Response(UNTIMED, text)]
-    return Prediction(question_id, duration, DuetTrace.from_events(untimed), segments, answer.video, unread)
+    trace = DuetTrace.from_events(untimed)
+    return Prediction(question_id, duration, trace, segments, answer.video, unread, answer.asked)
 
 
 def _check_end(where: str, trace: DuetTrace, duration: float) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 from mmduet.errors import DuetError
 from mmduet.evaluation.benchmark import Metric, Predictions, References
 from mmduet.evaluation.items import spans_of
-from mmduet.evaluation.metrics.bootstrap import Estimate, estimate_means
+from mmduet.evaluation.metrics.bootstrap import Estimate, estimate_ratios
 from mmduet.evaluation.metrics.timing import (
     OUTSIDE,
     RATE,
@@ -88,8 +88,8 @@ def timing_scores(predictions: Predictions, references: References) -> pd.DataFr
         references: Question id -> item.
 
     Returns:
-        A row a question that has both: METRICS, and the columns that weight them. With these weights a mean over
-        questions is a ratio of sums. All is NaN where the model did not choose the times (`Prediction.is_timed`).
+        A row a question that has both: METRICS, and the columns that weight them in `estimate_timing`. All is NaN where
+        the model did not choose the times (`Prediction.is_timed`).
     """
     rows = {
         name: _figures(predictions[name], spans_of(item)) if predictions[name].is_timed else {}
@@ -101,7 +101,9 @@ def timing_scores(predictions: Predictions, references: References) -> pd.DataFr
 
 
 def estimate_timing(scores: pd.DataFrame) -> dict[str, Estimate]:
-    """The figures over all questions, with 95 % bootstrap intervals over questions.
+    """The figures over all questions, as ratios of sums, with 95 % bootstrap intervals over questions.
+
+    A response counts also where its question has no such minute, as in a span of 0 s.
 
     Args:
         scores: From `timing_scores`.
@@ -109,8 +111,11 @@ def estimate_timing(scores: pd.DataFrame) -> dict[str, Estimate]:
     Raises:
         DuetError: There is no question.
     """
-    weights = {name: scores[metric.weight] for name, metric in METRICS.items()}
-    return estimate_means(scores[[*METRICS]], weights=weights)
+    figures = scores[[*METRICS]]
+    weights = pd.DataFrame({name: scores[metric.weight] for name, metric in METRICS.items()})
+    inside = scores[PRECISION] * scores["responses"]
+    counts = {RATE: scores["responses"], IN_SPANS: inside, OUTSIDE: scores["responses"] - inside}
+    return estimate_ratios((figures * weights).assign(**counts), weights.where(figures.notna()))
 
 
 def timing_table(evaluated: Mapping[str, Evaluated | tuple[Predictions, References]]) -> pd.DataFrame:

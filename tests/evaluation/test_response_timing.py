@@ -188,6 +188,27 @@ def test_a_sweep_has_the_same_figures_at_the_threshold_in_use(scores, spans, ask
             assert not spans
 
 
+SHORT = st.tuples(QUARTERS, st.integers(0, 3)).map(lambda span: (span[0], span[0] + span[1]))
+
+
+@given(st.lists(st.tuples(RESPONSES, st.lists(SHORT, max_size=2), QUARTERS), min_size=1, max_size=4))
+def test_rates_over_all_questions_are_ratios_of_sums_also_without_a_minute_in_one(questions):
+    predictions = {str(i): predicted(*said, asked=asked, duration=39.0) for i, (said, _, asked) in enumerate(questions)}
+    references = {str(i): due(*spans) for i, (_, spans, _) in enumerate(questions)}
+    scores = timing_scores(predictions, references)
+    found = estimate_timing(scores)
+    inside = outside = everything = 0
+    for said, spans, asked in questions:
+        within = [any(start <= time <= end for start, end in spans) for time, _ in said if time >= asked]
+        everything += len(within)
+        inside += sum(within)
+        outside += (len(within) - sum(within)) if spans else 0
+    for name, count in ((RATE, everything), (IN_SPANS, inside), (OUTSIDE, outside)):
+        minutes = scores[METRICS[name].weight].sum()
+        assert found[name].value == pytest.approx(count / minutes if minutes else NAN, nan_ok=True), name
+        assert not math.isinf(found[name].high)
+
+
 def test_a_table_has_a_row_a_system():
     result = SimpleNamespace(predictions=PREDICTIONS, references=REFERENCES)
     silent = ({"a": predicted()}, {"a": due((0, 6))})

@@ -6,7 +6,7 @@ lmms-eval compares two intervals. This project compares two sets of frames, and 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from mmduet.errors import AnnotationError, DuetError
 from mmduet.evaluation import lmms_eval
-from mmduet.evaluation.benchmark import Console
+from mmduet.evaluation.benchmark import Console, ask_conversation
 from mmduet.evaluation.coverage import coverage
 from mmduet.evaluation.items import GroundedItem, Places, Span, read_items
 from mmduet.evaluation.metrics.smoothing import check_threshold, scale, smooth
@@ -26,6 +26,7 @@ from mmduet.trace import DuetTrace
 
 METRICS = tuple(f"charades_sta_{name}" for name in ("IOU@3", "IOU@5", "IOU@7", "mIOU"))
 MARK = ">>>"  # between video, query and span
+Place = tuple[str, tuple[float, float]]  # video, and reference span
 Window = Annotated[int, "Frames on each side to smooth over; the paper's is 6."]
 Threshold = Annotated[float, "Threshold of the smoothed and scaled scores, 0 to 1."]
 
@@ -71,25 +72,55 @@ def _in_seconds(time: str) -> float:
 def read_charades(path: Path, references: Mapping[str, GroundedItem]) -> PredictionFile:
     """Read a prediction file, or a sample log of lmms-eval.
 
-    A line of a log belongs to the reference with the same video and span whose question has its query. A line without
-    such a reference keeps its number, as ``doc_id N``.
+    A line of a log belongs to the references with its video and span whose text is its query. A text that is no query,
+    as a prompt, belongs to the longest query in it. A line without a reference keeps its number, as ``doc_id N``. Of
+    lines with the same video, query and span, the last one counts.
 
     Raises:
-        DuetError: The file is of neither form.
+        DuetError: The file is of neither form, or the text of a question has several queries of the log in it.
     """
     if not lmms_eval.is_log(path):
         return read_predictions(path)
-    names: dict[tuple[str, tuple[float, float]], dict[str, str]] = {}
+    asked: dict[Place, dict[str, str]] = {}
     for name, item in references.items():
         for span in item.timestamps:
-            names.setdefault((item.video, span), {})[name] = item.conversation[0].content if item.conversation else ""
-    found = PredictionFile(path)
+            asked.setdefault((item.video, span), {})[name] = item.conversation[0].content if item.conversation else ""
+    samples: dict[Place, dict[str, lmms_eval.Sample]] = {}
     for sample in lmms_eval.read_log(path):
         video, query, span = _document(path, sample)
-        known = [name for name, asked in names.get((video, span), {}).items() if query in asked]
-        for name in known or [f"doc_id {sample.doc_id}"]:
-            found.by_id[name] = _prediction(path, name, sample, video, span)
+        samples.setdefault((video, span), {})[query] = sample
+    found = PredictionFile(path)
+    for place, queries in samples.items():
+        texts = asked.get(place, {})
+        known = {name: _query_of(path, name, text, queries.keys(), texts.values()) for name, text in texts.items()}
+        for query, sample in queries.items():
+            for name in [n for n, own in known.items() if own == query] or [f"doc_id {sample.doc_id}"]:
+                found.by_id[name] = _prediction(path, name, sample, *place)
     return found
+
+
+def _query_of(path: Path, name: str, text: str, queries: Collection[str], texts: Collection[str]) -> str | None:
+    """The query of the log that a question asks; None if the log does not have it.
+
+    Args:
+        path: The log.
+        name: The question.
+        text: Its text.
+        queries: Those of the log about its video and span.
+        texts: Of all questions about them. A query that is one of them is in no other text.
+
+    Raises:
+        DuetError: The text has queries in it of which none has the others in it.
+    """
+    if text in queries:
+        return text
+    within = sorted((query for query in queries if query in text and query not in texts), key=len)
+    if others := [query for query in within if query not in within[-1]]:
+        raise DuetError(
+            f"{path}: question {name!r}, {text!r}, has both {within[-1]!r} and {others[0]!r} of the log in it: give "
+            "references whose texts are the log's queries, or the log itself as references."
+        )
+    return within[-1] if within else None
 
 
 def _document(path: Path, sample: lmms_eval.Sample) -> tuple[str, str, tuple[float, float]]:
@@ -179,7 +210,7 @@ def export_files(
     check_target(output, ours=lmms_eval.is_log, inputs=[predictions, references])
     items = read_items(references, GroundedItem, logged_questions)
     found = read_charades(predictions, items)
-    met = coverage(found, items)
+    met = coverage(found, items, {name: ask_conversation(item) for name, item in items.items()})
     console.say(str(met))
     lines = [
         _line(number, items[name], best_interval(found.by_id[name], window=window, threshold=threshold))

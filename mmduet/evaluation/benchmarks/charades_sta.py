@@ -5,6 +5,7 @@ and its published evaluation). Neither the smoothing nor the scaling is causal: 
 to come.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,9 @@ from mmduet.evaluation.benchmarks.charades_log import (
 from mmduet.evaluation.coverage import read_matched
 from mmduet.evaluation.items import AskedItem, GroundedItem
 from mmduet.evaluation.metrics.bootstrap import estimate_means, means
-from mmduet.evaluation.metrics.intervals import overlap
 from mmduet.evaluation.metrics.smoothing import check_threshold, scale, smooth
 from mmduet.evaluation.metrics.split import halves
+from mmduet.evaluation.metrics.timing import covered
 from mmduet.evaluation.prediction_file import Prediction
 from mmduet.evaluation.text_times import Segment
 from mmduet.policy import decision_scores
@@ -132,8 +133,8 @@ def score(
 ) -> pd.DataFrame:
     """Score every question that has both a prediction and a reference.
 
-    A whole-video baseline is measured by the temporal IoU of its first segment with the reference spans. (The published
-    code adds a second to both lengths.)
+    A whole-video baseline is measured by the temporal IoU of its first segment with the union of the reference spans.
+    (The published code takes the first span alone, and adds a second to both lengths.)
 
     Returns:
         METRICS, %: mIoU, and R@IoU >= 0.3, 0.5, 0.7.
@@ -182,12 +183,13 @@ def choose_setting(swept: Sweep, *, metric: str = "R@0.5", seed: int = 0) -> tup
 
 
 def segment_iou(segments: Sequence[Segment] | None, spans: Sequence[tuple[float, float]]) -> float:
-    """IoU of the first segment and all spans together, in [0, 1]; 0 without a segment. Spans do not overlap."""
+    """IoU in time of the first segment and the union of the spans, in [0, 1]; 0 without a segment."""
     if not segments:
         return 0.0
-    segment = (segments[0].start, segments[0].end)
-    shared = float(overlap(segment, np.reshape(spans, (-1, 2))).sum())
-    union = (segment[1] - segment[0]) + sum(end - start for start, end in spans) - shared
+    start, end = segments[0].start, segments[0].end
+    due = [(*span, "") for span in spans]
+    shared, _ = covered(due, start, end)
+    union = (end - start) + covered(due, 0.0, math.inf)[0] - shared
     return shared / union if union > 0 else 0.0
 
 
@@ -251,9 +253,7 @@ def evaluate_files(
     The predictions may be a sample log of lmms-eval, whose times are then read as lmms-eval reads them. A log is also
     a test file.
     """
-    found, items = read_matched(
-        predictions, references, GroundedItem, console.say, entries=logged_questions, read=read_charades
-    )
+    found, items = read_matched(CHARADES_STA, predictions, references, console.say)
     if sweep:
         _say_sweep(found, items, console)
     console.say(f"window {window}, threshold {threshold}:")

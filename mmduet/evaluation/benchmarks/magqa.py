@@ -248,7 +248,7 @@ def evaluate_files(
     if write_batch is not None:
         judges.check_batch(write_batch, [predictions, references])
     judges.AnswerCache(cache)  # refuses a file of another kind
-    found, items = read_matched(predictions, references, AnsweredItem, console.say)
+    found, items = read_matched(MAGQA, predictions, references, console.say)
     asked = pairs(found, items)
     if write_batch is not None:
         endpoint = judges.EndpointJudge(judge, base_url=url or judges.OPENAI_URL)

@@ -146,7 +146,7 @@ def evaluate_files(
     result files and logs.
     """
     find_rule(rule)
-    found, items = read_matched(predictions, references, OvoItem, console.say, read=read_answers)
+    found, items = read_matched(OVOBENCH, predictions, references, console.say)
     if others := unread(found, items, wait=wait):
         name, response = next(iter(others.items()))
         console.say(f"{len(others)} responses have no answer that `corrected` can read, such as {name}: {response!r}")
@@ -176,7 +176,7 @@ def export_files(
     )
     items = read_items(references, OvoItem)
     found = read_answers(predictions, items)
-    console.say(str(coverage(found, items)))
+    console.say(str(coverage(found, items, {name: _question(item) for name, item in items.items()})))
     results = results_of(found.by_id, items, wait=wait)
     if form == "official":
         write_json(output, results)

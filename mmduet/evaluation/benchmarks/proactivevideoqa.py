@@ -204,7 +204,7 @@ def evaluate_files(
     if write_batch is not None:
         judges.check_batch(write_batch, [predictions, references])
     judges.AnswerCache(cache)  # refuses a file of another kind
-    found, items = read_matched(predictions, references, ProactiveItem, console.say, read=read_predictions)
+    found, items = read_matched(PROACTIVEVIDEOQA, predictions, references, console.say)
     turns, is_judged = counted_turns(
         found, items, rule=rule, omega=omega, single_question=single_question, over=over, duplicates=duplicates
     )

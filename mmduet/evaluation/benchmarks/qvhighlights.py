@@ -13,12 +13,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mmduet.errors import DuetError
-from mmduet.evaluation.benchmark import Benchmark, Console, Metric, Question, Settings
+from mmduet.evaluation.benchmark import Benchmark, Console, Metric, Settings
 from mmduet.evaluation.benchmarks.submission import (
     MOST_WINDOWS,
     Highlights,
     Threshold,
     Window,
+    ask_query,
     export_files,
     fitted,
     read_submission,
@@ -29,7 +30,6 @@ from mmduet.evaluation.items import CLIP, HighlightItem, HighlightQuery, read_it
 from mmduet.evaluation.metrics.bootstrap import means
 from mmduet.evaluation.metrics.intervals import interval_iou
 from mmduet.evaluation.prediction_file import Prediction
-from mmduet.trace import Query
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -297,14 +297,10 @@ def evaluate_files(
                 "or filled with 0, as the official code does"
             )
     else:
-        found, items = read_matched(predictions, references, HighlightItem, console.say)
+        found, items = read_matched(QVHIGHLIGHTS, predictions, references, console.say)
         scores = score(found, items, window=window, threshold=threshold)
     console.say(f"{len(scores)} of {len(items)} queries:")
     return scores
-
-
-def _question(item: HighlightQuery) -> Question:
-    return Question(item.qid, item.video, (Query(0.0, item.query),))
 
 
 QVHIGHLIGHTS = Benchmark(
@@ -313,7 +309,7 @@ QVHIGHLIGHTS = Benchmark(
     summary="the official highlight and moment-retrieval metrics",
     item=HighlightItem,
     asked=HighlightQuery,
-    question=_question,
+    question=ask_query,
     settings=Settings(frame_fps=1.0),
     score=score,
     metrics=dict.fromkeys(_METRICS, Metric("%", optional=True)),  # a submission may have one kind alone

@@ -144,9 +144,7 @@ def evaluate_files(
     predictions: Path, references: Path, console: Console, *, over: OverName = "published"
 ) -> pd.DataFrame:
     """Work of `mmduet evaluate streamingbench`."""
-    found, items = read_matched(
-        predictions, references, ProactiveItem, console.say, entries=nested_questions, read=read_proactive
-    )
+    found, items = read_matched(STREAMINGBENCH, predictions, references, console.say)
     scores = score(found, items, over=over)
     answered = int(scores["time accuracy"].notna().sum())
     console.say(f"over {over}: {answered} questions, and {len(scores)} in Recall and Accuracy:")

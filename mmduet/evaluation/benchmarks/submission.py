@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, Field, Strict, StrictInt
 
 from mmduet.errors import AnnotationError, DuetError
-from mmduet.evaluation.benchmark import Console
+from mmduet.evaluation.benchmark import Console, Question
 from mmduet.evaluation.coverage import coverage
 from mmduet.evaluation.items import CLIP, HighlightQuery, read_items
 from mmduet.evaluation.metrics.smoothing import check_threshold, scale, smooth
 from mmduet.evaluation.prediction_file import LONGEST, Prediction, read_predictions
 from mmduet.files import check_target, read_jsonl, validated, write_file
 from mmduet.policy import decision_scores
+from mmduet.trace import Query
 
 MOST_WINDOWS = 10  # of a query; the official evaluation ignores the others
 NO_WINDOW = [[0.0, 0.0, 0.0]]  # overlaps with nothing; the official evaluation fails on a query without a window
@@ -106,6 +107,11 @@ def read_queries(path: str | Path) -> dict[str, HighlightQuery]:
     return read_items(path, HighlightQuery)
 
 
+def ask_query(item: HighlightQuery) -> Question:
+    """The question of a query, asked at the start of its video."""
+    return Question(item.qid, item.video, (Query(0.0, item.query),))
+
+
 def _rows(values: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     """float64 [n, 3]."""
     return np.array(values, dtype=float).reshape(-1, 3)
@@ -121,8 +127,8 @@ def to_submission(
 
     A clip's saliency is the sum of its frames' smoothed relevance. A window is a run of clips whose saliency, scaled to
     0..1 within the video, reaches the threshold; its score is their mean. (The published code gives no windows.)
-    Neither step is causal. For a whole-video baseline, clips that start inside a segment score 1, and the segments are
-    the windows.
+    Neither step is causal. For a whole-video baseline, clips that start inside a segment, and not at one of its ends,
+    score 1, as published; the segments are the windows.
 
     Args:
         predictions: Qid -> prediction.
@@ -189,7 +195,7 @@ def _from_segments(prediction: Prediction) -> Highlights:
     starts = np.arange(0, max(1, int(prediction.duration)), CLIP)
     saliency = np.zeros(len(starts))
     for segment in segments:
-        saliency[(segment.start < starts) & (starts < segment.end)] = 1.0
+        saliency[(segment.start < starts) & (starts < segment.end)] = 1.0  # both bounds are strict, as published
     return Highlights(saliency, _rows([(s.start, s.end, 1.0) for s in segments]))
 
 
@@ -248,7 +254,8 @@ def export_files(
     check_target(output, ours=is_submission, inputs=[predictions, *([references] if references else [])])
     found = read_predictions(predictions)
     queries = None if references is None else read_queries(references)
-    console.say(str(coverage(found, found.by_id if queries is None else queries)))
+    asked = {name: ask_query(query) for name, query in (queries or {}).items()}
+    console.say(str(coverage(found, found.by_id if queries is None else queries, asked)))
     lines = submission_lines(found.by_id, queries, window=window, threshold=threshold)
     write_submission(output, lines)
     console.say(f"{output}: {len(lines)} queries")

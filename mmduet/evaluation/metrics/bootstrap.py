@@ -1,9 +1,9 @@
 """Uncertainty: the percentile bootstrap over samples (Efron, 1979)."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -96,19 +96,58 @@ def estimate_means(
     given = weights or {}
     counts = np.stack([given.get(name, pd.Series(1.0, scores.index)).to_numpy(float) for name in scores], axis=1)
     present = np.where(np.isnan(values), 0.0, counts)
-    sums = np.nan_to_num(values) * present
-    drawn = resample_weights(len(values), draws=draws, seed=seed)
-    measured = present.any(0)
-    figures = np.full((1 + draws, values.shape[1]), np.nan)  # of all rows, then of each resample
-    with np.errstate(invalid="ignore"):
-        figures[1:, measured] = (drawn @ sums[:, measured]) / (drawn @ present[:, measured])
-    figures[0, measured] = sums[:, measured].sum(0) / present[:, measured].sum(0)
-    columns: dict[str, NDArray[np.float64]] = dict(zip(map(str, scores.columns), figures.T, strict=True))
-    uncertain = [str(name) for name, rows in zip(scores, np.count_nonzero(present, axis=0), strict=True) if rows < 2]
+    columns = _quotients(scores.columns, np.nan_to_num(values) * present, present, draws, seed)
+    uncertain = _uncertain(scores.columns, present)
     if combined is not None:
         made = combined(columns)
         uncertain += made if np.count_nonzero(present.any(1)) < 2 else ()
         columns |= made
+    return _estimates(columns, uncertain)
+
+
+def estimate_ratios(
+    numerators: pd.DataFrame, denominators: pd.DataFrame, *, draws: int = 1000, seed: int = 0
+) -> dict[str, Estimate]:
+    """Estimate the ratio of the sums of two columns of the same name.
+
+    Args:
+        numerators: One row a sample, one column a figure. NaN counts as 0.
+        denominators: The same, 0 or more.
+        draws: Resamples of the rows, with replacement. One whose denominators add up to 0 is ignored.
+        seed: Seed of the resamples.
+
+    Returns:
+        Column -> estimate; NaN where the denominators add up to 0. Where one row alone has a denominator, the interval
+        is NaN.
+
+    Raises:
+        DuetError: The table has no rows.
+    """
+    _check_any(len(numerators))
+    names = numerators.columns
+    above, below = (np.nan_to_num(table[names].to_numpy(dtype=float)) for table in (numerators, denominators))
+    return _estimates(_quotients(names, above, below, draws, seed), _uncertain(names, below))
+
+
+def _quotients(
+    names: Iterable[Any], above: NDArray[np.float64], below: NDArray[np.float64], draws: int, seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Name -> the ratio of the sums of all rows, then of each resample: float64 [1 + draws]; NaN for x / 0.
+
+    above, below: float64 [rows, names].
+    """
+    drawn = resample_weights(len(above), draws=draws, seed=seed)
+    over, under = (np.vstack([values.sum(0), drawn @ values]) for values in (above, below))
+    figures = np.divide(over, under, out=np.full(over.shape, np.nan), where=under > 0)
+    return dict(zip(map(str, names), figures.T, strict=True))
+
+
+def _uncertain(names: Iterable[Any], present: NDArray[np.float64]) -> list[str]:
+    """The names of columns that come from fewer than two rows."""
+    return [str(name) for name, rows in zip(names, np.count_nonzero(present, axis=0), strict=True) if rows < 2]
+
+
+def _estimates(columns: Means, uncertain: Iterable[str]) -> dict[str, Estimate]:
     found = {name: _estimate(column) for name, column in columns.items()}
     return found | {name: Estimate(found[name].value, math.nan, math.nan) for name in uncertain}
 

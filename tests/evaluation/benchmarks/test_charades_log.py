@@ -1,5 +1,6 @@
 """Charades-STA in lmms-eval's sample logs."""
 
+import itertools
 import json
 
 import numpy as np
@@ -79,6 +80,44 @@ def test_lines_belong_to_the_references_with_their_video_span_and_query(written,
     found = read_charades(log, items).by_id
     assert list(found) == ["q7", "doc_id 1"]
     assert charades_sta.evaluate(found, items)["mIoU"] == 100
+
+
+def items_of(tmp_path, **texts):
+    """References about one video and span. texts: question id -> text."""
+    entries = [
+        {"question_id": name, "video": "v.mp4", "conversation": [{"role": "user", "content": text, "time": 0}],
+         "timestamps": [[2, 6]]}
+        for name, text in texts.items()
+    ]  # fmt: skip
+    (tmp_path / "test.json").write_text(json.dumps(entries))
+    return read_references(tmp_path / "test.json", CHARADES_STA)
+
+
+@pytest.mark.parametrize("prompt", ["{}", "Where does '{}' happen?"])
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+def test_queries_within_each_other_get_their_own_answers(prompt, order, written, tmp_path):
+    queries = ["person sits", "person sits down", "a person sits"]
+    items = items_of(tmp_path, **{str(i): prompt.format(queries[i]) for i in order})
+    log = written(*(line(i, f"{i} - 9", query=queries[i]) for i in reversed(order)), name="log.jsonl")
+    found = read_charades(log, items).by_id
+    assert {name: each.segments[0].start for name, each in found.items()} == {"0": 0, "1": 1, "2": 2}
+
+
+def test_a_query_that_a_question_asks_is_the_answer_of_no_longer_one(written, tmp_path):
+    items = items_of(tmp_path, long="person sits down", short="person sits")
+    log = written(line(0, "2 - 6", query="person sits"), name="log.jsonl")
+    assert list(read_charades(log, items).by_id) == ["short"]
+
+
+def test_one_query_under_two_prompts_is_the_answer_of_both(written, tmp_path):
+    items = items_of(tmp_path, a="Where is 'a cup'?", b="When do we see 'a cup'?")
+    assert list(read_charades(written(line(0, "2 - 6"), name="log.jsonl"), items).by_id) == ["a", "b"]
+
+
+def test_a_text_with_several_queries_is_refused(written, tmp_path):
+    log = written(line(0, "2 - 6", query="a man"), line(1, "2 - 6", query="a cup"), name="log.jsonl")
+    with pytest.raises(DuetError, match=r"question 'q', 'a man with a cup', has both .*: give references"):
+        read_charades(log, items_of(tmp_path, q="a man with a cup"))
 
 
 def test_lines_with_one_video_span_and_query_are_one_question(written):

@@ -83,6 +83,20 @@ def test_whole_video_baselines():
     assert charades_sta.segment_iou([Segment(0, 10, "")], [(0, 2), (5, 8)]) == 0.5
 
 
+TIMES = st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted).map(tuple)
+
+
+@given(TIMES, st.lists(TIMES, min_size=1, max_size=4))
+def test_the_iou_of_a_segment_is_that_of_the_seconds_it_shares_with_any_span(segment, spans):
+    seconds = np.arange(20)
+    chosen, relevant = (
+        np.any([(start <= seconds) & (seconds < end) for start, end in each], axis=0) for each in ([segment], spans)
+    )
+    union = (chosen | relevant).sum()
+    expected = (chosen & relevant).sum() / union if union else 0.0
+    assert charades_sta.segment_iou([Segment(*segment, "")], spans) == pytest.approx(expected)
+
+
 def test_the_setting_is_chosen_on_other_videos():
     rng = np.random.default_rng(0)
     predictions = {f"q{i}": prediction(f"q{i}", relevance=rng.random(20)) for i in range(30)}

@@ -124,6 +124,12 @@ def test_whole_video_baselines():
     assert made["1"].windows.tolist() == [[1, 5, 1]]
 
 
+@pytest.mark.parametrize(("start", "marked"), [(4.0, []), (3.99, [2]), (1.99, [1, 2])])
+def test_a_segment_does_not_mark_the_clip_that_starts_with_it_as_published(start, marked):
+    made = qvhighlights.to_submission({"1": prediction("1", duration=10, segments=[Segment(start, 6, "")])})
+    assert np.flatnonzero(made["1"].saliency).tolist() == marked
+
+
 @pytest.mark.parametrize(("relevance", "fps", "message"), [([0.5], 1, "1 frame scores"), ([0, 1], 0.25, "every 4 s")])
 def test_too_few_frames_is_an_error(relevance, fps, message):
     with pytest.raises(DuetError, match=f"'1' has .*{message}"):
