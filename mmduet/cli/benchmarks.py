@@ -15,8 +15,9 @@ from mmduet.cli.root import PLAIN, Group, app, check_figures, resumable, say, sh
 from mmduet.errors import DuetError
 
 if TYPE_CHECKING:
-    from mmduet.evaluation.benchmark import Benchmark, Option
+    from mmduet.evaluation.benchmark import Benchmark
     from mmduet.evaluation.metrics.bootstrap import Estimate
+    from mmduet.evaluation.option import Option
 
 PREDICTIONS = Annotated[Path, typer.Option(help="Prediction file (JSONL).")]
 REFERENCES = Annotated[Path, typer.Option(help="The benchmark's test file.")]
@@ -84,7 +85,7 @@ class _Export(_Benchmarks):
         return benchmark.export is not None
 
     def make(self, benchmark: "Benchmark") -> Any:
-        from mmduet.evaluation.benchmark import options_of
+        from mmduet.evaluation.option import options_of
 
         export = benchmark.export
         assert export is not None

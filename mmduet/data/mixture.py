@@ -121,7 +121,7 @@ class MixtureDataset(Dataset[TrainingSample]):
         Args:
             path: The mixture file.
             seed: Seed of everything that is drawn.
-            videos: Keep the samples of the first so many videos; None keeps all.
+            videos: Keep the samples of the first so many videos, at least 1; None keeps all.
             root: The folder that relative paths of the mixture start from and may not leave; for the published mixture,
                 the folder that holds datasets/. None: they start from the mixture's folder and stay in its parent, as
                 in NAME/annotations and NAME/videos. Absolute paths are used as they are.
@@ -133,7 +133,10 @@ class MixtureDataset(Dataset[TrainingSample]):
         Raises:
             AnnotationError: A file is damaged, names an unknown kind, or has a path that leaves its root, or `broken`
                 stops.
+            DuetError: `videos` is less than 1.
         """
+        if videos is not None and videos < 1:
+            raise DuetError(f"videos={videos}: must be at least 1, or None for all.")
         self.path, self.seed, self.templates = Path(path), seed, templates or {}
         self.kinds = {kind.name: kind for kind in kinds.values()}
         self.samples: list[Sample] = []

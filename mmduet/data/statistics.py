@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mmduet.data.mixture import MixtureDataset, TrainingSample
+from mmduet.errors import DuetError
 from mmduet.model.losses import IGNORE
 from mmduet.model.prompt import StreamTurn
 from mmduet.trace import Query, Response
@@ -52,7 +53,12 @@ def mixture_frame(dataset: MixtureDataset) -> pd.DataFrame:
     Returns:
         One row per conversation: kind, video, duration (in seconds), frames, responses, and the number of frames that
         each head's labels mark (informative, relevant).
+
+    Raises:
+        DuetError: The mixture has no samples.
     """
+    if not len(dataset):
+        raise DuetError(f"{dataset.path} has no samples: give a mixture that has some.")
     return pd.DataFrame(_row(dataset, index) for index in range(len(dataset)))
 
 

@@ -4,13 +4,12 @@ The built-in ones are in `mmduet.evaluation.benchmarks.BENCHMARKS`. One of your 
 module of your own, named as ``module:OBJECT`` wherever a benchmark is named; nothing in the package changes.
 """
 
-import inspect
 import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, cast
 
 import pandas as pd
 from pydantic import BaseModel
@@ -29,6 +28,7 @@ from mmduet.evaluation.contract import (
 )
 from mmduet.evaluation.items import Places, read_items
 from mmduet.evaluation.metrics.bootstrap import Combined, Estimate, Means, estimate_means
+from mmduet.evaluation.option import Option, options_of
 from mmduet.evaluation.prediction_file import Prediction, PredictionFile, read_predictions
 from mmduet.evaluation.table import PAPER
 from mmduet.policy import REPLY, Policy, PolicyFile, make_policy
@@ -146,15 +146,6 @@ class Metric:
     digits: int = 1
     weight: str = ""
     optional: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """An option of `Benchmark.score` or `Benchmark.command`: its type, default and help."""
-
-    kind: Any
-    default: Any
-    help: str
 
 
 class Console(Protocol):
@@ -343,14 +334,3 @@ class Benchmark:
 
     def _who(self, function: str) -> str:
         return f"benchmark {self.name!r}: {function}"
-
-
-def options_of(function: Callable[..., Any]) -> dict[str, Option]:
-    """The keyword-only parameters of a function whose annotation is ``Annotated[type, "help"]``."""
-    hints = get_type_hints(function, include_extras=True)
-    found = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind is parameter.KEYWORD_ONLY and get_origin(hints.get(name)) is Annotated:
-            kind, text = get_args(hints[name])[:2]
-            found[name] = Option(kind, parameter.default, text)
-    return found

@@ -112,12 +112,12 @@ def memory_growth(session: DuetSession, frames: torch.Tensor, count: int, *, par
     Args:
         session: The session.
         frames: uint8 [N, 3, H, W], repeated until there are `count`.
-        count: Number of frames.
-        parts: Number of parts.
+        count: Number of frames, at least 1.
+        parts: Number of parts, at most; none is empty.
     """
     session.reset()
     result, seen = Growth([], [], []), 0
-    for part in np.array_split(np.arange(count), parts):
+    for part in np.array_split(np.arange(count), min(parts, count)):
         start = perf_counter()
         list(session.feed(frames[torch.from_numpy(part) % len(frames)]))
         seen += len(part)

@@ -157,6 +157,12 @@ def test_videos_keeps_the_first_ones(mixture):
     assert [sample.kind for sample in MixtureDataset(mixture(), videos=1).samples] == ["narration"]
 
 
+@pytest.mark.parametrize("videos", [0, -1])
+def test_fewer_than_one_video_is_refused(mixture, videos):
+    with pytest.raises(DuetError, match=f"^videos={videos}: must be at least 1, or None for all"):
+        MixtureDataset(mixture(), videos=videos)
+
+
 def test_mistakes_in_the_mixture_are_named(mixture):
     good = json.loads(mixture().read_text())
     with pytest.raises(
@@ -240,6 +246,11 @@ def test_statistics(mixture):
     assert informative.tolist() == [0, 1, 1, 1]
     assert set(relevance.tolist()) == {-100}
     assert [type(turn) for turn in turns] == [Query, Response]
+
+
+def test_a_mixture_without_samples_has_no_statistics(mixture):
+    with pytest.raises(DuetError, match=r"mixture\.json has no samples: give a mixture that has some"):
+        mixture_frame(MixtureDataset(mixture(mixture=[])))
 
 
 def _said(**changed):

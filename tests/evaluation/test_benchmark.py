@@ -8,7 +8,7 @@ import pytest
 
 from mmduet.errors import DuetError
 from mmduet.evaluation import BENCHMARKS, find_benchmark
-from mmduet.evaluation.benchmark import Option, options_of
+from mmduet.evaluation.option import Option, options_of
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS.values(), ids=BENCHMARKS)

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from mmduet.checkpoints import save_adapter
 from mmduet.data.scenes import make_scenes
 from mmduet.reports import check_parameters, execute, export_html
 from mmduet.reports.metrics import recorded_metrics
 from mmduet.reports.thumbnails import recorded_thumbnail
 from mmduet.trace import DuetTrace
+from tests.checkpoints.test_loading import trained_tiny
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
@@ -60,6 +63,40 @@ def test_notebook_runs(name, workspace):
     page = export_html(done.notebook)
     assert "</html>" in page
     assert len(page) < 10_000_000, "a report can be mailed"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "sentence"),
+    [
+        ("01_explore_data.ipynb", {"split": "all"}, "split='all' is not known; known are ('train', 'val', 'test')."),
+        ("08_performance.ipynb", {"rounds": 0}, "frames=8, rounds=0, stream_frames=40: each must be at least 1."),
+        ("09_compare_models.ipynb", {"windows": []}, "windows=[]: give at least one of each."),
+        ("09_compare_models.ipynb", {"thresholds": [], "adapter": "mine"}, "thresholds=[], windows=[6, 0]: give at"),
+    ],
+)
+def test_a_wrong_parameter_is_one_sentence(name, given, sentence, workspace):
+    error = execute(FOLDER / name, workspace / "wrong.ipynb", SMALL[name] | given, folder=workspace).error
+    assert error.startswith("DuetError: ")
+    assert sentence in error
+
+
+def test_no_clips_of_a_split_are_all_of_it(workspace):
+    name = "01_explore_data.ipynb"
+    done = execute(FOLDER / name, workspace / "all.ipynb", SMALL[name] | {"clips": 0, "split": "val"}, folder=workspace)
+    assert done.error == ""
+    assert json.loads((workspace / "datasets" / "scenes" / "scenes.json").read_text())["clips"]["val"] == 24
+
+
+def test_an_adapter_with_the_models_name_has_rows_of_its_own(workspace):
+    name = "09_compare_models.ipynb"
+    save_adapter(trained_tiny()[0], workspace / "runs" / "tiny", base="tiny", dtype=torch.float32)
+    given = SMALL[name] | {"adapter": "runs/tiny", "second_model": "", "thresholds": [0.5, 0.5000001]}
+    done = execute(FOLDER / name, workspace / "adapter.ipynb", given, folder=workspace)
+    assert done.error == ""
+    names = {metric.name.split(", ", 1)[1] for metric in recorded_metrics(done.notebook)}
+    speaking = {"tiny, threshold 0.5", "tiny, threshold 0.5000001", "tiny with tiny"}
+    measured = {"tiny, window 0", "tiny with tiny, window 6", "tiny with tiny, window 0"}  # beside the first row
+    assert names == speaking | measured
 
 
 def test_the_figures_are_of_the_part_that_was_watched(workspace):

@@ -71,6 +71,14 @@ def test_what_is_held_grows_with_the_stream_unless_it_is_bounded(tiny, frames):
     assert all(value > 0 for value in endless.milliseconds)
 
 
+@pytest.mark.parametrize("count", range(1, 7))
+def test_no_part_of_a_short_stream_is_empty(session, frames, count):
+    grown = memory_growth(session, frames, count, parts=4)
+    assert len(grown.frames) == min(count, 4)
+    assert grown.frames == sorted(set(grown.frames))
+    assert grown.frames[-1] == count
+
+
 def test_sides_take_turns():
     calls = []
     seconds, results = alternate_runs({"a": lambda: calls.append("a") or len(calls), "b": lambda: calls.append("b")}, 2)

@@ -97,10 +97,15 @@ def test_numbers_that_json_lacks_are_null() -> None:
     assert json.loads(view.moved)["changes"]["y"] == [[None]]
 
 
-def test_the_browser_draws_moves_and_tells_what_is_clicked(page: Page, tmp_path: Path) -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_the_browser_draws_moves_and_tells_what_is_clicked(page: Page, tmp_path: Path, late: bool) -> None:
     view = drawn_view()
-    seen = show(page, harness(tmp_path, view))
+    seen = show(page, harness(tmp_path, FigureView() if late else view))
     until(page, "window.done")
+    if late:  # the page shows the view before its first figure has come
+        assert page.evaluate("document.querySelectorAll('.xtick, .ytick, .trace').length") == 0
+        page.evaluate(f"model.set('figure', {json.dumps(view.figure)})")
+        until(page, "document.querySelector('.legendtext')")
     assert page.evaluate("[...document.querySelectorAll('.legendtext')].map((e) => e.textContent)") == ["curve", "mark"]
     view.move({"x": [[0]], "y": [[1]], "name": ["moved"]})
     page.evaluate(f"model.set('moved', {json.dumps(view.moved)})")

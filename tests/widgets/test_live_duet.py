@@ -67,6 +67,23 @@ def test_a_new_player_stops_the_last(player: LiveDuet, session: DuetSession, cli
     again.close()
 
 
+def test_a_start_stops_every_other_player(session: DuetSession, clips: list[Path]) -> None:
+    players = [LiveDuet(session, clips) for _ in range(3)]
+    for player in [*players, players[0]]:
+        player.start()
+        player.pause()  # else it might end by itself
+        others = [other for other in players if other is not player]
+        for other in others:
+            other.wait(PATIENCE)
+        assert player.watching
+        assert not any(other.watching for other in others)
+    for player in players:
+        player.close()
+        player.wait(PATIENCE)
+    assert {player.state for player in players} == {"stopped"}
+    assert watching() == 0
+
+
 def test_a_closed_player_is_forgotten(session: DuetSession, clips: list[Path]) -> None:
     player = LiveDuet(session, clips)
     player.start()

@@ -25,6 +25,14 @@ def test_all_stop_and_the_oldest_release_their_clips() -> None:
     assert [bool(player.released) for player in made] == [True, True] + [False] * CLIPS_KEPT
 
 
+def test_before_one_watches_all_stop_and_keep_their_clips() -> None:
+    players, made = LivePlayers(), [Player() for _ in range(CLIPS_KEPT + 2)]
+    for player in made:
+        players.add(player)
+    players.stop()
+    assert [(player.stopped, player.released) for player in made] == [(1, 0)] * len(made)
+
+
 def test_none_is_kept_alive() -> None:
     players = LivePlayers()
     players.add(Player())

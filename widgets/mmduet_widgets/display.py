@@ -29,9 +29,11 @@ class Reportable(Protocol):
 
 
 def show(widget: Exportable) -> None:
-    """Display a widget together with the page that replaces it where no kernel runs.
+    """Display a widget together with the page that replaces it in exports.
 
-    A notebook that is not trusted runs no script, and shows a still: the curves as a picture, and the words.
+    A notebook that is not trusted runs no script, and shows a still: the curves as a picture, and the words. JupyterLab
+    does not fall back to the page when a trusted notebook is reopened without its kernel: it shows the widget only if
+    the notebook was saved with its widgets' state (Settings > Save Widget State Automatically).
 
     `mmduet report` sets MMDUET_REPORT; then only the page is displayed.
     """

@@ -19,6 +19,7 @@ from mmduet.plots.script import plots_script
 from mmduet.plots.slider import Changes, moving
 from mmduet_widgets.frame import frame, source
 
+NOTHING = '{"data": [], "layout": {"xaxis": {"visible": false}, "yaxis": {"visible": false}}}'  # a figure without axes
 UNMOVED = '{"traces": [], "changes": {}}'
 
 
@@ -31,7 +32,7 @@ class FigureView(anywidget.AnyWidget):
     _esm = source("figure_view.js")
 
     plotly = t.Bytes(read_only=True).tag(sync=True)
-    figure = t.Unicode(read_only=True).tag(sync=True)
+    figure = t.Unicode(NOTHING, read_only=True).tag(sync=True)
     moved = t.Unicode(UNMOVED, read_only=True).tag(sync=True)
     clicked = t.Dict().tag(sync=True)
 

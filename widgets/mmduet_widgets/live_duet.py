@@ -52,7 +52,7 @@ class LiveDuet(LiveState):
     while the run lasts. Frames that come too late are dropped, and the context holds 60 frames unless the
     session has a bound of its own. No picture is stored.
 
-    Only one player of a kernel watches: a new one stops all others, and so does `close`. The newest CLIPS_KEPT players
+    Only one player of a kernel watches: `start` stops all others, and so does a new one. The newest CLIPS_KEPT players
     keep their clips in memory. An older one shows its clip again after the next `start`.
 
     Args:
@@ -110,8 +110,8 @@ class LiveDuet(LiveState):
     # commands
 
     def start(self) -> None:
-        """Watch the clip from its start with the current settings; a running run is stopped."""
-        self.stop()
+        """Watch the clip from its start with the current settings. A run of this or of another player is stopped."""
+        PLAYERS.stop()
         if self._released:
             self._load_clip()
         session = self._new_session()

@@ -23,11 +23,15 @@ class LivePlayers:
         self._players: WeakValueDictionary[int, Player] = WeakValueDictionary()
         self._made = 0
 
+    def stop(self) -> None:
+        """Stop all of them, before one watches."""
+        for player in list(self._players.values()):
+            player.stop()
+
     def make_room(self) -> None:
         """Stop all of them before one more is made, and release the oldest clips."""
+        self.stop()
         earlier = [player for _, player in sorted(self._players.items())]
-        for player in earlier:
-            player.stop()
         for player in earlier[: 1 - CLIPS_KEPT]:
             player.release_clip()
 
