@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from mmduet.errors import VideoError
 
@@ -102,9 +104,30 @@ def set_up(stream: Any, *, strict: bool, threads: bool) -> None:
     stream.thread_type = "AUTO" if threads else "SLICE"
 
 
-def upright_turns(frame: Any) -> int:
-    """Count the quarter turns, counter-clockwise, that put a frame upright."""
-    return int(round(frame.rotation / 90) % 4)
+class Orientation(NamedTuple):
+    """How a frame is put upright: first mirrored left to right or not, then turned.
+
+    `turns` are quarter turns, counter-clockwise.
+    """
+
+    mirrored: bool
+    turns: int
+
+
+def orientation(frame: Any) -> Orientation:
+    """Read a frame's display matrix. An angle between quarter turns counts as the nearest one."""
+    mirrored = _is_mirrored(frame)
+    # PyAV's angle is that of the picture's upper edge, which a mirror reverses
+    return Orientation(mirrored, round(frame.rotation / 90 + 2 * mirrored) % 4)
+
+
+def _is_mirrored(frame: Any) -> bool:
+    """Whether the display matrix ((a, b, u), (c, d, v), (x, y, w)) has a negative determinant."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = np.frombuffer(data, np.int32, count=5).astype(float)
+            return bool(a * d < b * c)
+    return False
 
 
 def pixel_aspect(stream: Any) -> float:

@@ -20,7 +20,7 @@ import torch
 from mmduet.errors import VideoError
 from mmduet.system import threads
 from mmduet.video import TOLERANCE, FrameBatch, FrameSize, check_positive, fit_frames
-from mmduet.video.container import picture_stream, pixel_aspect, reason, set_up, upright_turns
+from mmduet.video.container import orientation, picture_stream, pixel_aspect, reason, set_up
 from mmduet.video.decoders import picture
 from mmduet.video.fitting import longest_side
 from mmduet.video.table import frame_rate, is_closed, is_untimed
@@ -123,8 +123,9 @@ class StreamSource:
             with self._open() as container:
                 stream = picture_stream(container)
                 for tick, frame in self._sampled(container, stream):
-                    shown = torch.from_numpy(picture(frame, upright_turns(frame))).permute(2, 0, 1)[None]
-                    aspect = pixel_aspect(stream) ** (-1 if upright_turns(frame) % 2 else 1)
+                    upright = orientation(frame)
+                    shown = torch.from_numpy(picture(frame, upright)).permute(2, 0, 1)[None]
+                    aspect = pixel_aspect(stream) ** (-1 if upright.turns % 2 else 1)
                     if not self._offer(tick, fit_frames(shown, self.size, pixel_aspect=aspect)[0]):
                         return
         except VideoError as error:

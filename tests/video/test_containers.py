@@ -139,14 +139,15 @@ def test_decord_reads_ordinary_files_only(plain, tmp_path):
     assert check(cut) == "PyAV"
 
 
-@pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_pictures_are_upright(plain, quarters):
-    upright = np.rot90(coded(0b101001), -quarters)
-    path = turned(plain, quarters)
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_pictures_are_upright(tmp_path, quarters, mirrored):
+    stored = coded(0b101001)
+    upright = np.rot90(np.fliplr(stored) if mirrored else stored, -quarters)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.clips.coded", lambda number: coded(0b101001))
-        write_coded(path, frames=10)
-    turned(path, quarters)
+        path = write_coded(tmp_path / "clip.mp4", frames=10)
+    turned(path, quarters, mirrored=mirrored)
     metadata = read_metadata(path)
     assert (metadata.height, metadata.width) == upright.shape[:2]
     frame = read_frames(path, fps=1, size=WIDTH).frames[0]
