@@ -19,10 +19,10 @@ import torch
 
 from mmduet.errors import VideoError
 from mmduet.system import threads
-from mmduet.video import TOLERANCE, FrameBatch, FrameSize, check_positive, fit_frames
+from mmduet.video import TOLERANCE, FrameBatch, FrameSize, check_positive
 from mmduet.video.container import orientation, picture_stream, pixel_aspect, reason, set_up
 from mmduet.video.decoders import picture
-from mmduet.video.fitting import longest_side
+from mmduet.video.fitting import Fitter, longest_side
 from mmduet.video.table import frame_rate, is_closed, is_untimed
 from mmduet.video.timeline import RESTART, Timeline, seconds
 
@@ -121,12 +121,12 @@ class StreamSource:
         av.logging.set_level(None)
         try:
             with self._open() as container:
-                stream = picture_stream(container)
+                stream, fitter = picture_stream(container), Fitter(self.size)
                 for tick, frame in self._sampled(container, stream):
                     upright = orientation(frame)
                     shown = torch.from_numpy(picture(frame, upright)).permute(2, 0, 1)[None]
                     aspect = pixel_aspect(stream) ** (-1 if upright.turns % 2 else 1)
-                    if not self._offer(tick, fit_frames(shown, self.size, pixel_aspect=aspect)[0]):
+                    if not self._offer(tick, fitter.fit(shown, pixel_aspect=aspect)[0]):
                         return
         except VideoError as error:
             self._error = VideoError(f"{self.address} cannot be read: it has {error}.")

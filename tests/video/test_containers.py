@@ -11,9 +11,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
 from mmduet.errors import VideoError
-from mmduet.video import read_frames, read_metadata
+from mmduet.video import CenterCrop, Within, read_frames, read_metadata
 from mmduet.video.stream import StreamSource
 from tests.clips import (
     ENCODERS,
@@ -25,6 +26,7 @@ from tests.clips import (
     numbers_of,
     shown,
     turned,
+    write_clip,
     write_coded,
     write_sound,
 )  # fmt: skip
@@ -228,6 +230,18 @@ def test_parts_that_start_again_follow_each_other(plain, tmp_path, suffix):
     assert source.restarts == 1
     assert numbers_of(read_frames(joined, fps=5, size=WIDTH).frames) == numbers
     assert read_metadata(joined).duration == pytest.approx(8.0, abs=0.01)
+
+
+@pytest.mark.parametrize("size", [WIDTH, CenterCrop(WIDTH), Within(WIDTH)])
+def test_a_size_that_changes_midway_changes_no_shape(tmp_path, size):
+    parts = [write_clip(tmp_path / f"{width}.mp4", size=(width, 48)) for width in (64, 96)]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(copy_stream(part, part.with_suffix(".ts")).read_bytes() for part in parts))
+    frames = read_frames(joined, fps=4, size=size, rounding="ceil").frames
+    streamed = torch.cat([batch.frames for batch in StreamSource(joined, fps=4, size=size, patience=0.3)])
+    assert len(frames) == 16
+    assert frames.shape[-2:] == ((48, 64) if isinstance(size, Within) else (WIDTH, WIDTH))
+    assert (frames.int() - streamed.int()).abs().max() <= 2
 
 
 def test_a_growing_fragmented_mp4_is_read_to_its_end(tmp_path):
