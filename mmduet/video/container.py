@@ -55,7 +55,8 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     try:
         # absolute, so that FFmpeg does not read a part of the name as a protocol
-        container = av.open(str(path.absolute()), options=options, timeout=PATIENCE, metadata_errors="replace")
+        address, format = str(path.absolute()), named_format(path)
+        container = av.open(address, format=format, options=options, timeout=PATIENCE, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(
             f"{path} ({_size(path)} bytes) is not a video that can be opened, or is cut off: give a complete mp4, mkv "
@@ -70,6 +71,16 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
             yield container, stream
     except (av.FFmpegError, MemoryError, IndexError) as error:  # IndexError: streams that were found late
         raise VideoError(f"{path} is cut off or damaged: {ADVICE} ({reason(error)}).") from error
+
+
+def named_format(path: Path) -> str | None:
+    """FFmpeg's name of the format where only the file's name tells it: JPEG pictures in a row look like one picture."""
+    return "mjpeg" if path.suffix.lower() in (".mjpeg", ".mjpg") else None
+
+
+def reads_its_end(path: Path) -> bool:
+    """Whether FFmpeg reads to a file's end when it opens it, which never comes while more is awaited: an Ogg file."""
+    return _head(path).startswith(b"OggS")
 
 
 def picture_stream(container: Any) -> Any:

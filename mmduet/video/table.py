@@ -180,6 +180,14 @@ def is_untimed(container: Any) -> bool:
     return bool(UNTIMED & set(container.format.name.split(",")))
 
 
+def lacks_times(container: Any) -> bool:
+    """Whether a format has no time stamps at all, so that FFmpeg assumes a frame rate."""
+    from av.format import Flags
+
+    format = container.format
+    return bool(format.flags & Flags.no_timestamps.value) or format.name.endswith("_pipe")  # pictures in a row
+
+
 def _has_idr(packet: Any) -> bool:
     """Whether an H.264 packet holds an IDR slice, from which decoding may start."""
     extradata, data = packet.stream.codec_context.extradata or b"", memoryview(packet)

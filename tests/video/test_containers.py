@@ -104,6 +104,34 @@ def test_each_code_in_each_container_whole_and_cut(sources, tmp_path):
     assert "decord" not in table[".mkv", "HEVC open GOP"]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "code"), [(suffix, "MPEG-4" if suffix == ".avi" else codes[0]) for suffix, codes in CONTAINERS.items()]
+)
+def test_each_container_is_read_as_a_growing_file(sources, tmp_path, suffix, code):
+    path = variants(sources, suffix, code, tmp_path)[0]
+    assert of_stream(path, 5) == numbers_of(read_frames(path, fps=5, size=WIDTH, rounding="ceil").frames)
+
+
+def test_an_ogg_file_is_read_as_a_growing_file(tmp_path):
+    """Noise makes it larger than the part at its end in which FFmpeg looks for the duration."""
+    path, rng = tmp_path / "noise.ogv", np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx", rate=RATE, options={"deadline": "realtime", "cpu-used": "8"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for number in range(50):
+            picture = coded(number) // 2 + rng.integers(0, 120, (HEIGHT, WIDTH, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    assert len(of_stream(path, 5)) == 10
+
+
+@pytest.mark.parametrize("suffix", [".mjpeg", ".MJPG"])
+def test_jpeg_pictures_in_a_row(tmp_path, suffix):
+    path = write_coded(tmp_path / "raw.mjpeg", "MJPEG").rename(tmp_path / f"raw{suffix}")
+    assert read_metadata(path).duration == pytest.approx(4.0)
+    assert numbers_of(read_frames(path, fps=5, size=WIDTH).frames) == of_stream(path, 5) == list(range(0, 100, 5))
+
+
 def variants(sources, suffix: str, code: str, folder: Path) -> list[Path]:
     """A clip and five cuts of it."""
     if code == "AV1" or (suffix == ".avi" and code.startswith("H.264")):  # which PyAV cannot copy there
