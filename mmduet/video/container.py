@@ -73,9 +73,13 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
         raise VideoError(f"{path} is cut off or damaged: {ADVICE} ({reason(error)}).") from error
 
 
+JPEG = b"\xff\xd8"  # the first bytes of a picture
+
+
 def named_format(path: Path) -> str | None:
     """FFmpeg's name of the format where only the file's name tells it: JPEG pictures in a row look like one picture."""
-    return "mjpeg" if path.suffix.lower() in (".mjpeg", ".mjpg") else None
+    named = path.suffix.lower() in (".mjpeg", ".mjpg")
+    return "mjpeg" if named and _head(path).startswith(JPEG) else None
 
 
 def reads_its_end(path: Path) -> bool:

@@ -132,6 +132,10 @@ def test_jpeg_pictures_in_a_row(tmp_path, suffix):
     assert numbers_of(read_frames(path, fps=5, size=WIDTH).frames) == of_stream(path, 5) == list(range(0, 100, 5))
 
 
+def test_a_name_does_not_make_a_format(plain):
+    assert read_metadata(plain.rename(plain.with_suffix(".mjpg"))).frame_count == 100
+
+
 def variants(sources, suffix: str, code: str, folder: Path) -> list[Path]:
     """A clip and five cuts of it."""
     if code == "AV1" or (suffix == ".avi" and code.startswith("H.264")):  # which PyAV cannot copy there
