@@ -189,12 +189,13 @@ def shown(path: Path) -> tuple[np.ndarray, list[int]]:
     return times - times[0], [number for _, number in frames]
 
 
-def turned(path: Path, quarters: int) -> Path:
-    """Tell players of an mp4 to turn the picture clockwise, by the matrix in its track header."""
+def turned(path: Path, quarters: int, *, mirrored: bool = False) -> Path:
+    """Tell players of an mp4 to turn the picture clockwise, by the matrix in its track header; first to mirror it."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix stands after 40 bytes
     turns = {0: (1, 0, 0, 1), 1: (0, 1, -1, 0), 2: (-1, 0, 0, -1), 3: (0, -1, 1, 0)}
     a, b, c, d = (value << 16 for value in turns[quarters])
+    a, b = (-a, -b) if mirrored else (a, b)  # where a step to the right goes
     for n, value in enumerate((a, b, 0, c, d, 0, 0, 0, 1 << 30)):
         data[at + 4 * n : at + 4 * n + 4] = value.to_bytes(4, "big", signed=True)
     path.write_bytes(data)

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from mmduet.errors import VideoError
 
@@ -51,7 +53,8 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     try:
         # absolute, so that FFmpeg does not read a part of the name as a protocol
-        container = av.open(str(path.absolute()), options=options, timeout=PATIENCE, metadata_errors="replace")
+        address, format = str(path.absolute()), named_format(path)
+        container = av.open(address, format=format, options=options, timeout=PATIENCE, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(
             f"{path} ({_size(path)} bytes) is not a video that can be opened, or is cut off: give a complete mp4, mkv "
@@ -66,6 +69,20 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
             yield container, stream
     except (av.FFmpegError, MemoryError, IndexError) as error:  # IndexError: streams that were found late
         raise VideoError(f"{path} is cut off or damaged: {ADVICE} ({reason(error)}).") from error
+
+
+JPEG = b"\xff\xd8"  # the first bytes of a picture
+
+
+def named_format(path: Path) -> str | None:
+    """FFmpeg's name of the format where only the file's name tells it: JPEG pictures in a row look like one picture."""
+    named = path.suffix.lower() in (".mjpeg", ".mjpg")
+    return "mjpeg" if named and _head(path).startswith(JPEG) else None
+
+
+def reads_its_end(path: Path) -> bool:
+    """Whether FFmpeg reads to a file's end when it opens it, which never comes while more is awaited: an Ogg file."""
+    return _head(path).startswith(b"OggS")
 
 
 def picture_stream(container: Any) -> Any:
@@ -100,9 +117,30 @@ def set_up(stream: Any, *, strict: bool, threads: bool) -> None:
     stream.thread_type = "AUTO" if threads else "SLICE"
 
 
-def upright_turns(frame: Any) -> int:
-    """Count the quarter turns, counter-clockwise, that put a frame upright."""
-    return int(round(frame.rotation / 90) % 4)
+class Orientation(NamedTuple):
+    """How a frame is put upright: first mirrored left to right or not, then turned.
+
+    `turns` are quarter turns, counter-clockwise.
+    """
+
+    mirrored: bool
+    turns: int
+
+
+def orientation(frame: Any) -> Orientation:
+    """Read a frame's display matrix. An angle between quarter turns counts as the nearest one."""
+    mirrored = _is_mirrored(frame)
+    # PyAV's angle is that of the picture's upper edge, which a mirror reverses
+    return Orientation(mirrored, round(frame.rotation / 90 + 2 * mirrored) % 4)
+
+
+def _is_mirrored(frame: Any) -> bool:
+    """Whether the display matrix ((a, b, u), (c, d, v), (x, y, w)) has a negative determinant."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = np.frombuffer(data, np.int32, count=5).astype(float)
+            return bool(a * d < b * c)
+    return False
 
 
 def pixel_aspect(stream: Any) -> float:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from mmduet.errors import VideoError
-from mmduet.video.container import ADVICE, open_video, reason, set_up
+from mmduet.video.container import ADVICE, Orientation, open_video, reason, set_up
 from mmduet.video.sampling import TOLERANCE
 from mmduet.video.table import FrameTable
 
@@ -108,7 +108,7 @@ class PyAVDecoder:
         if self._frame is None:
             raise VideoError("the frames end early")
         if self._picture is None:
-            self._picture = picture(self._frame, self.table.rotation)
+            self._picture = picture(self._frame, self.table.orientation)
         return self._picture
 
     def _decoded(self) -> Generator[tuple[int, Any], None, None]:
@@ -134,17 +134,18 @@ class PyAVDecoder:
                         yield place, frame
 
 
-def picture(frame: Any, turns: int) -> NDArray[np.uint8]:
+def picture(frame: Any, upright: Orientation) -> NDArray[np.uint8]:
     """Convert a PyAV frame to RGB.
 
     Args:
         frame: PyAV's frame.
-        turns: Quarter turns, counter-clockwise.
+        upright: How it is put upright.
 
     Returns:
         uint8 [H, W, 3].
     """
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24", interpolation="BICUBIC"), turns))
+    stored = frame.to_ndarray(format="rgb24", interpolation="BICUBIC")
+    return np.ascontiguousarray(np.rot90(np.fliplr(stored) if upright.mirrored else stored, upright.turns))
 
 
 def _decord_reader(table: FrameTable) -> Any:

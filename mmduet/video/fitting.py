@@ -9,7 +9,10 @@ import torch.nn.functional as F
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """A size of frames that keep their shape: neither side has more than `side` pixels. Small frames stay small."""
+    """A size of frames that keep their shape: neither side has more than `side` pixels. Small frames stay small.
+
+    Where a video's size changes, later frames are centred in the shape of the first, padded with black.
+    """
 
     side: int
 
@@ -44,16 +47,47 @@ def fit_frames(frames: torch.Tensor, size: FrameSize, *, pixel_aspect: float = 1
     if isinstance(size, CenterCrop):
         middle, square = _middle(frames, pixel_aspect), (size.side, size.side)
         return middle if middle.shape[-2:] == square else _resize(middle, square)
-    height, width = frames.shape[-2], frames.shape[-1] * pixel_aspect
-    scale = longest_side(size) / max(height, width)
-    scale = min(1.0, scale) if isinstance(size, Within) else scale
-    inner = (max(1, round(height * scale)), max(1, round(width * scale)))
-    if inner != frames.shape[-2:]:
-        frames = _resize(frames, inner)
     if isinstance(size, Within):
-        return frames
-    top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
-    return F.pad(frames, (left, size - inner[1] - left, top, size - inner[0] - top))
+        longest = max(frames.shape[-2], frames.shape[-1] * pixel_aspect)
+        return _scaled(frames, min(1.0, size.side / longest), pixel_aspect)
+    return _padded(frames, (size, size), pixel_aspect)
+
+
+class Fitter:
+    """Fits the frames of one video, in order. All get the shape of the first, also where the recorded size changes.
+
+    With `Within`, frames of another shape are fitted into that of the first as into a square.
+
+    Args:
+        size: As for `fit_frames`.
+    """
+
+    def __init__(self, size: FrameSize):
+        self._size = size
+        self._shape: tuple[int, int] | None = None
+
+    def fit(self, frames: torch.Tensor, *, pixel_aspect: float) -> torch.Tensor:
+        """Resize frames of one shape, as `fit_frames`."""
+        fitted = fit_frames(frames, self._size, pixel_aspect=pixel_aspect)
+        height, width = fitted.shape[-2:]
+        self._shape = self._shape or (height, width)
+        return fitted if self._shape == (height, width) else _padded(frames, self._shape, pixel_aspect)
+
+
+def _scaled(frames: torch.Tensor, scale: float, pixel_aspect: float) -> torch.Tensor:
+    """Frames with square pixels, `scale` times as high."""
+    height, width = frames.shape[-2], frames.shape[-1] * pixel_aspect
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return frames if size == frames.shape[-2:] else _resize(frames, size)
+
+
+def _padded(frames: torch.Tensor, box: tuple[int, int], pixel_aspect: float) -> torch.Tensor:
+    """Frames as large as fit into the box (height, width), centred in it and padded with black."""
+    height, width = frames.shape[-2], frames.shape[-1] * pixel_aspect
+    frames = _scaled(frames, min(box[0] / height, box[1] / width), pixel_aspect)
+    down, across = box[0] - frames.shape[-2], box[1] - frames.shape[-1]
+    top, left = down // 2, across // 2
+    return F.pad(frames, (left, across - left, top, down - top))
 
 
 def _middle(frames: torch.Tensor, pixel_aspect: float) -> torch.Tensor:

@@ -13,7 +13,7 @@ from mmduet.errors import VideoError
 from mmduet.system.stages import stage
 from mmduet.video.batch import FrameBatch
 from mmduet.video.decoders import Decoder, open_decoder
-from mmduet.video.fitting import FrameSize, fit_frames, longest_side
+from mmduet.video.fitting import Fitter, FrameSize, longest_side
 from mmduet.video.prefetch import prefetch
 from mmduet.video.sampling import Rounding, check_positive, sample_indices
 from mmduet.video.table import FrameTable, read_table
@@ -104,10 +104,11 @@ def _batches(
         table = read_table(Path(path))
         decoder = open_decoder(table)
     indices = sample_indices(table.times, fps, duration=table.duration, max_frames=max_frames, rounding=rounding)
+    fitter = Fitter(size)
     with closing(decoder):
         for first in range(0, len(indices), batch_size):
             chunk = indices[first : first + batch_size]
-            parts, fault = _decoded(table, decoder, chunk, size)
+            parts, fault = _decoded(table, decoder, chunk, fitter)
             if parts:
                 frames = torch.cat(parts)
                 yield FrameBatch((first + np.arange(len(frames))) / fps, frames)
@@ -118,26 +119,26 @@ def _batches(
 
 
 def _decoded(
-    table: FrameTable, decoder: Decoder, indices: NDArray[np.int64], size: FrameSize
+    table: FrameTable, decoder: Decoder, indices: NDArray[np.int64], fitter: Fitter
 ) -> tuple[list[torch.Tensor], VideoError | None]:
     """Frames up to the first that cannot be decoded, uint8 [n_i, 3, H, W], and its error."""
     parts, done = list[torch.Tensor](), 0
     while done < len(indices):
         try:
-            parts.append(_fitted(table, decoder, indices[done : done + DECODE_AT_ONCE], size))
+            parts.append(_fitted(table, decoder, indices[done : done + DECODE_AT_ONCE], fitter))
         except VideoError as error:
             return parts, error
         done += len(parts[-1])
     return parts, None
 
 
-def _fitted(table: FrameTable, decoder: Decoder, indices: NDArray[np.int64], size: FrameSize) -> torch.Tensor:
+def _fitted(table: FrameTable, decoder: Decoder, indices: NDArray[np.int64], fitter: Fitter) -> torch.Tensor:
     """uint8 [n, 3, H, W], as `Decoder.read`. A frame that several indices name is decoded and resized once."""
     unique, places = np.unique(indices, return_inverse=True)
     with stage("decode"):
         groups = decoder.read(unique)
     with stage("resize"):
-        frames = torch.cat([fit_frames(group, size, pixel_aspect=table.pixel_aspect) for group in groups])
+        frames = torch.cat([fitter.fit(group, pixel_aspect=table.pixel_aspect) for group in groups])
         return frames if len(frames) == len(indices) else frames[torch.from_numpy(places[places < len(frames)])]
 
 

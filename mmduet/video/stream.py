@@ -19,11 +19,19 @@ import torch
 
 from mmduet.errors import VideoError
 from mmduet.system import threads
-from mmduet.video import TOLERANCE, FrameBatch, FrameSize, check_positive, fit_frames
-from mmduet.video.container import picture_stream, pixel_aspect, reason, set_up, upright_turns
+from mmduet.video import TOLERANCE, FrameBatch, FrameSize, check_positive
+from mmduet.video.container import (
+    named_format,
+    orientation,
+    picture_stream,
+    pixel_aspect,
+    reads_its_end,
+    reason,
+    set_up,
+)  # fmt: skip
 from mmduet.video.decoders import picture
-from mmduet.video.fitting import longest_side
-from mmduet.video.table import frame_rate, is_closed, is_untimed
+from mmduet.video.fitting import Fitter, longest_side
+from mmduet.video.table import frame_rate, is_closed, is_untimed, lacks_times
 from mmduet.video.timeline import RESTART, Timeline, seconds
 
 STALL = 20.0  # s beyond twice the patience after which a silent reading thread is abandoned
@@ -35,7 +43,7 @@ class StreamSource:
 
     Frame k is the first whose time is >= k / fps, counted from the first frame's time. Frames are resized as by
     `iter_frames`. A thread reads them. A batch holds all pending frames, and its times have no gap. Only one iteration
-    at a time is possible.
+    at a time is possible. Frames of a network camera without time stamps (MJPEG over HTTP) are timed by their arrival.
 
     Args:
         address: A file, a device (``/dev/video0`` with format ``v4l2``) or the address of a stream.
@@ -54,7 +62,7 @@ class StreamSource:
             the earlier ones.
 
     Raises:
-        VideoError: While iterating: the address cannot be opened or decoded, or sends nothing.
+        VideoError: While iterating: the address cannot be opened, sends nothing, or has no frame that can be decoded.
     """
 
     def __init__(
@@ -121,11 +129,12 @@ class StreamSource:
         av.logging.set_level(None)
         try:
             with self._open() as container:
-                stream = picture_stream(container)
+                stream, fitter = picture_stream(container), Fitter(self.size)
                 for tick, frame in self._sampled(container, stream):
-                    shown = torch.from_numpy(picture(frame, upright_turns(frame))).permute(2, 0, 1)[None]
-                    aspect = pixel_aspect(stream) ** (-1 if upright_turns(frame) % 2 else 1)
-                    if not self._offer(tick, fit_frames(shown, self.size, pixel_aspect=aspect)[0]):
+                    upright = orientation(frame)
+                    shown = torch.from_numpy(picture(frame, upright)).permute(2, 0, 1)[None]
+                    aspect = pixel_aspect(stream) ** (-1 if upright.turns % 2 else 1)
+                    if not self._offer(tick, fitter.fit(shown, pixel_aspect=aspect)[0]):
                         return
         except VideoError as error:
             self._error = VideoError(f"{self.address} cannot be read: it has {error}.")
@@ -143,11 +152,13 @@ class StreamSource:
     def _open(self) -> Any:
         import av
 
-        address, options = self.address, self.options
+        address, format, options = self.address, self.format, self.options
         if Path(address).is_file():
-            # wait for more at its end; read an mp4's fragments as they come; no part of the name is a protocol
-            address, options = str(Path(address).absolute()), {"follow": "1", "fflags": "+ignidx"} | options
-        return av.open(address, format=self.format, options=options, timeout=self.patience, metadata_errors="replace")
+            path = Path(address).absolute()  # so that no part of the name is a protocol
+            # wait for more at its end; read an mp4's fragments as they come
+            growing = {"follow": "1", "fflags": "+ignidx"} | ({"seekable": "0"} if reads_its_end(path) else {})
+            address, format, options = str(path), format or named_format(path), growing | options
+        return av.open(address, format=format, options=options, timeout=self.patience, metadata_errors="replace")
 
     def _sampled(self, container: Any, stream: Any) -> Iterator[tuple[int, Any]]:
         """(k, source frame) of each frame of the sample."""
@@ -164,9 +175,9 @@ class StreamSource:
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[tuple[float, Any]]:
         """(time stamp, s, source frame), until nothing came for `patience`."""
-        stamps = _Stamps() if is_untimed(container) else None
+        stamps, timed_here = (_Stamps() if is_untimed(container) else None), self._is_timed_here(container)
         count, rate = 0, float(frame_rate(stream) or 25)
-        for packet in self._packets(container, stream):
+        for packet in self._packets(container, stream, threads=not timed_here):
             self._heard = monotonic()
             if stamps is not None and packet is not None:
                 stamps.add(packet)
@@ -174,17 +185,36 @@ class StreamSource:
                 if stamps is not None and not count:
                     stamps.begin(frame.pts)
                 time = seconds(frame.pts if stamps is None else stamps.next(), stream.time_base)
+                if timed_here:
+                    time = monotonic()
                 yield count / rate if time is None else time, frame
                 count += 1
+        if not count:
+            raise VideoError(
+                "no frame that can be decoded (none came, or no key frame): check that a whole video is sent there"
+            )
 
-    def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
+    def _is_timed_here(self, container: Any) -> bool:
+        """Whether a frame's time is that of its arrival: a camera on the network whose format has no time stamps.
+
+        A pipe or a download has no clock. There the frames come at the stated rate, or at the one that FFmpeg assumes.
+        """
+        if not lacks_times(container) or container.size > 0:
+            return False
+        if "://" not in self.address:
+            logging.getLogger(__name__).warning(
+                "%s has no time stamps, so a frame rate is assumed: send it as mpegts or matroska", self.address
+            )
+        return "://" in self.address
+
+    def _packets(self, container: Any, stream: Any, *, threads: bool) -> Iterator[Any]:
         """Packets, and None at the end. The first says whether frames with errors are refused."""
         import av
 
         try:
             for n, packet in enumerate(container.demux(stream)):
                 if n == 0:
-                    set_up(stream, strict=Path(self.address).is_file() and is_closed(packet), threads=True)
+                    set_up(stream, strict=Path(self.address).is_file() and is_closed(packet), threads=threads)
                 if packet.size:
                     yield packet
         except av.ExitError:

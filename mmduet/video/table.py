@@ -15,7 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmduet.errors import VideoError
-from mmduet.video.container import ADVICE, check_file, cut_off, open_video, pixel_aspect, set_up, upright_turns
+from mmduet.video.container import (
+    ADVICE,
+    Orientation,
+    check_file,
+    cut_off,
+    open_video,
+    orientation,
+    pixel_aspect,
+    set_up,
+)  # fmt: skip
 from mmduet.video.timeline import MAX_GAP, RESTART, Timeline, seconds
 
 # formats without a time for each frame
@@ -33,7 +42,7 @@ class FrameTable:
         pts: [M], the decoder's time stamp of each frame, ascending; None where the frames had to be counted.
         width: Pixels, as displayed.
         height: Pixels, as displayed.
-        rotation: Quarter turns, counter-clockwise, that put a frame upright.
+        orientation: How a frame is put upright.
         pixel_aspect: A pixel's width divided by its height.
         strict: Whether a frame with an error is refused.
         simple: Whether decord reads the file right.
@@ -46,7 +55,7 @@ class FrameTable:
     pts: NDArray[np.int64] | None
     width: int
     height: int
-    rotation: int
+    orientation: Orientation
     pixel_aspect: float
     strict: bool
     simple: bool
@@ -73,7 +82,7 @@ class Start(NamedTuple):
     pts: int | None
     width: int
     height: int
-    rotation: int
+    orientation: Orientation
     pixel_aspect: float
 
 
@@ -102,10 +111,10 @@ def read_table(path: Path) -> FrameTable:
     else:
         duration = float(times[-1]) + gap
     _check_gaps(path, times, duration)
-    plain = scan.plain and scan.fault is None and start.rotation == 0 and start.pixel_aspect == 1
+    plain = scan.plain and scan.fault is None and start.orientation == (False, 0) and start.pixel_aspect == 1
     simple = plain and pts is not None and _is_simple(packets, pts)
     return FrameTable(
-        path, times, duration, pts, start.width, start.height, start.rotation, start.pixel_aspect, strict, simple,
+        path, times, duration, pts, start.width, start.height, start.orientation, start.pixel_aspect, strict, simple,
         scan.fault,
     )  # fmt: skip
 
@@ -175,6 +184,14 @@ def is_untimed(container: Any) -> bool:
     return bool(UNTIMED & set(container.format.name.split(",")))
 
 
+def lacks_times(container: Any) -> bool:
+    """Whether a format has no time stamps at all, so that FFmpeg assumes a frame rate."""
+    from av.format import Flags
+
+    format = container.format
+    return bool(format.flags & Flags.no_timestamps.value) or format.name.endswith("_pipe")  # pictures in a row
+
+
 def _has_idr(packet: Any) -> bool:
     """Whether an H.264 packet holds an IDR slice, from which decoding may start."""
     extradata, data = packet.stream.codec_context.extradata or b"", memoryview(packet)
@@ -189,11 +206,11 @@ def _has_idr(packet: Any) -> bool:
 
 
 def _start(stream: Any, frame: Any) -> Start:
-    turns, aspect = upright_turns(frame), pixel_aspect(stream)
+    upright, aspect = orientation(frame), pixel_aspect(stream)
     width, height = round(frame.width * aspect), frame.height
-    if turns % 2:
+    if upright.turns % 2:
         width, height, aspect = height, width, 1 / aspect
-    return Start(frame.pts, width, height, turns, aspect)
+    return Start(frame.pts, width, height, upright, aspect)
 
 
 def _shown_pts(packets: Packets, start: Start, base: Fraction) -> NDArray[np.int64] | None:

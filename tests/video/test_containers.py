@@ -11,9 +11,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
 from mmduet.errors import VideoError
-from mmduet.video import read_frames, read_metadata
+from mmduet.video import CenterCrop, Within, read_frames, read_metadata
 from mmduet.video.stream import StreamSource
 from tests.clips import (
     ENCODERS,
@@ -25,6 +26,7 @@ from tests.clips import (
     numbers_of,
     shown,
     turned,
+    write_clip,
     write_coded,
     write_sound,
 )  # fmt: skip
@@ -102,6 +104,38 @@ def test_each_code_in_each_container_whole_and_cut(sources, tmp_path):
     assert "decord" not in table[".mkv", "HEVC open GOP"]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "code"), [(suffix, "MPEG-4" if suffix == ".avi" else codes[0]) for suffix, codes in CONTAINERS.items()]
+)
+def test_each_container_is_read_as_a_growing_file(sources, tmp_path, suffix, code):
+    path = variants(sources, suffix, code, tmp_path)[0]
+    assert of_stream(path, 5) == numbers_of(read_frames(path, fps=5, size=WIDTH, rounding="ceil").frames)
+
+
+def test_an_ogg_file_is_read_as_a_growing_file(tmp_path):
+    """Noise makes it larger than the part at its end in which FFmpeg looks for the duration."""
+    path, rng = tmp_path / "noise.ogv", np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx", rate=RATE, options={"deadline": "realtime", "cpu-used": "8"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for number in range(50):
+            picture = coded(number) // 2 + rng.integers(0, 120, (HEIGHT, WIDTH, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    assert len(of_stream(path, 5)) == 10
+
+
+@pytest.mark.parametrize("suffix", [".mjpeg", ".MJPG"])
+def test_jpeg_pictures_in_a_row(tmp_path, suffix):
+    path = write_coded(tmp_path / "raw.mjpeg", "MJPEG").rename(tmp_path / f"raw{suffix}")
+    assert read_metadata(path).duration == pytest.approx(4.0)
+    assert numbers_of(read_frames(path, fps=5, size=WIDTH).frames) == of_stream(path, 5) == list(range(0, 100, 5))
+
+
+def test_a_name_does_not_make_a_format(plain):
+    assert read_metadata(plain.rename(plain.with_suffix(".mjpg"))).frame_count == 100
+
+
 def variants(sources, suffix: str, code: str, folder: Path) -> list[Path]:
     """A clip and five cuts of it."""
     if code == "AV1" or (suffix == ".avi" and code.startswith("H.264")):  # which PyAV cannot copy there
@@ -139,14 +173,15 @@ def test_decord_reads_ordinary_files_only(plain, tmp_path):
     assert check(cut) == "PyAV"
 
 
-@pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_pictures_are_upright(plain, quarters):
-    upright = np.rot90(coded(0b101001), -quarters)
-    path = turned(plain, quarters)
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_pictures_are_upright(tmp_path, quarters, mirrored):
+    stored = coded(0b101001)
+    upright = np.rot90(np.fliplr(stored) if mirrored else stored, -quarters)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.clips.coded", lambda number: coded(0b101001))
-        write_coded(path, frames=10)
-    turned(path, quarters)
+        path = write_coded(tmp_path / "clip.mp4", frames=10)
+    turned(path, quarters, mirrored=mirrored)
     metadata = read_metadata(path)
     assert (metadata.height, metadata.width) == upright.shape[:2]
     frame = read_frames(path, fps=1, size=WIDTH).frames[0]
@@ -227,6 +262,18 @@ def test_parts_that_start_again_follow_each_other(plain, tmp_path, suffix):
     assert source.restarts == 1
     assert numbers_of(read_frames(joined, fps=5, size=WIDTH).frames) == numbers
     assert read_metadata(joined).duration == pytest.approx(8.0, abs=0.01)
+
+
+@pytest.mark.parametrize("size", [WIDTH, CenterCrop(WIDTH), Within(WIDTH)])
+def test_a_size_that_changes_midway_changes_no_shape(tmp_path, size):
+    parts = [write_clip(tmp_path / f"{width}.mp4", size=(width, 48)) for width in (64, 96)]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(copy_stream(part, part.with_suffix(".ts")).read_bytes() for part in parts))
+    frames = read_frames(joined, fps=4, size=size, rounding="ceil").frames
+    streamed = torch.cat([batch.frames for batch in StreamSource(joined, fps=4, size=size, patience=0.3)])
+    assert len(frames) == 16
+    assert frames.shape[-2:] == ((48, 64) if isinstance(size, Within) else (WIDTH, WIDTH))
+    assert (frames.int() - streamed.int()).abs().max() <= 2
 
 
 def test_a_growing_fragmented_mp4_is_read_to_its_end(tmp_path):

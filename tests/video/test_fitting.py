@@ -1,11 +1,12 @@
-"""The middle square of a frame."""
+"""The shapes of fitted frames."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmduet.video import CenterCrop, fit_frames
+from mmduet.video import CenterCrop, Within, fit_frames
+from mmduet.video.fitting import Fitter
 
 sides = st.integers(1, 60)
 
@@ -31,3 +32,21 @@ def test_wide_pixels_count_as_displayed():
     frames = torch.zeros(1, 3, 40, 40, dtype=torch.uint8)
     frames[..., 10:30] = 255
     assert bool((fit_frames(frames, CenterCrop(16), pixel_aspect=2.0) == 255).all())
+
+
+@given(st.lists(st.tuples(sides, sides), min_size=1, max_size=4), st.sampled_from([int, CenterCrop, Within]), sides)
+def test_all_frames_of_a_video_get_the_shape_of_the_first(shapes, kind, side):
+    """A camera may change its resolution."""
+    fitter, size = Fitter(kind(side)), kind(side)
+    recorded = [torch.full((1, 3, height, width), 200, dtype=torch.uint8) for height, width in shapes]
+    fitted = [fitter.fit(frames, pixel_aspect=1.0) for frames in recorded]
+    assert torch.equal(fitted[0], fit_frames(recorded[0], size))
+    assert {frames.shape for frames in fitted} == {fitted[0].shape}
+    assert all(bool((frames == 200).any()) for frames in fitted), "the picture is in each"
+
+
+def test_a_frame_of_another_shape_is_centred():
+    fitter = Fitter(Within(100))
+    fitter.fit(torch.zeros(1, 3, 30, 40, dtype=torch.uint8), pixel_aspect=1.0)
+    wide = fitter.fit(torch.full((1, 3, 40, 160), 200, dtype=torch.uint8), pixel_aspect=1.0)
+    assert (wide[0, 0, :, 20] == 200).nonzero().flatten().tolist() == list(range(10, 20))

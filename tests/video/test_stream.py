@@ -1,5 +1,9 @@
 import itertools
+import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import av
 import numpy as np
@@ -11,7 +15,7 @@ from mmduet.policy import ScoreThreshold
 from mmduet.streaming.session import DuetSession
 from mmduet.video import iter_frames, read_frames
 from mmduet.video.stream import StreamSource
-from tests.clips import WIDTH, numbers_of, write_clip, write_coded, write_sound
+from tests.clips import WIDTH, copy_stream, numbers_of, write_clip, write_coded, write_sound
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +103,85 @@ def test_a_clip_that_begins_between_key_frames_gives_the_frames_of_iter_frames(t
     wanted = read_frames(cut, fps=5, size=WIDTH).frames
     found = torch.cat([batch.frames for batch in StreamSource(cut, fps=5, size=WIDTH, patience=0.2)])
     assert numbers_of(found[: len(wanted)]) == numbers_of(wanted)
+
+
+def test_a_stream_without_a_key_frame_is_an_error(tmp_path):
+    whole = copy_stream(write_coded(tmp_path / "whole.mp4", frames=20), tmp_path / "whole.ts").read_bytes()
+    cut = tmp_path / "cut.ts"
+    cut.write_bytes(whole[len(whole) // 188 // 2 * 188 :])
+    with pytest.raises(VideoError, match=r"cut\.ts cannot be read: it has no frame that can be decoded"):
+        list(StreamSource(cut, fps=5, size=WIDTH, patience=0.2))
+
+
+# sources without time stamps
+
+
+class TenASecond(StreamSource):
+    """A source whose frames arrive 0.1 s apart, by `clock`."""
+
+    clock = 0.0
+
+    def _frames_of(self, *args) -> list:
+        frames = super()._frames_of(*args)
+        TenASecond.clock += 0.1 * len(frames)
+        return frames
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch) -> list[bytes]:
+    monkeypatch.setattr("mmduet.video.stream.monotonic", lambda: TenASecond.clock)
+    with av.open(str(write_coded(tmp_path / "clip.mjpeg", "MJPEG", frames=50))) as container:
+        return [bytes(packet) for packet in container.demux() if packet.size]
+
+
+@contextmanager
+def served(kind: str, body: bytes, *, sized: bool) -> Iterator[str]:
+    """The address of a server that answers once."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header(*(("Content-Length", str(len(body))) if sized else ("Transfer-Encoding", "chunked")))
+            self.end_headers()
+            self.wfile.write(body if sized else b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+            self.close_connection = True
+
+        def log_message(self, *args) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        thread.join()
+
+
+def seen(address: str) -> list[int]:
+    """The numbers of the frames at 2 a second."""
+    return [number for batch in TenASecond(address, fps=2, size=WIDTH) for number in numbers_of(batch.frames)]
+
+
+def test_a_camera_without_time_stamps_is_timed_by_the_clock(pictures):
+    parts = [b"--part\r\nContent-Type: image/jpeg\r\n\r\n%b\r\n" % picture for picture in pictures]
+    with served("multipart/x-mixed-replace; boundary=part", b"".join(parts), sized=False) as address:
+        assert seen(address) == list(range(0, 50, 5))
+    with served("video/x-motion-jpeg", b"".join(pictures), sized=False) as address:
+        assert seen(address) == list(range(0, 50, 5))
+
+
+def test_a_download_without_time_stamps_is_a_file(pictures):
+    with served("video/x-motion-jpeg", b"".join(pictures), sized=True) as address:
+        assert seen(address) == [0, 13, 25, 38]  # at 25 frames a second
+
+
+def test_a_pipe_without_time_stamps_is_named(pictures, caplog):
+    outlet, inlet = os.pipe()
+    writer = threading.Thread(target=lambda: os.fdopen(inlet, "wb").write(b"".join(pictures)))
+    writer.start()
+    assert seen(f"pipe:{outlet}") == [0, 13, 25, 38]
+    writer.join()
+    os.close(outlet)
+    assert "has no time stamps" in caplog.text
