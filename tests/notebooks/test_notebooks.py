@@ -133,7 +133,7 @@ def test_a_prediction_file_is_shown_under_the_threshold_that_made_it(workspace):
     _, outputs, printed = run_small(workspace, "05", predictions=path)
     assert "so not used: " in printed
     assert "threshold=0.6 (made with 0.9)" in printed
-    pages = "".join(str(output.get("data", {}).get("text/html", "")) for output in outputs)
+    pages = json.dumps([output.get("data") for output in outputs])
     assert "(used: 0.9)" in pages
     assert "(used: 0.6)" not in pages
 
