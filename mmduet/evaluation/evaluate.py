@@ -149,8 +149,7 @@ def run(
         model: A preset, a checkpoint folder or hub id, or (model, processor).
         references: The benchmark's test file.
         videos: The folder of its videos.
-        predictions: A prediction file to score; None or "": ask the model. The settings that it states count instead of
-            those given, with a warning where the two differ.
+        predictions: A prediction file to score, under the settings that it states, if any; None or "": ask the model.
         adapter: A PEFT adapter instead of the preset's own.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` …
         dtype: Precision of the weights: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``bfloat16``, ``float32`` …
@@ -170,8 +169,7 @@ def run(
     options = _given(scoring, _score_options(benchmark), "scoring")
     items = read_references(references, benchmark)
     if predictions:
-        asked = _as_made(Path(predictions), asked, given)
-        return _scored(benchmark, asked, benchmark.read_predictions(predictions, items), items, Path(videos), options)
+        return _of_file(benchmark, Path(predictions), items, Path(videos), options, asked=asked, given=given)
     questions = read_questions(references, benchmark)  # refuses wrong ones before a model is loaded
     loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
     asked = benchmark.settings.overridden(loaded[0].decides, given)
@@ -242,6 +240,20 @@ def _scored(
     return Result(benchmark, settings, file.path, videos, file.by_id, references, met, scores, means, scoring)
 
 
+def _of_file(
+    benchmark: Benchmark,
+    path: Path,
+    references: dict[str, Any],
+    videos: Path,
+    options: Mapping[str, Any],
+    *,
+    asked: Settings,
+    given: Mapping[str, Any],
+) -> Result:
+    made = _as_made(path, asked, given)
+    return _scored(benchmark, made, benchmark.read_predictions(path, references), references, videos, options)
+
+
 def _as_made(path: Path, asked: Settings, given: Mapping[str, Any]) -> Settings:
     """The settings that made a prediction file, as it states them; `asked` where it does not."""
     made = settings_that_made(path)
@@ -251,12 +263,12 @@ def _as_made(path: Path, asked: Settings, given: Mapping[str, Any]) -> Settings:
         warnings.warn(
             f"{path} was made in mode {made.mode!r}, and mode {asked.mode!r} is shown instead: a file alone imports no "
             f"code, so name the mode in settings, too.",
-            stacklevel=3,
+            stacklevel=4,
         )
         return asked
     if other := [name for name in given if getattr(made, name) != getattr(asked, name)]:
         texts = (f"{name}={getattr(asked, name)!r} (made with {getattr(made, name)!r})" for name in other)
-        warnings.warn(f"{path} states the settings that made it, so not used: {', '.join(texts)}.", stacklevel=3)
+        warnings.warn(f"{path} states the settings that made it, so not used: {', '.join(texts)}.", stacklevel=4)
     return made
 
 
