@@ -1,6 +1,5 @@
 """`mmduet calibrate`: choose a policy from scored frames."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ from mmduet.cli.root import app, say
 from mmduet.errors import DuetError
 
 if TYPE_CHECKING:
+    from mmduet.evaluation.benchmark import Settings
     from mmduet.evaluation.calibration import Calibration
     from mmduet.policy import Policy
 
@@ -62,13 +62,13 @@ def calibrate(
     from mmduet.evaluation import calibration
     from mmduet.evaluation.benchmarks import find_benchmark
     from mmduet.evaluation.coverage import read_matched
+    from mmduet.evaluation.stated_settings import settings_that_made, stated_by
     from mmduet.policy import check_policy_target, write_policy
 
     wanted = calibration.parse_target(target, **({} if max_rate is None else {"most": max_rate}))
-    stated = _stated(predictions)
     written = output or predictions.with_name(f"{predictions.name}.policy.json")
     check_policy_target(written, [predictions, references])
-    known = find_benchmark(_benchmark(predictions, benchmark or stated.get("benchmark")))
+    known = find_benchmark(_benchmark(predictions, benchmark or stated_by(predictions).get("benchmark")))
     found, items = read_matched(known, predictions, references, say)
     scores = next((each.trace.heads for each in found.values() if len(each.trace)), ())
     chosen = calibration.calibrate(
@@ -78,7 +78,7 @@ def calibrate(
         candidates=calibration.candidates_for(
             scores, modes.split(","), [choice.split("+") for choice in heads.split(",")] if heads else None
         ),
-        before=_before(stated, modes.split(",")),
+        before=_before(settings_that_made(predictions), modes.split(",")),
         thresholds=thresholds,
         seed=seed,
     )
@@ -93,29 +93,20 @@ def _benchmark(predictions: Path, name: Any) -> str:
     return name
 
 
-def _stated(predictions: Path) -> Mapping[str, Any]:
-    """What the prediction file's settings state; nothing of a file of others."""
-    from mmduet.evaluation.prediction_file import settings_path, stated_settings
-
-    return stated_settings(predictions) if settings_path(predictions).exists() else {}
-
-
-def _before(stated: Mapping[str, Any], modes: list[str]) -> "Policy | None":
+def _before(made: "Settings | None", modes: list[str]) -> "Policy | None":
     """The policy that made the predictions; None where it is not known, or of one's own and not named in `modes`."""
-    from mmduet.policy import POLICIES, make_policy
+    from mmduet.evaluation.benchmark import policy_of
+    from mmduet.policy import POLICIES
 
-    settings = stated.get("settings")
-    if not isinstance(settings, dict) or settings.get("mode") is None or settings.get("threshold") is None:
+    if made is None or made.threshold is None:
         return None
-    if settings["mode"] not in (*POLICIES, *modes):
+    if made.mode not in (*POLICIES, *modes):
         say(
-            f"not compared with {settings['mode']}, which made the predictions: name it in --modes, since a file alone "
+            f"not compared with {made.mode}, which made the predictions: name it in --modes, since a file alone "
             "imports no code"
         )
         return None
-    return make_policy(
-        settings["mode"], settings["threshold"], heads=settings.get("heads", ()), options=settings.get("options")
-    )
+    return policy_of(made)
 
 
 def _print(chosen: "Calibration", thresholds: int) -> None:

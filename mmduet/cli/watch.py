@@ -161,7 +161,6 @@ def follow(session: "DuetSession", source: "Source", queries: "Sequence[Query]",
         The command's status.
     """
     from mmduet.system.interrupts import Terminated, terminable
-    from mmduet.trace import Query
 
     try:
         with terminable():
@@ -171,16 +170,9 @@ def follow(session: "DuetSession", source: "Source", queries: "Sequence[Query]",
     except KeyboardInterrupt as stop:
         typer.secho(f"mmduet: stopped at {session.time:.1f} s of the video.", fg="yellow", err=True)
         return 143 if isinstance(stop, Terminated) else 130
-    asked = sum(isinstance(event, Query) for event in events)
-    for query in sorted(queries, key=lambda query: query.time)[asked:]:
-        late = f"mmduet: {query.text!r} at {query.time:g} s was not asked: {_end(session)}."
-        typer.secho(late, fg="yellow", err=True)
+    for text in session.unasked:
+        typer.secho(f"mmduet: {text}", fg="yellow", err=True)
     return 0
-
-
-def _end(session: "DuetSession") -> str:
-    frames = session.state.frames
-    return f"the last frame watched was at {(frames - 1) / session.frame_fps:.4g} s" if frames else "there was no frame"
 
 
 def _say(event: "Event") -> None:

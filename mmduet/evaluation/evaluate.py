@@ -1,6 +1,7 @@
 """Evaluate: ask a benchmark's questions, score the answers, and put the figures beside the published ones."""
 
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from mmduet.evaluation.metrics.bootstrap import Estimate
 from mmduet.evaluation.prediction_file import Prediction, PredictionFile
 from mmduet.evaluation.references import read_questions, read_references
 from mmduet.evaluation.response_timing import UNITS, estimate_timing, timing_scores, timing_table
+from mmduet.evaluation.stated_settings import settings_that_made
 from mmduet.evaluation.table import beside_published
 from mmduet.files import in_turn
-from mmduet.policy import Policy, read_policy
+from mmduet.policy import POLICIES, Policy, read_policy
 
 if TYPE_CHECKING:
     from mmduet.model.duet import DuetForConditionalGeneration
@@ -35,7 +37,8 @@ class Result:
 
     Attributes:
         benchmark: The benchmark.
-        settings: How its questions were asked. For a prediction file that was given: as published, with the overrides.
+        settings: How its questions were asked. For a prediction file that was given: as it states; else as published,
+            with the overrides.
         path: The prediction file.
         videos: The folder of the videos.
         predictions: Question id -> prediction.
@@ -43,6 +46,7 @@ class Result:
         coverage: Which questions have both.
         scores: One row a question, one column a metric.
         estimates: Metric -> its mean with a 95 % bootstrap interval over questions.
+        scoring: The options of the benchmark's `score`, with their defaults.
     """
 
     benchmark: Benchmark
@@ -54,6 +58,7 @@ class Result:
     coverage: Coverage
     scores: pd.DataFrame
     estimates: dict[str, Estimate]
+    scoring: Mapping[str, Any]
 
     def table(self, name: str = "this run", *, metrics: tuple[str, ...] | None = None) -> pd.DataFrame:
         """The figures beside the published ones: one row a system, one column a metric with its unit.
@@ -143,7 +148,7 @@ def run(
         model: A preset, a checkpoint folder or hub id, or (model, processor).
         references: The benchmark's test file.
         videos: The folder of its videos.
-        predictions: A prediction file to score; None or "": ask the model.
+        predictions: A prediction file to score, under the settings that it states, if any; None or "": ask the model.
         adapter: A PEFT adapter instead of the preset's own.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` …
         dtype: Precision of the weights: ``auto`` (bfloat16 on a GPU, float32 on a CPU), ``bfloat16``, ``float32`` …
@@ -160,10 +165,11 @@ def run(
     benchmark = find_benchmark(benchmark)
     given = _given(settings, inspect.signature(Settings).parameters, "settings") | _speaking(policy, settings)
     policy_of(asked := benchmark.settings.overridden("heads", given))  # refuses wrong settings before a model is loaded
-    options = _given(scoring, _keywords(benchmark), "scoring")
+    options = _given(scoring, _score_options(benchmark), "scoring")
     items = read_references(references, benchmark)
     if predictions:
-        return _scored(benchmark, asked, _read(benchmark, predictions, references, items), items, videos, options)
+        file = _read(benchmark, predictions, references, items)
+        return _scored(benchmark, _as_made(file.path, asked, given), file, items, videos, options)
     questions = read_questions(references, benchmark)  # refuses wrong ones before a model is loaded
     loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
     asked = benchmark.settings.overridden(loaded[0].decides, given)
@@ -239,12 +245,32 @@ def _scored(
     with in_turn(cache) if (cache := options.get("cache")) else nullcontext():  # a judge's answers, or others'
         scores = benchmark.scores_of(file.by_id, references, **options)
     means = benchmark.estimate(scores)
-    return Result(benchmark, settings, file.path, Path(videos), file.by_id, references, met, scores, means)
+    scoring = _score_options(benchmark) | dict(options)
+    return Result(benchmark, settings, file.path, Path(videos), file.by_id, references, met, scores, means, scoring)
 
 
-def _keywords(benchmark: Benchmark) -> list[str]:
+def _as_made(path: Path, asked: Settings, given: Mapping[str, Any]) -> Settings:
+    """The settings that made a prediction file, as it states them; `asked` where it does not."""
+    made = settings_that_made(path)
+    if made is None:
+        return asked
+    if made.mode not in (*POLICIES, asked.mode):
+        warnings.warn(
+            f"{path} was made in mode {made.mode!r}, and mode {asked.mode!r} is shown instead: a file alone imports no "
+            f"code, so name the mode in settings, too.",
+            stacklevel=3,
+        )
+        return asked
+    if other := [name for name in given if getattr(made, name) != getattr(asked, name)]:
+        texts = (f"{name}={getattr(asked, name)!r} (made with {getattr(made, name)!r})" for name in other)
+        warnings.warn(f"{path} states the settings that made it, so not used: {', '.join(texts)}.", stacklevel=3)
+    return made
+
+
+def _score_options(benchmark: Benchmark) -> dict[str, Any]:
+    """The options of a benchmark's `score`: name -> default."""
     parameters = inspect.signature(benchmark.score).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    return {parameter.name: parameter.default for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
 
 def _speaking(policy: str | Path | None, settings: Mapping[str, Any] | None) -> dict[str, Any]:

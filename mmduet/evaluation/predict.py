@@ -215,7 +215,8 @@ def _watch(session: DuetSession, question: Question, path: Path, settings: Setti
         pin=session.kernels.pin,
     )
     total = min(settings.max_frames, math.ceil(duration * session.frame_fps))
-    trace = session.run(_counted(frames, total, path.name), question.queries)
+    # a query that is not asked is an error here, and no warning as of `run`
+    trace = DuetTrace.from_events(session.stream(_counted(frames, total, path.name), question.queries))
     _check_trace(trace, question, duration)
     return trace.to_prediction(question.question_id, duration)
 

@@ -5,6 +5,7 @@ from .comparison import (
     all_queries as all_queries,
     comparison_figure as comparison_figure,
 )
+from .decision import compared_curves as compared_curves
 from .distribution import distribution_figure as distribution_figure
 from .labels import label_figure as label_figure
 from .learning import auc_figure as auc_figure, training_figure as training_figure

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmduet.policy import HEADS, REPLY, Policy, ThresholdPolicy, curve_of
+from mmduet.policy import HEADS, REPLY, FloatArray, Policy, ThresholdPolicy, curve_of, has_threshold
 from mmduet.trace import DuetTrace
 
 
@@ -30,3 +30,16 @@ def decision_name(policy: Policy, trace: DuetTrace) -> str:
     """The name of a decision curve that is not one head's."""
     heads = policy_heads(policy, trace)
     return "running sum" if accumulates(policy) else " + ".join(heads) if len(heads) > 1 else "decision score"
+
+
+def compared_curves(trace: DuetTrace, policy: Policy) -> tuple[dict[str, FloatArray], float | None]:
+    """Choose the curves that may be drawn in one panel with a line at the threshold.
+
+    Returns:
+        The decision curve, name -> float64 [N], which alone is compared with the threshold; and the threshold. Of a
+        policy without a threshold: each head's scores, and None.
+    """
+    if not has_threshold(policy):
+        return {head: trace.curve(head) for head in trace.heads}, None
+    name = decision_head(policy, trace) or decision_name(policy, trace)
+    return {name: curve_of(policy, trace)}, policy.threshold

@@ -76,7 +76,7 @@ def record_thumbnail(
     Args:
         frames: uint8 [N, 3, H, W], array or tensor. A few, evenly chosen, are shown in a row.
         curves: Name -> values, evenly spaced over the same time. A curve named after a head has the head's colour. The
-            axis spans 0 to 1 and all finite values. NaN and infinities are left out.
+            axis spans 0 to 1, all finite values and the level. NaN and infinities are left out.
         marks: Places from 0 to 1 on the time axis, such as responses.
         level: The height of a line, in the curves' unit.
 
@@ -100,10 +100,11 @@ def make_thumbnail(
     """Make the thumbnail that `record_thumbnail` records for the same arguments."""
     drawn = {str(name): _thinned(values) for name, values in curves.items() if len(values)}
     numbers = np.concatenate([np.empty(0), *drawn.values()])
+    line = level if level is not None and math.isfinite(level) else 0.0
     strip = "" if frames is None or not len(frames) else _strip(frames)
     if not np.isfinite(numbers).any() and not strip:
         raise DuetError("a thumbnail has neither frames nor a curve with finite numbers: give one of them")
-    low, high = np.nanmin([0.0, *numbers]), np.nanmax([1.0, *numbers])
+    low, high = np.nanmin([0.0, line, *numbers]), np.nanmax([1.0, line, *numbers])
     return Thumbnail(
         strip=strip,
         curves=[

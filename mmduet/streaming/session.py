@@ -3,6 +3,7 @@
 It knows no files, plots or widgets. Its policy decides when to speak.
 """
 
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from copy import copy
 from functools import partial
@@ -110,7 +111,7 @@ class DuetSession:
     def run(
         self, frames: Frames, queries: Iterable[Query] = (), *, turns: Sequence[UserTurn] = (), progress: bool = False
     ) -> DuetTrace:
-        """Watch a video from the start.
+        """Watch a video from the start. A warning names each query that was not asked, as in `unasked`.
 
         Args:
             frames: uint8 [N, 3, H, W], or batches of them, as `read_frames` and `iter_frames` give.
@@ -127,6 +128,8 @@ class DuetSession:
             for event in self.stream(frames, queries, turns=turns):
                 events.append(event)
                 bar.update(self.state.frames - bar.n)
+        for text in self.unasked:
+            warnings.warn(text, stacklevel=2)
         return DuetTrace.from_events(events, context_length=len(self.state.context))
 
     def stream(
@@ -134,7 +137,7 @@ class DuetSession:
     ) -> Iterator[Event]:
         """Watch a video from the start, and yield each event as it happens; the arguments are those of `run`.
 
-        A query after the last frame's time is never asked.
+        A query after the last frame's time is never asked; `unasked` names it at the end.
 
         Raises:
             DuetError: `turns` are given to a model with heads, or have other frames than the video. Frames or queries
@@ -189,6 +192,13 @@ class DuetSession:
     def time(self) -> float:
         """The next frame's time, in seconds."""
         return self.state.frames / self.frame_fps
+
+    @property
+    def unasked(self) -> list[str]:
+        """A sentence for each query whose time has not come; it names the query and the last frame watched."""
+        frames = self.state.frames
+        end = f"the last frame watched was at {(frames - 1) / self.frame_fps:.4g} s" if frames else "there was no frame"
+        return [f"{query.text!r} at {query.time:g} s was not asked: {end}." for query in self.state.queries]
 
     def ask(self, text: str) -> Query:
         """Ask now: the query enters before the next frame."""

@@ -1,6 +1,7 @@
 """evaluate.run: predictions, scores and tables of any benchmark."""
 
 import json
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,8 +9,12 @@ import pytest
 from mmduet.errors import DuetError
 from mmduet.evaluation import BENCHMARKS, CHARADES_STA, MAGQA, ConceptJudge, evaluate
 from mmduet.evaluation.evaluate import scenes
+from mmduet.evaluation.prediction_file import settings_path
+from mmduet.policy import ScoreSum, write_policy
+from mmduet.policy.policy_file import PRESETS
 from mmduet.trace import Query
 from tests.clips import write_clip
+from tests.policies import Smoothed
 
 SMALL = {"max_frames": 6, "threshold": 0.4, "max_new_tokens": 2}
 
@@ -113,6 +118,98 @@ def test_none_and_empty_mean_as_published(asked, tiny, tmp_path):
     assert result.policy.threshold == float("inf")
     other = evaluate.run(CHARADES_STA, tiny, references, videos, output=tmp_path, settings={"frame_fps": 1.0})
     assert other.path != result.path, "other settings have a file of their own"
+
+
+MADE = {"mode": "sum", "threshold": 0.9, "heads": ("relevance",), "frame_fps": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("given", "unused"),
+    [
+        ({}, []),
+        ({"threshold": 0.9, "mode": "", "heads": None}, []),
+        (MADE, []),
+        ({"threshold": 0.5, "frame_fps": 1}, ["threshold=0.5 (made with 0.9)"]),
+        (
+            {"heads": ["informative"], "frame_fps": 2.0, "remove_assistant_turns": True},
+            ["heads=('informative',) (made with ('relevance',))", "frame_fps=2.0 (made with 1.0)"],
+        ),
+    ],
+)
+def test_a_given_file_is_shown_under_the_settings_that_made_it(asked, tiny, tmp_path, given, unused):
+    settings = {**MADE, "remove_assistant_turns": True}
+    made = evaluate.run(CHARADES_STA, tiny, *asked, output=tmp_path, settings=settings)
+    assert str(made.policy) == str(ScoreSum(0.9, heads=("relevance",)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = evaluate.run(CHARADES_STA, "no model", *asked, predictions=made.path, settings=given)
+    assert result.settings == made.settings
+    assert str(result.policy) == str(made.policy)
+    stated = f"{made.path} states the settings that made it, so not used: {', '.join(unused)}."
+    assert [str(each.message) for each in caught] == ([stated] if unused else [])
+
+
+def test_a_policy_file_does_not_change_what_made_a_file(asked, tiny, tmp_path):
+    made = evaluate.run(CHARADES_STA, tiny, *asked, output=tmp_path, settings=MADE)
+    write_policy(tmp_path / "policy.json", PRESETS["alert"])
+    with pytest.warns(UserWarning, match=r"so not used: mode='threshold' \(made with 'sum'\), threshold=1.4"):
+        result = evaluate.run(
+            CHARADES_STA, "", *asked, predictions=made.path, policy=tmp_path / "policy.json", settings={}
+        )
+    assert str(result.policy) == str(made.policy)
+
+
+def test_a_file_that_states_no_settings_is_shown_as_published_or_given(asked, tiny, tmp_path):
+    made = evaluate.run(CHARADES_STA, tiny, *asked, output=tmp_path, settings=MADE)
+    settings_path(made.path).unlink()
+    given = {"threshold": 0.3, "mode": "sum"}
+    assert evaluate.run(CHARADES_STA, "", *asked, predictions=made.path).settings == CHARADES_STA.settings
+    result = evaluate.run(CHARADES_STA, "", *asked, predictions=made.path, settings=given)
+    assert str(result.policy) == str(ScoreSum(0.3))
+
+
+def test_the_settings_of_a_whole_video_baseline_state_no_policy(asked, tiny, tmp_path):
+    made = evaluate.run(CHARADES_STA, tiny, *asked, output=tmp_path, settings=MADE)
+    settings_path(made.path).write_text(json.dumps({"settings": {"form": "tc", "frame_fps": 1.0}}))
+    assert evaluate.run(CHARADES_STA, "", *asked, predictions=made.path).settings == CHARADES_STA.settings
+
+
+OWN = "tests.policies:Smoothed"
+
+
+def test_a_file_alone_imports_no_policy_of_ones_own(asked, tiny, tmp_path):
+    settings = {**MADE, "mode": OWN, "heads": ("informative",)}
+    made = evaluate.run(CHARADES_STA, tiny, *asked, output=tmp_path, settings=settings)
+    with pytest.warns(UserWarning, match=f"made in mode '{OWN}', and mode 'sum' is shown instead: a file alone"):
+        other = evaluate.run(CHARADES_STA, "", *asked, predictions=made.path, settings={"mode": "sum", "threshold": 1})
+    assert str(other.policy) == str(ScoreSum(1))
+    named = evaluate.run(CHARADES_STA, "", *asked, predictions=made.path, settings={"mode": OWN})
+    assert isinstance(named.policy, Smoothed)
+    assert named.policy.threshold == 0.9
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"threshold": "high"}, "field settings / threshold: Input should be a valid number"),
+        ({"heads": ["volume"]}, "heads="),
+        ({"threshold": float("nan")}, "threshold=nan"),
+    ],
+)
+def test_damaged_settings_of_a_file_are_named(asked, tiny, tmp_path, wrong, message):
+    made = evaluate.run(CHARADES_STA, tiny, *asked, output=tmp_path, settings=MADE)
+    stated = json.loads(settings_path(made.path).read_text())
+    stated["settings"] |= wrong
+    settings_path(made.path).write_text(json.dumps(stated))
+    with pytest.raises(DuetError, match=rf"{settings_path(made.path).name}: .*{message}"):
+        evaluate.run(CHARADES_STA, "", *asked, predictions=made.path)
+
+
+@pytest.mark.parametrize(("given", "window"), [({}, 6), ({"window": None}, 6), ({"window": 0}, 0)])
+def test_a_result_has_the_options_that_scored_it(asked, tiny, tmp_path, given, window):
+    result = evaluate.run(CHARADES_STA, tiny, *asked, output=tmp_path, settings=SMALL, scoring=given)
+    assert result.scoring["window"] == window
+    assert set(result.scoring) >= {"window", "threshold"}
 
 
 @pytest.mark.parametrize(

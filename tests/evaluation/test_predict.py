@@ -182,7 +182,8 @@ def test_a_mistake_in_the_program_is_no_error_line(tiny, videos, tmp_path, monke
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_scores_that_are_no_numbers_are_an_error(tiny, videos, tmp_path, monkeypatch, value):
-    monkeypatch.setattr(DuetSession, "run", lambda *_: DuetTrace(np.arange(3.0), np.zeros(3), np.array([0, 0, value])))
+    trace = DuetTrace(np.arange(3.0), np.zeros(3), np.array([0, 0, value]))
+    monkeypatch.setattr(DuetSession, "stream", lambda *_: trace.scores())
     asked = [Question("a", "a.mp4", ())]
     outcome = predict(*tiny, asked, videos, tmp_path / "p.jsonl", settings=SETTINGS)
     assert "NaN or infinite at 1 of 3 frames, the first at 2 s" in outcome.failed["a"]

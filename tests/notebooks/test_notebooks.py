@@ -1,6 +1,7 @@
 """Every notebook runs, on the `tiny` model and a few clips, and is committed clean."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -109,6 +110,67 @@ def test_the_figures_are_of_the_part_that_was_watched(workspace):
     assert figures["responses a minute"] == pytest.approx(figures["responses"] / 3 * 60)
     thumbnail = recorded_thumbnail(done.notebook)
     assert max(thumbnail.marks) == pytest.approx(5 / 6, abs=1e-3), "the last of the frames that were watched"
+
+
+def run_small(workspace, name, **given):
+    """Execute a notebook on the small parameters, and others. Returns it and what its cells printed."""
+    [path] = FOLDER.glob(f"{name}_*.ipynb")
+    output = workspace / f"{name}-{'-'.join(given)}.ipynb"
+    done = execute(path, output, SMALL[path.name] | given, folder=workspace)
+    assert done.error == ""
+    outputs = [output for cell in done.notebook.cells for output in cell.get("outputs", [])]
+    return done.notebook, outputs, "".join(output.get("text", "") for output in outputs)
+
+
+def test_a_question_that_is_not_asked_is_named(workspace):
+    given = {"query": "Tell me", "query_time": 3.0, "max_frames": 4, "frame_fps": 2.0}
+    _, _, printed = run_small(workspace, "03", **given)
+    assert "'Tell me' at 3 s was not asked: the last frame watched was at 1.5 s." in printed
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "level"),
+    [
+        ({"policy_file": "my policy.json"}, "relevance", 0.2),
+        ({"heads": ["informative", "relevance"], "threshold": 0.8}, "informative + relevance", 0.8),
+        ({"mode": "sum", "threshold": 1.0}, "running sum", 1.0),
+        ({"mode": "own_policy:Patient", "threshold": 0.3}, "informative", 0.3),
+    ],
+)
+def test_the_indexs_line_is_the_threshold_of_the_one_curve_below_it(workspace, given, name, level):
+    policy = {"mode": "threshold", "threshold": 0.2, "heads": ["relevance"]}
+    (workspace / "my policy.json").write_text(json.dumps(policy))
+    notebook, _, _ = run_small(workspace, "03", **given, max_frames=6)
+    thumbnail = recorded_thumbnail(notebook)
+    assert [curve.name for curve in thumbnail.curves] == [name]
+    highest = max(thumbnail.curves[0].heights)
+    assert thumbnail.level == pytest.approx(level / max(1.0, level, highest), abs=1e-2)
+
+
+@pytest.mark.parametrize(("name", "window"), [("06", 6), ("07", 2)])
+def test_the_published_window_is_marked_as_one_that_is_given(workspace, name, window):
+    def marks(given):
+        _, outputs, _ = run_small(workspace, name, window=given)
+        figures = [output["data"].get("application/vnd.plotly.v1+json") for output in outputs if "data" in output]
+        found = [figure for figure in figures if figure]
+        return [(figure["layout"].get("shapes"), [trace["y"] for trace in figure["data"][-1:]]) for figure in found]
+
+    published = marks(None)
+    assert published
+    assert published == marks(window)
+    assert published != marks(0)
+
+
+def test_a_prediction_file_is_shown_under_the_threshold_that_made_it(workspace):
+    small = {"threshold": 0.9, "heads": ["informative", "relevance"], "frame_fps": 1.0}
+    _, _, printed = run_small(workspace, "05", **small)
+    path = re.search(r"runs/predictions/\S+\.jsonl", printed)[0]
+    _, outputs, printed = run_small(workspace, "05", predictions=path)
+    assert "so not used: " in printed
+    assert "threshold=0.6 (made with 0.9)" in printed
+    pages = json.dumps([output.get("data") for output in outputs])
+    assert "(used: 0.9)" in pages
+    assert "(used: 0.6)" not in pages
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -44,10 +44,25 @@ def test_each_score_has_its_colour() -> None:
 
 
 def test_a_gap_stays_a_gap() -> None:
-    thumbnail = make_thumbnail(None, {"informative": [0.5, math.nan, 1.0], "none": []}, [2.0, math.nan], -3.0)
+    thumbnail = make_thumbnail(None, {"informative": [0.5, math.nan, 1.0], "none": []}, [2.0, math.nan], 0.0)
     assert thumbnail == Thumbnail(curves=[Curve(name="informative", heights=[0.5, None, 1.0])], marks=[1.0], level=0.0)
     path = BeautifulSoup(thumbnail.svg(), "html.parser").select("path")[2]["d"]
     assert str(path).count("M") == 2
+
+
+@given(st.floats(-100, 100), st.floats(-100, 100))
+def test_the_line_is_where_its_level_is_among_the_values(value: float, level: float) -> None:
+    thumbnail = make_thumbnail(None, {"a": [value, 0.0, 1.0]}, (), level)
+    low, high = min(0.0, value, level), max(1.0, value, level)
+    assert thumbnail.level == pytest.approx((level - low) / (high - low), abs=1e-3)
+    assert thumbnail.curves[0].heights[0] == pytest.approx((value - low) / (high - low), abs=1e-3)
+
+
+@pytest.mark.parametrize("level", [math.inf, -math.inf, math.nan])
+def test_a_threshold_that_is_never_met_has_no_line(level: float) -> None:
+    thumbnail = make_thumbnail(None, {"a": [0.5]}, (), level)
+    assert thumbnail.level is None
+    assert thumbnail.curves[0].heights == [0.5]
 
 
 def test_what_cannot_be_drawn_is_reported() -> None:

@@ -1,5 +1,6 @@
 import functools
 import math
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmduet.checkpoints import build_tiny
+from mmduet.checkpoints import build_tiny, build_tiny_words
 from mmduet.errors import DuetError
 from mmduet.model.prompt import StreamTurn, TextTurn
 from mmduet.policy import FrameScores, ScoreSum, ScoreThreshold, make_policy
@@ -55,6 +56,23 @@ def test_context_is_always_the_training_prompt(queries, threshold, remove, max_n
         turns = conversation_of(processor, events, keep=not remove)
         text = processor.render(turns, close=not session.state.stream_open)
         assert session.state.context == processor.ids(text)
+
+
+@settings(max_examples=40, deadline=None)
+@given(queries, st.integers(0, 5), st.sampled_from([1.0, 2.0, 30.0]), st.booleans())
+def test_each_query_is_asked_or_named_in_a_warning(queries, count, fps, in_words):
+    model, processor = build_tiny_words() if in_words else build_tiny()
+    session = DuetSession(model, processor, policy=NEVER, frame_fps=fps, max_new_tokens=1)
+    frames = torch.zeros((count, 3, 32, 32), dtype=torch.uint8)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trace = session.run(frames, queries)
+    late = sorted(queries, key=lambda query: query.time)[len(trace.queries) :]
+    end = f"the last frame watched was at {(count - 1) / fps:.4g} s" if count else "there was no frame"
+    assert [str(each.message) for each in caught] == [
+        f"{query.text!r} at {query.time:g} s was not asked: {end}." for query in late
+    ]
+    assert all(each.filename == __file__ for each in caught), "of the call"
 
 
 def random_frames(seed, count=14):

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from mmduet.cli import app
 from mmduet.errors import DuetError
+from mmduet.evaluation import Settings
 from mmduet.evaluation.calibration import Target, calibrate, candidates_for, parse_target
 from mmduet.evaluation.metrics.timing import OUTSIDE, RATE, TIMED_PAUC, TIMING
 from mmduet.evaluation.prediction_file import Prediction
@@ -174,6 +175,8 @@ def test_wrong_candidates_are_refused(modes, heads, message):
 
 # the command
 
+STATED = Settings(frame_fps=2.0, threshold=0.5, heads=("relevance",)).stated()
+
 
 @pytest.fixture
 def files(tmp_path):
@@ -188,7 +191,7 @@ def files(tmp_path):
     (tmp_path / "gold.json").write_text(json.dumps(items))
     lines = [json.dumps(each.trace.to_prediction(name, each.duration)) for name, each in PREDICTIONS.items()]
     (tmp_path / "p.jsonl").write_text("\n".join(lines) + "\n")
-    stated = {"benchmark": "charades_sta", "settings": {"mode": "threshold", "threshold": 0.5, "heads": ["relevance"]}}
+    stated = {"benchmark": "charades_sta", "settings": {**STATED, "mode": "threshold"}}
     (tmp_path / "p.jsonl.settings.json").write_text(json.dumps(stated))
     return tmp_path
 
@@ -217,7 +220,7 @@ OWN = "tests.policies:Smoothed"
 
 @pytest.mark.parametrize(("modes", "compared"), [(f"threshold,{OWN}", True), ("threshold", False)])
 def test_a_policy_of_ones_own_that_predicted_is_compared_where_it_is_named(files, modes, compared):
-    stated = {"benchmark": "charades_sta", "settings": {"mode": OWN, "threshold": 0.5, "heads": ["relevance"]}}
+    stated = {"benchmark": "charades_sta", "settings": {**STATED, "mode": OWN}}
     (files / "p.jsonl.settings.json").write_text(json.dumps(stated))
     done = run(files, "--target", "rate=2", "--modes", modes)
     assert done.exit_code == 0, done.output
