@@ -261,8 +261,8 @@ def _smaller(model, processor):
 
 BASES = [
     (_replaced, r"started with other base weights; since then the base's weights.* have changed"),
-    (_smaller, r"model\.frame\.mean was .*, is 0\.25"),
-    (lambda model, processor: model.bfloat16(), r"model\.dtype was 'float32', is 'bfloat16'"),
+    (_smaller, r"model / frame / mean was .*, is 0\.25"),
+    (lambda model, processor: model.bfloat16(), r"model / dtype was 'float32', is 'bfloat16'"),
 ]
 
 
