@@ -24,8 +24,8 @@ def base_settings(model: DuetForConditionalGeneration, processor: DuetProcessor)
 def base_digest(model: DuetForConditionalGeneration, processor: DuetProcessor) -> str:
     """SHA-256 of a base model's config and vocabulary, and of a checksum and some numbers of each weight.
 
-    The checksum notices every number that changes, and takes about two seconds for 15 GB, where SHA-256 of all
-    numbers takes half a minute.
+    The checksum notices every number that changes, and takes a sixteenth of the time of SHA-256 over all numbers (0.02
+    and 0.37 s for 0.5 GB on a CPU).
     """
     config = {name: value for name, value in model.config.to_diff_dict().items() if name not in UNRELATED}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
