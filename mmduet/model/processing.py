@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate, islice, repeat
 from pathlib import Path
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -94,6 +94,10 @@ class DuetProcessor:
     def joined(self, pixel_values: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         """Make the frame arguments of the model's forward of several videos' pixel values."""
         return {"pixel_values": torch.cat(list(pixel_values))}
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that change a training batch, by name: a run is resumed with the same only."""
+        return {"frame": asdict(self.frame), "system_prompt": self.system_prompt}
 
     # text
 

@@ -154,6 +154,11 @@ class QwenVLProcessor(DuetProcessor):
             return super().set_frames_per_turn(frames)
         self.frames_per_turn = frames
 
+    def settings(self) -> dict[str, Any]:
+        """As `DuetProcessor.settings`."""
+        size = {"min_pixels": self.images.size["shortest_edge"], "max_pixels": self.images.size["longest_edge"]}
+        return super().settings() | size | {"frames_per_turn": self.frames_per_turn}
+
     def _frame(self) -> FrameSettings:
         most = self.images.size["longest_edge"] // (self.images.patch_size * self.images.merge_size) ** 2
         return FrameSettings(size=LARGEST_FRAME, tokens=max(1, min(USUAL_TOKENS, most)))

@@ -7,7 +7,8 @@ from mmduet.training.alignment import AlignmentPairs, align_projector, alignment
 from mmduet.training.checkpointing import read_log
 from mmduet.training.lora import add_lora
 from mmduet.training.recipe import Lora, Recipe
-from mmduet.training.run import TrainingResult, train
+from mmduet.training.result import TrainingResult
+from mmduet.training.run import train
 from mmduet.training.teacher_forcing import ForcedSample, TeacherForced, auc, teacher_force
 
 __all__ = [

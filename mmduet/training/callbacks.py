@@ -52,7 +52,10 @@ class Progress(TrainerCallback):
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **logged: Any) -> None:
         """Show the newest figures."""
-        self.newest |= {name: value for name, value in logged["logs"].items() if name in SHOWN}
+        logs = logged["logs"]
+        if "loss" in logs:  # a step without words has no lm_loss, and that of an earlier one is not its own
+            self.newest = {name: value for name, value in self.newest.items() if name.startswith("eval_")}
+        self.newest |= {name: value for name, value in logs.items() if name in SHOWN}
         self.bar.set_postfix(self.newest)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

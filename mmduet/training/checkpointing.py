@@ -26,14 +26,19 @@ from mmduet.files import (
     write_json,
 )
 from mmduet.system.identity import check_same_settings
-from mmduet.training.resuming import newest_sound, read_best, read_history
+from mmduet.training.resuming import is_sound_adapter, newest_sound, read_best, read_history
 
 STATE = "run.json"
 TEMPORARY = ".checkpoint-being-written"
 NAME = re.compile(r"checkpoint-(\d+)$")
 CHOICE = ("best_by", "validation_data")  # what a best adapter was chosen by
-DATA = {"training_data": "training data", "validation_data": "validation data"}
-LATER = {"best_by", *DATA}  # settings that earlier versions did not keep
+ADAPTER = "adapter"
+PARTS = "texts, times, videos, frame_fps or max_num_frames"
+DIGESTS = {  # what each is of, and what may have changed in it
+    "training_data": ("training data", PARTS), "validation_data": ("validation data", PARTS),
+    "weights": ("base weights", "the base's weights, config or vocabulary"),
+}  # fmt: skip
+LATER = {"best_by", "model", *DIGESTS}  # settings that earlier versions did not keep
 
 
 def checkpoints(output: Path) -> list[Path]:
@@ -61,7 +66,9 @@ def step_of(checkpoint: Path) -> int:
 
 
 def find_start(output: Path, identity: dict[str, Any], *, resume: bool, processes: int = 1) -> Path | None:
-    """Find the checkpoint to resume from; None starts a new run.
+    """Find the folder to resume from; None starts a new run.
+
+    It is the newest sound checkpoint, or the adapter of a run that has ended after that checkpoint, or without any.
 
     Args:
         output: The run's folder.
@@ -71,40 +78,43 @@ def find_start(output: Path, identity: dict[str, Any], *, resume: bool, processe
         processes: Training processes. They may be more or fewer than those that began the run.
 
     Raises:
-        DuetError: The folder holds checkpoints, and `resume` is false or their run had other settings.
+        DuetError: The folder holds checkpoints or an adapter, and `resume` is false or their run had other settings.
         FileError: The folder holds something that no training run wrote.
     """
     remove(output / TEMPORARY)  # of a run that was killed while it wrote
     clean(output)
     _check_ours(output)
     newest = newest_sound(checkpoints(output))
-    if newest is None:
+    adapter = output / ADAPTER
+    if newest is None and not adapter.is_dir():
         return None
     if not resume:
+        found = "the adapter" if newest is None else newest.name
         raise DuetError(
-            f"{output} holds {newest.name} of an earlier run: resume from it with resume=True, give another output, "
-            "or remove it."
+            f"{output} holds {found} of an earlier run: resume it with resume=True, give another output, or remove it."
         )
     begun = read_run(output)
+    start = adapter if begun.ended(after=newest) and is_sound_adapter(adapter) else newest
     if begun.processes:  # as if by so many: each has kept its share
         as_begun = identity["batch_size"] // processes * begun.processes
         if begun.identity.get("batch_size") == as_begun:
             identity = identity | {"batch_size": as_begun}
     free = LATER - begun.identity.keys()
-    if any(begun.identity.get(name) != identity.get(name) for name in CHOICE) and read_best(newest) is None:
+    differs = any(begun.identity.get(name) != identity.get(name) for name in CHOICE)
+    if differs and start is not None and start != adapter and read_best(start) is None:
         free |= set(CHOICE)
     _check_same(output, *({name: run[name] for name in run.keys() - free} for run in (begun.identity, identity)))
-    return newest
+    return start
 
 
 def _check_same(output: Path, begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raises DuetError where the settings of a run, or its data, have changed."""
-    check_same_settings(output, *({name: run[name] for name in run.keys() - DATA.keys()} for run in (begun, now)))
-    for name, data in DATA.items():
+    check_same_settings(output, *({name: run[name] for name in run.keys() - DIGESTS.keys()} for run in (begun, now)))
+    for name, (what, parts) in DIGESTS.items():
         if begun.get(name) != now.get(name):
             raise DuetError(
-                f"{output} was started with other {data}; since then texts, times, videos, frame_fps or max_num_frames "
-                f"have changed: resume with the earlier data, give another output, or delete {output.name}."
+                f"{output} was started with other {what}; since then {parts} have changed: resume with the earlier "
+                f"{what}, give another output, or delete {output.name}."
             )
 
 
@@ -115,7 +125,7 @@ def _check_ours(output: Path) -> None:
     names = [path for path in output.glob("checkpoint-*") if not (path / MANIFEST).is_file()]
     begun = output / STATE
     if not begun.is_file():
-        names += [path for path in (output / "adapter", begun) if os.path.lexists(path)]
+        names += [path for path in (output / ADAPTER, begun) if os.path.lexists(path)]
     else:
         check_target(begun, ours=lambda path: "identity" in read_json(path))
     if names:
@@ -130,12 +140,19 @@ class Run(BaseModel):
         processes: How many processes began the run; None in files of older versions.
         alignment: Losses of the first stage.
         history: What a run that ended has logged, as `read_log` gives it.
+        steps: Optimiser steps of the complete run; None in files of older versions.
     """
 
     identity: dict[str, Any]
     processes: Annotated[Whole, Field(ge=1)] | None = None
     alignment: list[Number]
     history: list[dict[str, Number]] = []
+    steps: Annotated[Whole, Field(ge=1)] | None = None
+
+    def ended(self, *, after: Path | None = None) -> bool:
+        """Whether the run has done all its steps, and more than at a checkpoint."""
+        done = self.history[-1].get("step", 0) if self.history else 0
+        return done >= max(self.steps or 1, 1 if after is None else step_of(after) + 1)
 
 
 def read_run(output: Path) -> Run:

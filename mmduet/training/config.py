@@ -20,7 +20,8 @@ from mmduet.errors import DuetError
 from mmduet.files import read_yaml
 from mmduet.system.workers import end_with_launcher
 from mmduet.training.recipe import Count, Recipe, explain
-from mmduet.training.run import TrainingResult, train
+from mmduet.training.result import TrainingResult
+from mmduet.training.run import train
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 _NAME = TypeAdapter(Name)

@@ -20,6 +20,11 @@ UNRELATED = ("eval_every", "save_every", "keep_checkpoints", "log_every", "worke
 MEASURED = ("loss", "lm_loss", "video_loss", "token_accuracy", "informative_auc", "relevance_auc")
 
 
+def rank(name: str, value: float) -> float:
+    """The value of a metric, with its sign changed where less is better."""
+    return -value if name.endswith("loss") else value
+
+
 def _measured(name: str, info: ValidationInfo) -> str:
     """`name`, if it is a metric that training can measure. The context may hold the known kinds."""
     kinds = [kind.name for kind in (info.context or {}).get("kinds", KINDS).values()]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers import TrainerState
 
 from mmduet.data.annotations import Number, Whole
@@ -123,6 +123,16 @@ def check(checkpoint: Path) -> None:
     for path in checkpoint.glob("*.safetensors"):
         with reading(path), safe_open(path, "pt") as file:
             file.keys()
+
+
+def is_sound_adapter(folder: Path) -> bool:
+    """Whether the files of an adapter can be read."""
+    try:
+        read_json(folder / "adapter_config.json")
+        with safe_open(folder / "adapter_model.safetensors", "pt") as file:
+            return bool(file.keys())
+    except (DuetError, OSError, SafetensorError):
+        return False
 
 
 @contextmanager

@@ -24,17 +24,22 @@ from mmduet.data.feature_cache import FeatureCache, tower_features
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.unreadable import UnreadableVideos
 from mmduet.errors import DuetError
-from mmduet.files import MANIFEST, locked
+from mmduet.files import locked
 from mmduet.model.duet import DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor
+from mmduet.policy import HEADS
 from mmduet.system.devices import enough_memory
 from mmduet.system.memory import peak_memory
 from mmduet.training.alignment import align_projector, alignment_pairs
+from mmduet.training.base_model import base_digest, base_settings
 from mmduet.training.callbacks import EvaluateAtEnd, Progress, ReturnMemory, StopOnSignal
-from mmduet.training.checkpointing import Run, find_start, finite_rows, read_run, state_run, step_of
+from mmduet.training.checkpointing import ADAPTER, Run, find_start, finite_rows, read_run, state_run, step_of
 from mmduet.training.lora import add_lora
 from mmduet.training.precision import cheap_bfloat16, has_fast_bfloat16
-from mmduet.training.recipe import Recipe, make_recipe
+from mmduet.training.recipe import Recipe, make_recipe, rank
+from mmduet.training.result import TrainingResult
+from mmduet.training.resuming import PROGRESS
+from mmduet.training.teacher_forcing import defined_metrics
 from mmduet.training.trainer import DuetTrainer
 
 LESS_MEMORY = (
@@ -43,46 +48,6 @@ LESS_MEMORY = (
 )
 CHECKPOINTING = {"use_reentrant": False}  # how activations are computed again
 PATIENCE = 5.0  # s: processes need it to end after their launcher was killed
-
-
-@dataclass(slots=True)
-class TrainingResult:
-    """The outcome of a training run.
-
-    Attributes:
-        adapter: The adapter's folder.
-        history: Trainer's log rows.
-        alignment: The loss of each alignment iteration.
-        seconds: Duration of this process's part of the run.
-        steps: Optimiser steps done.
-        total: Optimiser steps of the complete run.
-        stopped: Whether a signal stopped the run; it can be resumed.
-        best: The metric that chose the adapter, and its value. None if the adapter is the last one.
-        peak_gb: Peak memory of this process.
-    """
-
-    adapter: Path
-    history: list[dict[str, Any]]
-    alignment: list[float]
-    seconds: float
-    steps: int
-    total: int
-    stopped: bool
-    best: tuple[str, float] | None
-    peak_gb: float
-
-    def summary(self) -> str:
-        """The outcome in a few lines."""
-        newest: dict[str, Any] = {}
-        for row in self.history:
-            newest |= row
-        shown = ("loss", "lm_loss", "video_loss", "eval_loss", "eval_informative_auc", "eval_relevance_auc")
-        figures = ", ".join(f"{name} {newest[name]:.4g}" for name in shown if name in newest)
-        chosen = f"its best, {self.best[0]} {self.best[1]:.4g}" if self.best else "as it is after the last step"
-        return (
-            f"{self.steps} of {self.total} steps, {self.seconds / 60:.1f} minutes, {self.peak_gb:.1f} GB at most\n"
-            f"last figures: {figures or 'none yet'}\nadapter: {self.adapter} ({chosen})"
-        )
 
 
 @enough_memory(LESS_MEMORY)
@@ -114,14 +79,16 @@ def train(
         output: The run's folder.
         base: The name by which `load_duet` finds the base model; it is saved in the adapter. No preset with an adapter
             of its own, which the new one would replace.
-        resume: Resume from the newest sound checkpoint in `output`. The losses equal those of an uninterrupted run.
+        resume: Resume from the newest sound checkpoint in `output`. The losses equal those of an uninterrupted run. Of
+            a run that has ended nothing is done again: the model gets the weights of its adapter.
         broken: The policy for unreadable videos; None stops at the first one.
         callbacks: Additional callbacks of transformers' Trainer.
         **recipe: Fields of `Recipe`.
 
     Raises:
         DuetError: The recipe or the data are not valid, the loss is NaN or infinite (the message names the samples of
-            its batch), memory is exhausted, or `output` holds another run's checkpoints.
+            its batch), memory is exhausted, or `output` holds a checkpoint or an adapter of another run, or of any run
+            without `resume`.
         FileError: Another run is writing to `output`.
     """
     check_base(base)
@@ -153,8 +120,7 @@ class _Run:
             raise DuetError(
                 f"the model is {self.model.dtype}, trained weights are float32: load it as float32, or set bf16."
             )
-        if self.recipe.best_by is not None and self.val_set is None:
-            raise DuetError(f"best_by={self.recipe.best_by!r} needs a validation set: give one, or leave best_by out.")
+        self.check_choice()
         projector: Iterable[Any] = getattr(self.model, "projector", ())
         if self.recipe.align_iterations and not any(isinstance(layer, nn.Linear) for layer in projector):
             raise DuetError(
@@ -172,7 +138,23 @@ class _Run:
             if not len(dataset):
                 raise DuetError(f"{dataset.path} holds no conversation that can be used: give one that does.")
         if broken.found:
+            self.check_choice()
             self.report(f"{len(broken.found)} videos left out; listed in {broken.report}")
+
+    def check_choice(self) -> None:
+        """Raises DuetError when the validation set does not define the metric that chooses the adapter."""
+        name = self.recipe.best_by
+        if name is None:
+            return
+        if self.val_set is None:
+            raise DuetError(f"best_by={name!r} needs a validation set: give one, or leave best_by out.")
+        heads = HEADS if self.model.decides == "heads" else ()
+        defined = defined_metrics(self.val_set, self.processor, heads)
+        if len(self.val_set) and name not in defined:
+            raise DuetError(
+                f"best_by={name!r}: the validation set does not define it; it defines {', '.join(defined)} (an AUC "
+                "needs frames labelled 0 and frames labelled 1): choose one of these, or add such conversations."
+            )
 
     def report(self, text: str) -> None:
         """Print a line to stderr, in one process."""
@@ -181,21 +163,21 @@ class _Run:
 
     def train(self, resume: bool, callbacks: Sequence[TrainerCallback]) -> TrainingResult:
         """Both stages."""
-        total = self.recipe.total_steps(len(self.train_set), self.state.num_processes)
+        total = self.total  # before any work: it refuses too few conversations
         with locked(self.output, patience=PATIENCE) if self.state.is_main_process else nullcontext():
             with self.state.main_process_first():
                 start = find_start(self.output, self.identity, resume=resume, processes=self.state.num_processes)
             alignment = self.first_stage(start)
             stop = StopOnSignal()
-            trainer = self.make_trainer(total, [stop, *callbacks])
+            trainer = self.make_trainer([stop, *callbacks])
             with cheap_bfloat16(cast(PeftModel, trainer.model)) if self.bf16 else nullcontext():
                 self.second_stage(trainer, start, stop)
-            if self.state.is_main_process:
-                self.write_run(alignment, trainer.state.log_history)
             chosen_by = self.recipe.best_by
             best = None if chosen_by is None else trainer.state.best_metric
-            if best is None:
+            if best is None and start != trainer.adapter:
                 trainer.save_adapter()
+            if self.state.is_main_process and start != trainer.adapter:  # last: it states that the adapter is complete
+                self.write_run(alignment, trainer.state.log_history)
         return TrainingResult(
             trainer.adapter, trainer.state.log_history, alignment, time.monotonic() - self.started,
             trainer.state.global_step, total, stop.requested,
@@ -203,15 +185,24 @@ class _Run:
         )  # fmt: skip
 
     @cached_property
+    def total(self) -> int:
+        """Optimiser steps of the complete run."""
+        return self.recipe.total_steps(len(self.train_set), self.state.num_processes)
+
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """The settings and data that a run must keep to be resumed."""
         at_once = self.recipe.batch_size * self.state.num_processes
-        recipe = self.recipe.identity() | {"batch_size": at_once}
-        return recipe | {
-            "base": self.base, "conversations": len(self.train_set), "data_seed": self.train_set.seed,
+        base = {
+            "base": self.base, "model": base_settings(self.model, self.processor),
+            "weights": base_digest(self.model, self.processor),
+        }  # fmt: skip
+        data = {
+            "conversations": len(self.train_set), "data_seed": self.train_set.seed,
             "training_data": self.train_set.digest(),
             "validation_data": self.val_set.digest() if self.val_set and self.recipe.best_by else None,
         }  # fmt: skip
+        return self.recipe.identity() | {"batch_size": at_once} | base | data
 
     def first_stage(self, start: Path | None) -> list[float]:
         """Align the projector and state the run; a resumed run reads the losses of this stage."""
@@ -219,7 +210,7 @@ class _Run:
             begun, now = read_run(self.output), self.identity["batch_size"]
             if (was := begun.identity["batch_size"]) != now:
                 self.report(f"{now} conversations are seen at once, not {was}: the number of processes has changed")
-            if self.state.is_main_process:  # best_by may be another
+            if self.state.is_main_process and start.name != ADAPTER:  # best_by may be another
                 self.write_run(begun.alignment, begun.history)
             return begun.alignment
         set_seed(self.recipe.seed)
@@ -234,7 +225,7 @@ class _Run:
             self.output,
             Run(
                 identity=self.identity, processes=self.state.num_processes, alignment=alignment,
-                history=finite_rows(history),
+                history=finite_rows(history), steps=self.total,
             ),
         )  # fmt: skip
 
@@ -248,24 +239,24 @@ class _Run:
             self.model, self.processor, pairs, iterations=self.recipe.align_iterations, seed=self.recipe.seed
         )
 
-    def make_trainer(self, total: int, callbacks: Sequence[TrainerCallback]) -> DuetTrainer:
+    def make_trainer(self, callbacks: Sequence[TrainerCallback]) -> DuetTrainer:
         """The trainer of the second stage."""
         set_seed(self.recipe.seed)
         trainer = DuetTrainer(
             model=add_lora(self.model, **self.recipe.lora.model_dump()),
-            args=self.arguments(total),
+            args=self.arguments(),
             train_dataset=self.train_set, eval_dataset=self.val_set,
             data_collator=Collator(self.processor, self.features),
             callbacks=[EvaluateAtEnd(), Progress(), ReturnMemory(), *callbacks],
-            recipe=self.recipe, adapter=self.output / "adapter", base=self.base,
+            recipe=self.recipe, adapter=self.output / ADAPTER, base=self.base,
         )  # fmt: skip
         if self.recipe.tensorboard and self.state.is_main_process:
             trainer.add_callback(_tensorboard(self.output))
         return trainer
 
-    def arguments(self, total: int) -> TrainingArguments:
+    def arguments(self) -> TrainingArguments:
         """The recipe as transformers' arguments."""
-        recipe, saves = self.recipe, self.recipe.save_every is not None
+        recipe, total, saves = self.recipe, self.total, self.recipe.save_every is not None
         return TrainingArguments(
             output_dir=str(self.output), max_steps=total, learning_rate=recipe.learning_rate,
             lr_scheduler_type=recipe.schedule, warmup_steps=round(recipe.warmup * total),
@@ -284,10 +275,10 @@ class _Run:
 
     def second_stage(self, trainer: DuetTrainer, start: Path | None, stop: StopOnSignal) -> None:
         """All steps after `start`, or from the beginning."""
-        if start is not None and step_of(start) >= trainer.args.max_steps:
+        if start is not None and (start == trainer.adapter or step_of(start) >= self.total):
             trainer._load_from_checkpoint(str(start))
-            trainer.state = TrainerState.load_from_json(str(start / "trainer_state.json"))
-            ended = datetime.fromtimestamp((start / MANIFEST).stat().st_mtime)
+            trainer.state = self.last_state(start)
+            ended = datetime.fromtimestamp(max(path.stat().st_mtime for path in start.iterdir()))
             self.report(
                 f"{self.output}: finished already on {ended:%Y-%m-%d %H:%M}; nothing to do: give another output to "
                 "train again"
@@ -305,6 +296,18 @@ class _Run:
             trainer.train(resume_from_checkpoint=None if start is None else str(start))
         if stop.interrupted:
             raise KeyboardInterrupt
+
+    def last_state(self, start: Path) -> TrainerState:
+        """Trainer's state at the end of a run that has ended."""
+        if start.name != ADAPTER:
+            return TrainerState.load_from_json(str(start / PROGRESS))
+        history = read_run(self.output).history
+        name = self.recipe.best_by
+        looks = [row[f"eval_{name}"] for row in history if f"eval_{name}" in row]
+        best = None if name is None or not looks else max(looks, key=partial(rank, name))
+        return TrainerState(
+            global_step=int(history[-1]["step"]), max_steps=self.total, log_history=history, best_metric=best
+        )
 
 
 def _tensorboard(output: Path) -> TrainerCallback:

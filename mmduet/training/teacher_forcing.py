@@ -1,7 +1,7 @@
 """Teacher forcing: a model's scores and losses on annotated conversations, given the reference words before each."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from mmduet.data.collator import model_inputs
+from mmduet.data.mixture import MixtureDataset, TrainingSample
 from mmduet.model.losses import IGNORE
+from mmduet.model.processing import DuetProcessor
 from mmduet.policy import HEADS
 
 LOSSES = ("lm_loss", "video_loss")
@@ -114,6 +116,31 @@ def _force(model: Any, batch: Mapping[str, Any], device: torch.device) -> Forced
         heads[head] = (labels[labelled].cpu().numpy(), scores[labelled].cpu().numpy())
     losses = {name: output[name].item() for name in LOSSES if output.get(name) is not None}
     return ForcedSample(sample.kind, losses, correct.cpu().numpy(), heads)
+
+
+def defined_metrics(dataset: MixtureDataset, processor: DuetProcessor, heads: Sequence[str]) -> list[str]:
+    """The metrics of `TeacherForced.quality` that a data set's labels define, found without a model.
+
+    Args:
+        dataset: The validation set.
+        processor: Encodes its conversations.
+        heads: The heads that the model has.
+    """
+    samples = [_labels_only(dataset[index], processor, heads) for index in range(len(dataset))]
+    quality = TeacherForced(samples).quality() if samples else {}
+    return [name for name, value in quality.items() if not math.isnan(value)]
+
+
+def _labels_only(sample: TrainingSample, processor: DuetProcessor, heads: Sequence[str]) -> ForcedSample:
+    """A conversation with its labels in the place of scores."""
+    encoded = processor.encode(sample.conversation.turns, frame_tokens=[1] * sample.conversation.frames)
+    words = encoded.labels[1:] != IGNORE
+    columns = {head: getattr(encoded, f"{head}_labels") for head in heads}
+    labels = {head: column[column != IGNORE].numpy() for head, column in columns.items()}
+    present = (bool(words.any()), any(len(column) for column in labels.values()))
+    losses = {name: 0.0 for name, defined in zip(LOSSES, present, strict=True) if defined}
+    correct = words[words].numpy()
+    return ForcedSample(sample.kind, losses, correct, {head: (column, column) for head, column in labels.items()})
 
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:

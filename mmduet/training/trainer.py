@@ -24,7 +24,7 @@ from mmduet.files import make_folder, publish_folder, remove, write_json, writin
 from mmduet.model.losses import IGNORE
 from mmduet.training.checkpointing import TEMPORARY, keep_newest
 from mmduet.training.loading import loading, make_loader
-from mmduet.training.recipe import Recipe
+from mmduet.training.recipe import Recipe, rank
 from mmduet.training.resuming import WINDOW, read_window, reading
 from mmduet.training.teacher_forcing import TeacherForced, teacher_force
 
@@ -34,6 +34,7 @@ if _datasets is not None and _datasets.origin is None:
     transformers.trainer.is_datasets_available = lambda: False
 
 PARTS = ("lm_loss", "video_loss")
+OF_THIS_PROCESS = ("train_loss", "train_samples_per_second", "train_steps_per_second")
 
 
 class DuetTrainer(Trainer):
@@ -151,7 +152,13 @@ class DuetTrainer(Trainer):
         return self.optimizer
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Log figures; a row with a loss gets the means of both losses since the previous one."""
+        """Log figures; a row with a loss gets the means of both losses since the previous one.
+
+        Each is the mean over the steps that define it: a step without words has no lm_loss. Without the figures that
+        Trainer divides by the steps or the time of this process, which are wrong in a resumed run.
+        """
+        for name in OF_THIS_PROCESS:
+            logs.pop(name, None)
         if "loss" in logs:
             for name, (total, steps) in zip(PARTS, self._shared_window().tolist(), strict=True):
                 if steps:
@@ -194,11 +201,8 @@ class DuetTrainer(Trainer):
 
     def _keep_best(self, quality: dict[str, float]) -> None:
         name = cast(str, self.recipe.best_by)
-        if name not in quality:
-            raise DuetError(f"best_by={name!r}: the validation set does not define it; it has {', '.join(quality)}.")
         value, best = quality[name], self.state.best_metric
-        sign = -1 if name.endswith("loss") else 1
-        if not math.isnan(value) and (best is None or sign * value > sign * best):
+        if not math.isnan(value) and (best is None or rank(name, value) > rank(name, best)):
             self.state.best_metric = value
             self.save_adapter()
 
@@ -209,7 +213,8 @@ class DuetTrainer(Trainer):
         state = self.accelerator.get_state_dict(self.model_wrapped)
         if self.args.should_save:
             wrapped = cast(PeftModel, self.accelerator.unwrap_model(self.model))
-            save_adapter(wrapped, self.adapter, base=self.base, state_dict=state)
+            # as trained: rounded weights would not give the figures that were logged
+            save_adapter(wrapped, self.adapter, base=self.base, dtype=torch.float32, state_dict=state)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         if self.args.should_save:

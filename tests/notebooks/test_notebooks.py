@@ -100,6 +100,16 @@ def test_an_adapter_with_the_models_name_has_rows_of_its_own(workspace):
     assert names == speaking | measured
 
 
+def test_a_second_run_of_the_training_notebook_uses_the_adapter_of_the_first(tmp_path):
+    name = "02_train_lora.ipynb"
+    first, second = (execute(FOLDER / name, tmp_path / name, SMALL[name], folder=tmp_path) for _ in range(2))
+    assert (first.error, second.error) == ("", "")
+    assert recorded_metrics(second.notebook) == recorded_metrics(first.notebook)
+    shown = json.dumps(second.notebook)
+    assert "finished already" in shown
+    assert "<b>6 of 6</b>" in shown, "the monitor shows the run that has ended"
+
+
 def test_the_figures_are_of_the_part_that_was_watched(workspace):
     name = "03_duet_inference.ipynb"
     cut = SMALL[name] | {"max_frames": 6, "frame_fps": 2.0, "threshold": 0.0}  # speaks at each frame

@@ -1,6 +1,7 @@
 """A small `scenes` and the `tiny` model."""
 
 import os
+import shutil
 import signal
 
 import pytest
@@ -12,6 +13,7 @@ from mmduet.data.feature_cache import FeatureCache
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.scenes import make_scenes
 from mmduet.training import train
+from mmduet.training.checkpointing import checkpoints, read_run, state_run, step_of
 
 SHORT = {
     "steps": 6, "align_iterations": 5, "lora": {"r": 4, "alpha": 8, "dropout": 0.1}, "learning_rate": 1e-3,
@@ -72,6 +74,14 @@ def write_config(scenes, feature_folder, tmp_path):
         return tmp_path / f"{name}.yaml"
 
     return write
+
+
+def rewind(output, step):
+    """Leave what a run had written when it was killed after its checkpoint of this step."""
+    for path in checkpoints(output):
+        if step_of(path) > step:
+            shutil.rmtree(path)
+    state_run(output, read_run(output).model_copy(update={"history": []}))
 
 
 def losses(result) -> list[float]:

@@ -13,6 +13,8 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from mmduet.cli import app
@@ -31,7 +33,7 @@ from mmduet.training.checkpointing import (
     step_of,
 )
 from mmduet.training.config import read_config, run_config
-from tests.training.conftest import Terminate, losses
+from tests.training.conftest import SHORT, Terminate, losses, rewind
 
 
 def write_checkpoint(output, step, content="weights"):
@@ -104,9 +106,7 @@ def test_resumed_between_two_logged_figures(short):
     settings = {"steps": 8, "log_every": 3, "save_every": 4, "keep_checkpoints": 9}
     whole = short("whole", **settings)
     halted = short("halted", **settings)
-    for path in checkpoints(halted.adapter.parent):
-        if step_of(path) > 4:
-            shutil.rmtree(path)
+    rewind(halted.adapter.parent, 4)
     resumed = short("halted", resume=True, **settings)
     assert losses(resumed) == losses(whole)
     for name in ("lm_loss", "video_loss", "eval_informative_auc"):
@@ -116,6 +116,7 @@ def test_resumed_between_two_logged_figures(short):
     assert resumed.alignment == whole.alignment
     files = [(result.adapter / "adapter_model.safetensors").read_bytes() for result in (whole, resumed)]
     assert files[0] == files[1]
+    assert not {"train_loss", "train_steps_per_second"} & set().union(*resumed.history), "of this process's steps only"
 
 
 def test_killed_while_a_checkpoint_is_written(short, monkeypatch):
@@ -147,13 +148,57 @@ def test_a_finished_run_is_not_run_again(short, capsys):
     assert re.search(r"out: finished already on \d{4}-\d\d-\d\d .*nothing to do", capsys.readouterr().err)
 
 
+def written(output):
+    """Name and content of each file of a run."""
+    return {path: path.read_bytes() for path in output.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+@pytest.mark.parametrize("best_by", [None, "loss"])
+def test_a_finished_run_without_checkpoints_keeps_its_adapter(short, setting, capsys, best_by):
+    """As one with a checkpoint at its last step: the same run is not run again, no other takes its place."""
+    first = short(best_by=best_by)
+    output = first.adapter.parent
+    before = written(output)
+    again = short(best_by=best_by, resume=True)
+    assert (again.history, again.steps, again.best) == (finite_rows(first.history), 6, first.best)
+    assert re.search(r"out: finished already on \d{4}-\d\d-\d\d .*nothing to do", capsys.readouterr().err)
+    for other in ({"steps": 1}, {"seed": 5}, {"best_by": "lm_loss"}):
+        with pytest.raises(DuetError, match=r"was started with other settings .*give another output, or delete out"):
+            short(resume=True, **{"best_by": best_by} | other)
+    with pytest.raises(DuetError, match=r"holds the adapter of an earlier run: resume it with resume=True"):
+        short(best_by=best_by)
+    assert written(output) == before
+    model, processor, train_set, val_set, features = setting
+    given = SHORT | {"best_by": best_by, "output": output, "base": "tiny", "resume": True}
+    train(model, processor, train_set, val_set, features, **given)
+    saved = load_file(output / "adapter" / "adapter_model.safetensors")
+    head = model.informative_head.modules_to_save.default.weight
+    assert torch.equal(head, saved["base_model.model.informative_head.weight"]), "the model has the adapter's weights"
+
+
+@pytest.mark.parametrize("damaged", ["adapter_model.safetensors", "adapter_config.json"])
+def test_a_damaged_adapter_is_trained_again(short, damaged):
+    first = short()
+    content = (first.adapter / damaged).read_bytes()
+    (first.adapter / damaged).write_bytes(content[: len(content) // 2])
+    assert losses(short(resume=True)) == losses(first)
+    assert (first.adapter / damaged).read_bytes() == content
+
+
+def test_a_run_that_ended_in_an_earlier_version_has_ended(short):
+    output = short().adapter.parent
+    state_run(output, read_run(output).model_copy(update={"steps": None}))
+    before = written(output)
+    assert short(resume=True).steps == 6
+    assert written(output) == before
+
+
 @pytest.mark.parametrize("done", [3, 6])
 def test_other_data_are_not_trained_on(short, mixtures, done):
     """Neither a finished nor an interrupted run hands out the adapter of other data."""
     settings = {"save_every": 3, "best_by": "loss"}
     output = short(**settings).adapter.parent
-    if done == 3:
-        shutil.rmtree(output / "checkpoint-6")
+    rewind(output, done)
     before = (output / "adapter/adapter_model.safetensors").read_bytes()
     for name, data in zip(("training", "validation"), mixtures, strict=True):
         changed = copy.copy(data)
@@ -169,10 +214,10 @@ def test_a_run_of_an_earlier_version_is_resumed(short, mixtures):
     """It kept neither digests nor best_by; once resumed it does."""
     settings = {"save_every": 3, "best_by": "loss"}
     output = short(**settings).adapter.parent
-    shutil.rmtree(output / "checkpoint-6")
     run = read_run(output)
+    rewind(output, 3)
     earlier = {name: value for name, value in run.identity.items() if name not in checkpointing.LATER}
-    state_run(output, run.model_copy(update={"identity": earlier}))
+    state_run(output, read_run(output).model_copy(update={"identity": earlier, "steps": None}))
     assert short(resume=True, **settings).steps == 6
     assert read_run(output).identity == run.identity
 
@@ -184,7 +229,7 @@ def test_what_chose_the_best_adapter_stays(short):
     resumed = short(resume=True, best_by="informative_auc", **settings)  # no evaluation yet, so no best either
     assert resumed.best[0] == "informative_auc"
     assert 0 <= resumed.best[1] <= 1
-    shutil.rmtree(resumed.adapter.parent / "checkpoint-6")
+    rewind(resumed.adapter.parent, 4)
     assert short(resume=True, best_by="informative_auc", **settings).best == resumed.best
     for other in ("loss", None):
         with pytest.raises(DuetError, match=r"best_by was 'informative_auc', is "):
@@ -204,6 +249,32 @@ def test_the_log_of_a_run_is_read_to_its_end_or_its_newest_checkpoint(short, tmp
         read_log(output)
     with pytest.raises(CheckpointError):
         read_log(tmp_path / "nothing")
+
+
+def _replaced(model, processor):
+    model.language_model.model.layers[1].mlp.down_proj.weight.data[5, 7] += 0.5
+
+
+def _smaller(model, processor):
+    processor.frame = replace(processor.frame, mean=0.25)
+
+
+BASES = [
+    (_replaced, r"started with other base weights; since then the base's weights.* have changed"),
+    (_smaller, r"model / frame / mean was .*, is 0\.25"),
+    (lambda model, processor: model.bfloat16(), r"model / dtype was 'float32', is 'bfloat16'"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BASES)
+def test_another_base_of_the_same_name_is_not_resumed(short, setting, change, message):
+    output = short(save_every=3, bf16=True).adapter.parent
+    rewind(output, 3)
+    model, processor, train_set, val_set, _ = setting
+    change(model, processor)
+    given = SHORT | {"save_every": 3, "bf16": True, "output": output, "base": "tiny", "resume": True}
+    with pytest.raises(DuetError, match=message):
+        train(model, processor, train_set, val_set, None, **given)
 
 
 def test_another_run_is_not_resumed(short):

@@ -1,7 +1,6 @@
 """Sound checkpoints, and one run at a time."""
 
 import os
-import shutil
 import signal
 from functools import partial
 
@@ -15,7 +14,7 @@ from mmduet.errors import CheckpointError, DuetError
 from mmduet.training import train
 from mmduet.training.checkpointing import checkpoints, kept, read_run
 from mmduet.training.resuming import check, newest_sound
-from tests.training.conftest import losses
+from tests.training.conftest import losses, rewind
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +131,6 @@ def test_how_often_to_log_may_change(short):
     """It is the recipe's, not the checkpoint's that a run resumes from."""
     settings = {"steps": 24, "align_iterations": 2, "save_every": 12, "val_set": None}
     output = short(log_every=1, **settings).adapter.parent
-    shutil.rmtree(checkpoints(output)[-1])
+    rewind(output, 12)
     resumed = short(log_every=2, resume=True, **settings)
     assert [row["step"] for row in resumed.history if "loss" in row] == [*range(1, 13), *range(14, 25, 2)]
