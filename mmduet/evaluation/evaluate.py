@@ -168,8 +168,7 @@ def run(
     options = _given(scoring, _score_options(benchmark), "scoring")
     items = read_references(references, benchmark)
     if predictions:
-        file = _read(benchmark, predictions, references, items)
-        return _scored(benchmark, _as_made(file.path, asked, given), file, items, videos, options)
+        return _score_file(benchmark, predictions, references, items, videos, options, asked=asked, given=given)
     questions = read_questions(references, benchmark)  # refuses wrong ones before a model is loaded
     loaded = model if isinstance(model, tuple) else _load(model, adapter, device, dtype)
     asked = benchmark.settings.overridden(loaded[0].decides, given)
@@ -224,13 +223,21 @@ def _ask(
     return benchmark.read_predictions(path, references).only({str(name) for name, _ in stated[:limit]})
 
 
-def _read(
-    benchmark: Benchmark, predictions: str | Path, references: str | Path, items: Mapping[str, Any]
-) -> PredictionFile:
-    """Read predictions that are given. Refuses answers to other questions."""
+def _score_file(
+    benchmark: Benchmark,
+    predictions: str | Path,
+    references: str | Path,
+    items: dict[str, Any],
+    videos: str | Path,
+    options: Mapping[str, Any],
+    *,
+    asked: Settings,
+    given: Mapping[str, Any],
+) -> Result:
+    """Score predictions that are given. Refuses answers to other questions."""
     file = benchmark.read_predictions(predictions, items)
     coverage(file, items, questions_of(benchmark, references, file))
-    return file
+    return _scored(benchmark, _as_made(file.path, asked, given), file, items, videos, options)
 
 
 def _scored(
@@ -258,12 +265,12 @@ def _as_made(path: Path, asked: Settings, given: Mapping[str, Any]) -> Settings:
         warnings.warn(
             f"{path} was made in mode {made.mode!r}, and mode {asked.mode!r} is shown instead: a file alone imports no "
             f"code, so name the mode in settings, too.",
-            stacklevel=3,
+            stacklevel=4,
         )
         return asked
     if other := [name for name in given if getattr(made, name) != getattr(asked, name)]:
         texts = (f"{name}={getattr(asked, name)!r} (made with {getattr(made, name)!r})" for name in other)
-        warnings.warn(f"{path} states the settings that made it, so not used: {', '.join(texts)}.", stacklevel=3)
+        warnings.warn(f"{path} states the settings that made it, so not used: {', '.join(texts)}.", stacklevel=4)
     return made
 
 
