@@ -2,17 +2,18 @@
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import cast
 
 import torch
 from peft import LoraConfig, PeftModel, set_peft_model_state_dict
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import BaseModel
 
 from mmduet.checkpoints.families import BACKBONES, Family
 from mmduet.checkpoints.hub import find_folder
+from mmduet.checkpoints.lora_settings import LoraSettings, of_pattern, read_lora_settings
 from mmduet.checkpoints.weights import FLOATS, check_finite, read_headers, read_tensors
 from mmduet.errors import CheckpointError
 from mmduet.files.config_files import checked, read_settings
@@ -24,43 +25,12 @@ from mmduet.vision.concepts import ConceptTower
 PREFIX = "base_model.model."
 CONCEPTS_FILE = "concepts.json"  # names of the concepts that an adapter adds
 BESIDE = "non_lora_trainables"  # LLaVA's trainers write the modules that are trained in full to it
-# fields of an adapter's config that change the scores and are not supported
-UNREAD = (
-    "layer_replication", "alora_invocation_tokens", "target_parameters", "trainable_token_indices", "use_qalora",
-    "use_bdlora", "arrow_config", "monteclora_config", "velora_config",
-)  # fmt: skip
-Rank = Annotated[int, Field(ge=1, le=2**16, strict=True)]
-Alpha = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Module = Annotated[str, Field(pattern=r"^[\w.]+$")]  # the end of a module's name, not a regular expression
 
 
 class Concepts(BaseModel):
     """The file of added concepts: their names, in the order of their tensors' rows."""
 
     added: list[str]
-
-
-class LoraSettings(BaseModel):
-    """The fields of an adapter_config.json that count.
-
-    The modules with LoRA follow from the tensors' names. target_modules is only compared with a model's `lora_targets`,
-    and never used as a regular expression, of which a file may hold one that takes years.
-
-    Other values of init_lora_weights change the base model's weights before training.
-    """
-
-    peft_type: Literal["LORA"]
-    r: Rank
-    lora_alpha: Alpha
-    lora_dropout: Annotated[float, Field(ge=0, le=1)] = 0.0
-    use_rslora: StrictBool = False
-    use_dora: StrictBool = False
-    lora_bias: StrictBool = False
-    rank_pattern: dict[Module, Rank] | None = None
-    alpha_pattern: dict[Module, Alpha] | None = None
-    target_modules: str | list[str] | None = None
-    modules_to_save: list[str] | None = None
-    init_lora_weights: StrictBool | Literal["gaussian", "eva", "orthogonal"] | None = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +73,7 @@ def read_adapter(name: str | Path, family: Family = BACKBONES[DuetConfig.model_t
             not supported.
     """
     folder = find_folder(name)
-    tensors, settings = _read_adapter_tensors(folder), _read_settings(folder)
+    tensors, settings = _read_adapter_tensors(folder), read_lora_settings(folder)
     names = {name: family.our_name(_bare(name)) for name in tensors}
     ours = {names[name]: value for name, value in tensors.items()}
     if len(ours) < len(tensors):
@@ -142,6 +112,8 @@ def put_adapter(model: DuetForConditionalGeneration, adapter: Adapter, *, merge:
     _fit_vocabulary(model, adapter.full)
     _make_room(model, adapter)
     _compare(adapter, adapter.lora, _lora_shapes(adapter, model))
+    if merge and adapter.settings.lora_bias:
+        _check_bias(model, adapter)
     _put_full(model, adapter)
     if not adapter.targets:
         return model
@@ -153,17 +125,6 @@ def put_adapter(model: DuetForConditionalGeneration, adapter: Adapter, *, merge:
 
 
 # reading
-
-
-def _read_settings(folder: Path) -> LoraSettings:
-    path = folder / "adapter_config.json"
-    if not path.is_file():
-        raise CheckpointError(f"{folder} has no {path.name}: give the folder that training wrote its adapter to.")
-    raw = read_settings(path)
-    unread = [name for name in UNREAD if raw.get(name)]
-    if unread:
-        raise CheckpointError(f"{path}: {unread[0]} is not read here; merge the adapter into its base with PEFT first.")
-    return checked(path, LoraSettings, raw)
 
 
 def read_concepts(folder: Path) -> tuple[str, ...]:
@@ -200,12 +161,7 @@ def _bare(name: str) -> str:
 
 
 def _rank(adapter: Adapter, target: str) -> int:
-    return _of_pattern(adapter.settings.rank_pattern, adapter.targets.get(target, target), adapter.settings.r)
-
-
-def _of_pattern(pattern: Mapping[str, Any] | None, module: str, default: Any) -> Any:
-    """The value of a rank or alpha pattern for a module: its keys are ends of module names."""
-    return next((value for key, value in (pattern or {}).items() if f".{module}".endswith(f".{key}")), default)
+    return of_pattern(adapter.settings.rank_pattern, adapter.targets.get(target, target), adapter.settings.r)
 
 
 def _check_ranks(adapter: Adapter) -> None:
@@ -253,11 +209,19 @@ def _chosen(adapter: Adapter, model: DuetForConditionalGeneration) -> set[str]:
     return {name for name in modules if re.fullmatch(model.lora_targets, name)}
 
 
+def _check_bias(model: DuetForConditionalGeneration, adapter: Adapter) -> None:
+    """Check that the biases of LoRA have one of the base to be added to."""
+    for target in sorted(adapter.targets):
+        if getattr(model.get_submodule(target), "bias", None) is None:
+            raise CheckpointError(
+                f"adapter {adapter.folder} has lora_bias, and {target} of its base has no bias to merge it into: load "
+                "it with merge=False, or train without lora_bias."
+            )
+
+
 def _lora_config(adapter: Adapter) -> LoraConfig:
     settings, targets = adapter.settings, adapter.targets
-    alphas = {
-        target: _of_pattern(settings.alpha_pattern, name, settings.lora_alpha) for target, name in targets.items()
-    }
+    alphas = {target: of_pattern(settings.alpha_pattern, name, settings.lora_alpha) for target, name in targets.items()}
     return LoraConfig(
         r=settings.r, lora_alpha=settings.lora_alpha, lora_dropout=settings.lora_dropout,  # type: ignore[arg-type]
         use_rslora=settings.use_rslora, use_dora=settings.use_dora, lora_bias=settings.lora_bias,
@@ -281,12 +245,26 @@ def _put_full(model: DuetForConditionalGeneration, adapter: Adapter) -> None:
         if name in full or any(module in f".{name}" for module in modules)
     }
     _compare(adapter, full, wanted)
-    first, *others = model.embedding_names
-    if _is_tied(model) and not all(torch.equal(full[first], full[name]) for name in others if name in full):
-        raise CheckpointError(f"adapter {adapter.folder} unties the base's embeddings, which is not read here.")
+    if _is_tied(model) and _unties(adapter, model.embedding_names):
+        raise CheckpointError(
+            f"adapter {adapter.folder} unties the base's embeddings, which is not read here: leave embed_tokens and "
+            "lm_head out of modules_to_save."
+        )
     with torch.no_grad():
         for name, value in full.items():
             state[name].copy_(value)
+
+
+def _unties(adapter: Adapter, names: Sequence[str]) -> bool:
+    """Whether an adapter has another tensor for one of the embeddings, by name, than for the others.
+
+    PEFT gives a module of modules_to_save a tensor of its own; the others keep the base's unless they are saved too.
+    The first may come alone otherwise: its tensor is theirs, too.
+    """
+    held = [adapter.full[name] for name in names if name in adapter.full]
+    own = any(f".{module}" in f".{names[0]}" for module in adapter.saved)
+    alone = bool(held) and len(held) < len(names) and (own or names[0] not in adapter.full)
+    return alone or not all(torch.equal(held[0], value) for value in held)
 
 
 def _fit_vocabulary(model: DuetForConditionalGeneration, full: Mapping[str, torch.Tensor]) -> None:

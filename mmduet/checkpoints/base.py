@@ -150,10 +150,11 @@ def _our_headers(folder: Path, family: Family, config: Any) -> tuple[dict[str, H
         headers |= tower_headers(folder)
     ours: dict[str, Header] = {}
     for name, header in headers.items():
-        reason = why_unused(name, config.vision_config.num_hidden_layers) if published else ""
+        own = family.our_name(name)
+        reason = why_unused(own, config.vision_config.num_hidden_layers) if published else ""
         if reason:
             report.unused[name] = reason
-        elif (own := family.our_name(name)) in ours:
+        elif own in ours:
             raise CheckpointError(f"{folder} has two tensors for {own}: download it again.")
         else:
             ours[own] = header

@@ -24,14 +24,19 @@ POOL_STRIDE = 4  # the published model's, for configs without one
 UNUSED = {
     r"image_newline": "it separates rows of image patches; a frame has none",
     r"post_layernorm\.": "the features are taken before the tower's final layer norm",
-    r"vision_model\.head\.": "the tower's pooling head is not part of the model",
+    r"^vision_tower\.model\.head\.": "the tower's pooling head is not part of the model",
     r"position_ids$": "positions are computed, not stored",
     r"rotary_emb\.inv_freq$": "it is computed from the config",
 }
+SIGLIP = (
+    r"(?=(?:embeddings|encoder|post_layernorm|head)\.)"  # its parts, which transformers 5 writes without vision_model
+)
 # this project's name of a tensor, from either layout's
 RENAMED = (
-    (r"^(?:base_model\.model\.)?model\.vision_tower\.vision_tower\.vision_model\.", "vision_tower.model."),
-    (r"^(?:model\.)?vision_tower\.vision_model\.", "vision_tower.model."),
+    (
+        rf"^(?:base_model\.model\.)?(?:model\.)?vision_tower\.(?:vision_tower\.)?(?:vision_model\.|{SIGLIP})",
+        "vision_tower.model.",
+    ),
     (r"^(?:model\.)?mm_projector\.(?=weight|bias)", "projector.0."),
     (r"^(?:model\.)?mm_projector\.", "projector."),
     (r"^(?:model\.)?multi_modal_projector\.linear_1\.", "projector.0."),
@@ -165,13 +170,13 @@ def why_unused(name: str, layers: int) -> str:
     """Return why a published tensor is not used; empty where it is.
 
     Args:
-        name: The tensor.
+        name: This project's name of the tensor.
         layers: The layers of the vision tower that are used.
     """
     for pattern, reason in UNUSED.items():
         if re.search(pattern, name):
             return reason
-    layer = re.search(r"vision_model\.encoder\.layers\.(\d+)\.", name)
+    layer = re.match(r"vision_tower\.model\.encoder\.layers\.(\d+)\.", name)
     return "the tower's last layer is not read" if layer and int(layer[1]) >= layers else ""
 
 
@@ -181,4 +186,8 @@ def tower_headers(folder: Path) -> dict[str, Header]:
     if tower is None:
         raise CheckpointError(f"{folder} has no tensors of a vision tower: the download is incomplete.")
     headers = read_headers(_tower_folder(tower, folder) or find_folder(tower), "model")
-    return {f"vision_tower.{name}": header for name, header in headers.items() if name.startswith("vision_model.")}
+    return {
+        f"vision_tower.{name}": header
+        for name, header in headers.items()
+        if re.match(rf"vision_model\.|{SIGLIP}", name)
+    }

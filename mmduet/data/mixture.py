@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.data import Dataset
 
 from mmduet.data.annotations import OVERHANG, Name, Number, Text, Whole, check_times
+from mmduet.data.contract import checked_conversation, checked_entries, checked_texts, naming
 from mmduet.data.conversations import Clock, Conversation
 from mmduet.data.kinds import KINDS, AnnotatedText, AnnotationKind, Entry
 from mmduet.data.metadata import Metadata, load_metadata
@@ -155,10 +156,8 @@ class MixtureDataset(Dataset[TrainingSample]):
     def __getitem__(self, key: int | tuple[int, int]) -> TrainingSample:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         sample = self.samples[index]
-        try:
+        with naming(self._where(sample)):
             conversation = self._converse(sample, Random(f"{self.seed}/{epoch}/{index}"))
-        except DuetError as error:
-            raise AnnotationError(f"{self.path}: entry {sample.entry}: {error}") from error
         return TrainingSample(sample.kind, sample.video, sample.fps, conversation, sample.entry, (epoch, index))
 
     def _converse(self, sample: Sample, rng: Random) -> Conversation:
@@ -170,12 +169,10 @@ class MixtureDataset(Dataset[TrainingSample]):
             templates=self._templates(kind),
             max_frames=sample.max_frames,
         )
-        if conversation.frames > sample.max_frames:
-            raise AnnotationError(
-                f"kind {kind.name} made a conversation of {conversation.frames} frames, the mixture allows "
-                f"{sample.max_frames}: cut it with `truncate`."
-            )
-        return conversation
+        return checked_conversation(conversation, sample.max_frames)
+
+    def _where(self, sample: Sample) -> str:
+        return f"{self.path}: {sample.kind} entry {sample.entry}"
 
     def _templates(self, kind: AnnotationKind) -> Sequence[str]:
         return self.templates.get(kind.name, kind.templates)
@@ -199,7 +196,8 @@ class MixtureDataset(Dataset[TrainingSample]):
     def texts(self, index: int) -> Sequence[AnnotatedText]:
         """The texts of a sample's annotation."""
         sample = self.samples[index]
-        return self.kinds[sample.kind].texts(sample.annotation)
+        with naming(self._where(sample)):
+            return checked_texts(self.kinds[sample.kind].texts(sample.annotation))
 
     def check_videos(self, broken: UnreadableVideos) -> None:
         """Check that every video exists, and report missing ones to `broken`."""
@@ -270,7 +268,9 @@ def _read_samples(
     annotations = kind.read(path)
     metadata = load_metadata(video_root, metadata_path)
     samples = []
-    for entry in kind.entries(annotations):
+    with naming(f"{path}: {kind.name}"):
+        entries = list(checked_entries(kind.entries(annotations)))
+    for entry in entries:
         video = inside(video_root, entry.video)
         if video is None:
             raise AnnotationError(

@@ -10,19 +10,20 @@ from pathlib import Path
 from mmduet.errors import DuetError, FileError
 from mmduet.files.messages import reason_of
 
+_NO_FOLDER = "give a name that does not lead through a file"
+_FIXES = {errno.ENAMETOOLONG: "give a shorter name", errno.EEXIST: _NO_FOLDER, errno.ENOTDIR: _NO_FOLDER}
+_CHECK = "check the folder and its permissions, then run the same command again"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 def unwritable(path: str | Path, reason: Exception | str) -> FileError:
     """Make the error for a file that could not be written."""
-    too_long = getattr(reason, "errno", None) == errno.ENAMETOOLONG
+    code = getattr(reason, "errno", None)
+    full = code in _NO_ROOM or isinstance(reason, str)  # writers other than Python's give no code
+    fix = f"free some space, or {_CHECK}" if full else _FIXES.get(code or 0, _CHECK)
     reason = reason_of(reason) if isinstance(reason, Exception) else reason
-    if too_long:
-        return FileError(f"{path} cannot be written ({reason}): give a shorter name.")
-    return FileError(
-        f"{path} cannot be written ({reason}); its earlier content is kept: free some space, or check the folder and "
-        "its permissions, then run the same command again."
-    )
+    kept = "; its earlier content is kept" if os.path.exists(path) else ""
+    return FileError(f"{path} cannot be written ({reason}){kept}: {fix}.")
 
 
 @contextmanager

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 from mmduet.errors import DuetError
+from mmduet.model.labels import check_labels
 
+ROLES = ("system", "user", "assistant")
 IM_START, IM_END, IMAGE = "<|im_start|>", "<|im_end|>", "<image>"
 SYSTEM_PROMPT = (
     "A multimodal AI assistant is helping users with some activities. Below is their conversation, "
@@ -23,7 +26,7 @@ class TextTurn:
         learn: Whether an assistant's words are a training target.
 
     Raises:
-        DuetError: The text holds one of the prompt's own tokens, which would end the turn.
+        DuetError: The role is another, or the text holds one of the prompt's own tokens, which would end the turn.
     """
 
     role: Literal["system", "user", "assistant"]
@@ -31,6 +34,10 @@ class TextTurn:
     learn: bool = True
 
     def __post_init__(self) -> None:
+        if self.role not in ROLES or not isinstance(self.text, str):
+            raise DuetError(
+                f"a text turn of {self.role!r} with {self.text!r}: give one of {', '.join(ROLES)}, and a text."
+            )
         CHATML.check_text(self.role, self.text)
 
 
@@ -40,11 +47,11 @@ class StreamTurn:
 
     Attributes:
         frames: Number of frames.
-        informative: A label of 0 or 1 for each frame. None: not labelled.
+        informative: A label of 0 or 1 for each frame, or -100 for one that is not labelled. None: none is labelled.
         relevance: Likewise.
 
     Raises:
-        DuetError: There are fewer than 0 frames.
+        DuetError: There are fewer than 0 frames, or not one such label for each.
     """
 
     frames: int
@@ -52,10 +59,12 @@ class StreamTurn:
     relevance: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.frames < 0:
+        if not isinstance(self.frames, Integral) or self.frames < 0:
             raise DuetError(
-                f"a stream turn of {self.frames} frames: it has at least 0; put the turns in the order of their times."
+                f"a stream turn of {self.frames} frames: give a whole number from 0, turns in order of time."
             )
+        check_labels("informative", self.informative, self.frames)
+        check_labels("relevance", self.relevance, self.frames)
 
 
 Turn = TextTurn | StreamTurn

@@ -19,6 +19,7 @@ from mmduet.model.tokenizer import load_tokenizer
 from mmduet.video import Within
 
 IMAGES_FILE = "preprocessor_config.json"
+JOINT_FILE = "processor_config.json"  # transformers 5 writes the image processor's fields into it, as image_processor
 LARGEST_FRAME = Within(640)  # MMDuet2's demo
 FRAMES_PER_TURN = 2  # as in MMDuet2's demo
 USUAL_TOKENS = 180  # of a frame in MMDuet2's training
@@ -177,10 +178,14 @@ class QwenVLProcessor(DuetProcessor):
         Raises:
             CheckpointError: A file is missing or damaged.
         """
-        path = Path(folder) / IMAGES_FILE
-        if not path.is_file():
+        path, joint = Path(folder) / IMAGES_FILE, Path(folder) / JOINT_FILE
+        if path.is_file():
+            fields: Any = read_settings(path)
+        elif joint.is_file() and "image_processor" in (fields := read_settings(joint)):
+            path, fields = joint, fields["image_processor"]
+        else:
             raise CheckpointError(f"{folder} has no {IMAGES_FILE}: put the base model's there.")
-        settings = checked(path, _Images, read_settings(path))
+        settings = checked(path, _Images, fields)
         tokenizer = load_tokenizer(Path(folder))
         with understanding(path):
             images = Qwen2VLImageProcessorPil(**settings.arguments())

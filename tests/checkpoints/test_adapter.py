@@ -15,6 +15,7 @@ from mmduet.errors import CheckpointError
 from tests.checkpoints.test_loading import scores, trained_tiny
 
 EMBEDDINGS = "base_model.model.language_model.model.embed_tokens.weight"
+OUTPUT = "base_model.model.language_model.lm_head.weight"
 
 
 @pytest.fixture(scope="module")
@@ -114,23 +115,67 @@ def test_lora_on_a_module_that_is_not_there_is_named(folder):
         load_adapter(build_tiny()[0], folder)
 
 
-@pytest.mark.parametrize("merge", [True, False])
-def test_rank_and_alpha_patterns_are_read(frames, tmp_path, merge):
-    """The same scores as in PEFT's own model."""
-    model, processor = build_tiny()
+def by_peft(model, folder, *saved, **settings):
+    """Train the model a little with PEFT, write its adapter to the folder."""
     config = LoraConfig(
-        r=4, lora_alpha=8, target_modules=["q_proj", "up_proj"], rank_pattern={"layers.0.self_attn.q_proj": 2},
-        alpha_pattern={"up_proj": 32}, modules_to_save=["projector", "informative_head", "relevance_head"],
-        init_lora_weights=False,
-    )  # fmt: skip
+        **{"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "up_proj"], **settings},
+        modules_to_save=["projector", "informative_head", "relevance_head", *saved],
+    )
     torch.manual_seed(0)
     wrapped = get_peft_model(model, config).eval()
-    wanted = scores(wrapped.get_base_model(), processor, frames)
-    wrapped.save_pretrained(str(tmp_path), save_embedding_layers=False)
+    with torch.no_grad():
+        for parameter in wrapped.parameters():
+            if parameter.requires_grad:
+                parameter += 0.1 * torch.randn_like(parameter)
+    wrapped.save_pretrained(str(folder), save_embedding_layers=False)
+    return wrapped.get_base_model()
+
+
+@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rank_pattern": {"layers.0.self_attn.q_proj": 2}, "alpha_pattern": {"up_proj": 32}},
+        {"alpha_pattern": {r"layers\.1\.mlp\.up_proj": 32, "up_proj": 16}},
+        {"rank_pattern": {"^language_model.model.layers.0.self_attn.q_proj": 2, "^self_attn.q_proj": 3}},
+        {"target_modules": r"vision_tower.*q_proj", "lora_bias": True},
+    ],
+)
+def test_peft_settings_are_read(frames, tmp_path, merge, settings):
+    """The same scores as in PEFT's own model."""
+    model, processor = build_tiny()
+    wanted = scores(by_peft(model, tmp_path, **settings), processor, frames)
     for saved, loaded in zip(
         wanted, scores(load_adapter(build_tiny()[0], tmp_path, merge=merge), processor, frames), strict=True
     ):
         assert abs(saved - loaded).max() < (1e-5 if merge else 1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:`lora_bias=True` was passed")
+def test_biases_of_lora_that_cannot_be_merged_are_named(frames, tmp_path):
+    model, processor = build_tiny()
+    wanted = scores(by_peft(model, tmp_path, lora_bias=True), processor, frames)
+    with pytest.raises(CheckpointError, match=r"lora_bias, and language_model\..* of its base has no bias.*merge"):
+        load_adapter(build_tiny()[0], tmp_path)
+    found = scores(load_adapter(build_tiny()[0], tmp_path, merge=False), processor, frames)
+    assert all(abs(saved - loaded).max() < 1e-6 for saved, loaded in zip(wanted, found, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*tie_word_embeddings")
+@pytest.mark.parametrize("saved", [("embed_tokens",), ("lm_head",), ("embed_tokens", "lm_head")])
+def test_embeddings_that_an_adapter_unties_are_refused(tmp_path, saved):
+    """PEFT gives each module of modules_to_save a tensor of its own, and leaves the base's to the other."""
+    by_peft(build_tiny()[0], tmp_path, *saved)
+    with pytest.raises(CheckpointError, match=r"unties the base's embeddings, .*leave embed_tokens and lm_head out"):
+        load_adapter(build_tiny()[0], tmp_path)
+
+
+def test_embeddings_that_an_adapter_saves_twice_and_alike_are_read(tmp_path):
+    """As PEFT's ensure_weight_tying does."""
+    by_peft(build_tiny()[0], tmp_path, "embed_tokens", "lm_head")
+    rows = load_file(tmp_path / "adapter_model.safetensors")[EMBEDDINGS]
+    change_tensors(tmp_path, lambda tensors: tensors.update({OUTPUT: rows.clone()}))
+    assert torch.equal(load_adapter(build_tiny()[0], tmp_path).get_output_embeddings().weight, rows)
 
 
 def test_embeddings_in_an_adapter_replace_the_bases(folder):
@@ -176,7 +221,11 @@ def test_what_llavas_trainers_keep_beside_the_adapter(folder):
         ({"lora_alpha": float("nan")}, "field lora_alpha: "),
         ({"lora_dropout": 7}, "field lora_dropout: "),
         ({"peft_type": "IA3"}, "field peft_type: .*'LORA'.*'IA3'"),
-        ({"rank_pattern": {"(.*)*x": 4}}, "field rank_pattern"),
+        (
+            {"rank_pattern": {"(.*)*x": 4}},
+            r"rank_pattern has the regular expression '\(\.\*\)\*x', .*merge the adapter",
+        ),
+        ({"alpha_pattern": {"q_proj": 4, "up|down": 8}}, r"alpha_pattern has the regular expression 'up\|down'"),
         ({"init_lora_weights": "pissa"}, "field init_lora_weights"),
         ({"layer_replication": [[0, 2]]}, "layer_replication is not read here"),
         ({"use_dora": True}, "lora_magnitude_vector is missing in the adapter"),

@@ -6,7 +6,15 @@ import re
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import Qwen2Config, SiglipVisionConfig
+from transformers import (
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
+    Qwen2Config,
+    SiglipConfig,
+    SiglipModel,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
 
 from mmduet.checkpoints import load_duet
 from mmduet.checkpoints.published import our_name, published_config
@@ -19,9 +27,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*(not used|in no file)")
 
 
 def qwen_tiny(tokenizer):
-    """A published model in small: Qwen2 and SigLIP."""
+    """A published model in small: Qwen2 and SigLIP. One row is for the token that transformers adds for a qwen2."""
     text = Qwen2Config(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+        vocab_size=len(tokenizer) + 1, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, tie_word_embeddings=False, initializer_range=0.2,
     )  # fmt: skip
     vision = SiglipVisionConfig(
@@ -98,6 +106,57 @@ def test_llava_hf_layout_in_shards(llava_hf, frames):
     wanted = DuetSession(model, processor).run(frames[:3])
     found = DuetSession(loaded, processor).run(frames[:3])
     assert (wanted.informative == found.informative).all()
+
+
+@pytest.mark.parametrize("feature_layer", [-1, -2])
+def test_what_transformers_writes_is_read(tiny, tmp_path, feature_layer):
+    """The names of tensors are those of the installed version; the features are its model's."""
+    model = qwen_tiny(tiny[1].tokenizer)
+    image_id = model.config.image_token_id
+    vision = model.config.vision_config.to_dict() | {"num_hidden_layers": 2, "vision_use_head": True}
+    config = LlavaOnevisionConfig(
+        text_config=model.config.text_config,
+        vision_config=SiglipVisionConfig(**vision),
+        vision_feature_layer=feature_layer, image_token_index=image_id, video_token_index=image_id,
+        tie_word_embeddings=False,
+    )  # fmt: skip
+    stock = LlavaOnevisionForConditionalGeneration(config).eval()
+    stock.save_pretrained(tmp_path)
+    tiny[1].tokenizer.save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match=r"head\.probe \(the tower's pooling head .*post_layernorm\.weight \(the"):
+        loaded, _ = load_duet(tmp_path)
+    pixels, ids = torch.rand(2, 3, 56, 56), torch.arange(20)[None]
+    with torch.no_grad():
+        layers = stock.model.vision_tower(pixels, output_hidden_states=True).hidden_states
+        torch.testing.assert_close(loaded.vision_tower(pixels), layers[feature_layer])
+        hidden = loaded.hidden_states(loaded.embed(ids, ()))
+        torch.testing.assert_close(loaded.vocabulary_logits(hidden), stock(input_ids=ids).logits)
+
+
+@pytest.mark.parametrize("kind", [SiglipVisionModel, SiglipModel])
+def test_a_tower_of_its_own_that_transformers_writes_is_read(tiny, tmp_path, kind):
+    """LLaVA-NeXT's layout without the tower, and the tower's folder next to it."""
+    model = qwen_tiny(tiny[1].tokenizer)
+    vision = model.config.vision_config.to_dict() | {"num_hidden_layers": 2}
+    tower = SiglipVisionModel(SiglipVisionConfig(**vision)) if kind is SiglipVisionModel else SiglipModel(
+        SiglipConfig(vision_config=vision, text_config={"hidden_size": 32, "num_attention_heads": 2, "vocab_size": 9})
+    )  # fmt: skip
+    tower.save_pretrained(tmp_path / "siglip")
+    base = tmp_path / "base"
+    tiny[1].tokenizer.save_pretrained(base)
+    config = model.config.text_config.to_dict() | {"mm_vision_tower": "siglip", "mm_projector_type": "mlp2x_gelu"}
+    (base / "config.json").write_text(json.dumps(config))
+    tensors = {
+        llava_next_name(name): value
+        for name, value in model.state_dict().items()
+        if not name.startswith(("vision_tower", "informative", "relevance"))
+    }
+    save_file({name: value.contiguous() for name, value in tensors.items()}, base / "model.safetensors")
+    loaded, _ = load_duet(base)
+    wanted = getattr(tower, "vision_model", tower).state_dict()
+    found = loaded.vision_tower.model.state_dict()
+    assert len(found) == 3 + 16, "embeddings and the one layer that is used"
+    assert all(torch.equal(value, wanted[name]) for name, value in found.items())
 
 
 @pytest.mark.parametrize("style", [llava_hf_name, llava_next_name])

@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import LlavaProcessor, Qwen2_5_VLForConditionalGeneration
 
 from mmduet import load_duet
 from mmduet.checkpoints import build_tiny_words, save_checkpoint
@@ -45,6 +46,20 @@ def test_published_names_are_read_without_a_warning(checkpoint):
     wanted = build_tiny_words()[0].state_dict()
     assert all(torch.equal(value, wanted[name]) for name, value in model.state_dict().items())
     assert processor.images.size["longest_edge"] == 56 * 56
+
+
+def test_what_transformers_writes_is_read(checkpoint, tmp_path):
+    """Weights by the stock class, and one file for all parts of the processor."""
+    wanted, processor = build_tiny_words()
+    Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint).save_pretrained(tmp_path / "stock")
+    LlavaProcessor(processor.images, processor.tokenizer).save_pretrained(tmp_path / "stock")  # writes as Qwen's does
+    assert not (tmp_path / "stock" / PROCESSOR).exists()
+    model, found = load_duet(tmp_path / "stock")
+    assert all(torch.equal(value, wanted.state_dict()[name]) for name, value in model.state_dict().items())
+    assert found.images.size == processor.images.size
+    change_json(tmp_path / "stock", "processor_config.json", image_processor={"image_std": [0, 1, 1]})
+    with pytest.raises(CheckpointError, match=r"processor_config\.json: field image_std / 0"):
+        load_duet(tmp_path / "stock")
 
 
 def test_heads_start_at_random_and_are_named(checkpoint):

@@ -6,13 +6,13 @@ import pytest
 from torch.utils.data import DataLoader
 
 from mmduet.data.conversations import Conversation
-from mmduet.data.kinds import KINDS, NARRATION
+from mmduet.data.kinds import KINDS, NARRATION, Entry
 from mmduet.data.mixture import MixtureDataset
 from mmduet.data.sampler import GroupedSampler
 from mmduet.data.statistics import mixture_frame, response_gaps, timeline
 from mmduet.data.unreadable import UnreadableVideos
 from mmduet.errors import AnnotationError, DuetError
-from mmduet.model.prompt import StreamTurn
+from mmduet.model.prompt import StreamTurn, TextTurn
 from mmduet.trace import Query, Response
 from tests.clips import write_clip
 
@@ -197,8 +197,59 @@ def test_a_kind_that_makes_too_many_frames_is_named(mixture):
         return Conversation((StreamTurn(11, informative=(0,) * 11),))
 
     kind = replace(NARRATION, conversation=endless)
-    with pytest.raises(AnnotationError, match=r"narration\.json:a\.mp4/0: kind narration made .* 11 frames"):
+    with pytest.raises(AnnotationError, match=r"narration entry narration\.json:a\.mp4/0: .* 11 frames"):
         MixtureDataset(mixture(), kinds=KINDS | {"narration": kind})[0]
+
+
+CUT = Conversation((StreamTurn(2, informative=(0, 1)),))
+WRONG = [  # a function of a kind, what it returns, and the message after file, kind and entry
+    ("conversation", lambda: None, "conversation returned None: return a Conversation"),
+    ("conversation", lambda: [TextTurn("user", "q")], "conversation returned an object of type list"),
+    ("conversation", lambda: Conversation(("q",)), "conversation returned an object of type str in its list: return T"),
+    ("conversation", lambda: Conversation(None), "conversation returned None: return TextTurn and StreamTurn objects"),
+    ("conversation", lambda: replace(CUT, first_frame=-1), "first_frame=-1: give a whole number from 0"),
+    ("conversation", lambda: replace(CUT, first_frame=0.5), r"first_frame=0\.5"),
+    ("conversation", lambda: StreamTurn(2, informative=(1,)), "a stream turn of 2 frames has 1 informative labels"),
+    (
+        "conversation",
+        lambda: TextTurn("Assistant", "q"),
+        "a text turn of 'Assistant' with 'q': give one of",
+    ),
+    ("texts", lambda: None, "texts returned None: return AnnotatedText objects"),
+    ("texts", lambda: ["a cat"], "texts returned an object of type str in its list"),
+    ("entries", lambda: None, "entries returned None: return Entry objects"),
+    ("entries", lambda: [("a.mp4", "0")], "entries returned an object of type tuple in its list"),
+    ("entries", lambda: [Entry(7, "0", None)], "entries returned video=7"),
+    ("entries", lambda: [Entry("a.mp4", "0", None, starts=[1.0])], r"entry 0 with starts=\[1\.0\]: give a dict"),
+    ("entries", lambda: [Entry("a.mp4", "0", None, ends={"end": "1"})], "entry 0 with ends="),
+]
+
+
+def use(path, function, made):
+    """Ask a kind of the function's mistake for all that it makes."""
+    kind = replace(NARRATION, **{function: lambda *_, **__: made()})
+    dataset = MixtureDataset(path, kinds=KINDS | {"narration": kind})
+    return dataset[0], dataset.texts(0)
+
+
+@pytest.mark.parametrize(("function", "made", "message"), WRONG)
+def test_what_a_kind_returns_is_checked(mixture, function, made, message):
+    where = r"narration\.json: narration" if function == "entries" else r"narration entry narration\.json:a\.mp4/0"
+    with pytest.raises(AnnotationError, match=rf"{where}: .*{message}"):
+        use(mixture(), function, made)
+
+
+@pytest.mark.parametrize("turns", [list, iter])
+def test_turns_may_be_a_list_or_an_iterator(mixture, turns):
+    """They are a tuple afterwards, so that no reader finds an iterator empty."""
+    assert use(mixture(), "conversation", lambda: replace(CUT, turns=turns(CUT.turns)))[0].conversation == CUT
+
+
+@pytest.mark.parametrize("function", ["conversation", "texts", "entries"])
+def test_an_error_in_the_code_of_a_kind_keeps_its_traceback_and_names_the_entry(mixture, function):
+    with pytest.raises(ZeroDivisionError) as raised:
+        use(mixture(), function, lambda: 1 / 0)
+    assert "narration.json" in raised.value.__notes__[0]
 
 
 def test_a_video_without_metadata_is_named(mixture):
@@ -224,7 +275,7 @@ def test_what_ends_past_the_end_is_clipped(mixture):
 def test_a_text_that_holds_a_token_of_the_prompt_is_named(mixture):
     dataset = MixtureDataset(mixture(grounding=[{"video_uid": "b.mp4", "query": "<image>", "timestamps": [[1, 3]]}]))
     with pytest.raises(
-        AnnotationError, match=r"mixture\.json: entry grounding\.json:0 \(b\.mp4\): user text .*<image>"
+        AnnotationError, match=r"mixture\.json: grounding entry grounding\.json:0 \(b\.mp4\): user text .*<image>"
     ):
         dataset[1]
 

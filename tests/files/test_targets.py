@@ -1,11 +1,13 @@
 """Targets: refused before any work is done."""
 
+import errno
 import os
 
 import pytest
 
 from mmduet.errors import FileError
 from mmduet.files import LineFile, check_target
+from mmduet.files.disk import unwritable
 
 
 def test_targets_are_checked_before_work(tmp_path):
@@ -24,10 +26,38 @@ def test_targets_are_checked_before_work(tmp_path):
     with pytest.raises(FileError, match="no regular file"):
         check_target(tmp_path / "pipe", ours=never)
     (tmp_path / "loop").symlink_to("loop")
-    for path in (reference / "x.json", tmp_path / ("n" * 300), tmp_path / "a\0b", tmp_path / "loop" / "x"):
-        with pytest.raises(FileError, match="cannot be written") as refused:
+    through = "does not lead through a file"
+    for path, fix in (
+        (reference / "x.json", rf"File exists\); its earlier content is kept: .*{through}\."),
+        (reference / "x" / "y.json", rf"Not a directory\): .*{through}\."),
+        (tmp_path / ("n" * 300), "give a shorter name"),
+        (tmp_path / "a\0b", r"\(embedded null byte\): check the folder"),
+        (tmp_path / "loop" / "x", through),
+    ):
+        with pytest.raises(FileError, match=f"cannot be written.*{fix}") as refused:
             check_target(path, ours=never)
-        assert ("give a shorter name" in str(refused.value)) == ("n" * 300 in str(path))
+        assert "free some space" not in str(refused.value), "that does not help"
+
+
+@pytest.mark.parametrize(
+    ("reason", "room"),
+    [
+        (OSError(errno.ENOSPC, "full"), True),
+        (OSError(errno.EDQUOT, "full"), True),
+        ("it could not be written completely", True),
+        (OSError(errno.EACCES, "denied"), False),
+        (OSError(errno.ENOENT, "none"), False),
+    ],
+)
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_failed_write_states_what_is_so(tmp_path, reason, room, exists):
+    """Space is named where it is short, and earlier content where there is some."""
+    path = tmp_path / "a"
+    if exists:
+        path.touch()
+    message = str(unwritable(path, reason))
+    assert ("free some space" in message) == room
+    assert ("its earlier content is kept" in message) == exists
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")

@@ -37,3 +37,15 @@ def test_half_of_a_surrogate_pair_is_no_text():
 def test_the_prompts_own_tokens_are_refused(token):
     with pytest.raises(DuetError, match="a token of the prompt"):
         TextTurn("user", f"hello {token}")
+
+
+@pytest.mark.parametrize("frames", [-1, 2.0, None])
+def test_frames_that_cannot_be_counted_are_refused(frames):
+    with pytest.raises(DuetError, match=f"a stream turn of {frames} frames"):
+        StreamTurn(frames)
+
+
+@pytest.mark.parametrize(("role", "text"), [("Assistant", "hi"), ("stream", "hi"), (None, "hi"), ("user", None)])
+def test_a_text_turn_has_a_known_role_and_a_text(role, text):
+    with pytest.raises(DuetError, match=r"a text turn of .*: give one of system, user, assistant, and a text"):
+        TextTurn(role, text)
