@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Literal
 
 from mmduet.errors import DuetError
@@ -59,12 +58,7 @@ class StreamTurn:
     relevance: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.frames, Integral) or self.frames < 0:
-            raise DuetError(
-                f"a stream turn of {self.frames} frames: give a whole number from 0, turns in order of time."
-            )
-        check_labels("informative", self.informative, self.frames)
-        check_labels("relevance", self.relevance, self.frames)
+        check_labels(self.frames, informative=self.informative, relevance=self.relevance)
 
 
 Turn = TextTurn | StreamTurn

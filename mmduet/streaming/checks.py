@@ -20,6 +20,12 @@ def checked_query(query: Any) -> Query:
     return query
 
 
+def not_asked(query: Query, frames: int, frame_fps: float) -> str:
+    """Say of a query that its time has not come after so many frames."""
+    end = f"the last frame watched was at {(frames - 1) / frame_fps:.4g} s" if frames else "there was no frame"
+    return f"{query.text!r} at {query.time:g} s was not asked: {end}."
+
+
 def check_settings(
     frame_fps: float,
     protocol: str,

@@ -20,7 +20,7 @@ from mmduet.model.contract import checked_backbone
 from mmduet.model.processing import DuetProcessor
 from mmduet.policy import Greedy, Policy, ScoreThreshold, checked_policy, fresh_policy
 from mmduet.streaming.access import Access
-from mmduet.streaming.checks import check_settings, check_turns, checked_query
+from mmduet.streaming.checks import check_settings, check_turns, checked_query, not_asked
 from mmduet.streaming.context import Context
 from mmduet.streaming.context import Interrupted as Interrupted
 from mmduet.streaming.decision import Decision
@@ -196,9 +196,7 @@ class DuetSession:
     @property
     def unasked(self) -> list[str]:
         """A sentence for each query whose time has not come; it names the query and the last frame watched."""
-        frames = self.state.frames
-        end = f"the last frame watched was at {(frames - 1) / self.frame_fps:.4g} s" if frames else "there was no frame"
-        return [f"{query.text!r} at {query.time:g} s was not asked: {end}." for query in self.state.queries]
+        return [not_asked(query, self.state.frames, self.frame_fps) for query in self.state.queries]
 
     def ask(self, text: str) -> Query:
         """Ask now: the query enters before the next frame."""
