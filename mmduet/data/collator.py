@@ -7,11 +7,11 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from mmduet.data.feature_cache import STORED, FeatureCache
-from mmduet.data.frames import training_frames
 from mmduet.data.mixture import TrainingSample
 from mmduet.errors import DuetError
 from mmduet.model.losses import IGNORE
 from mmduet.model.processing import DuetProcessor
+from mmduet.video import read_frames
 
 
 class Collator:
@@ -59,7 +59,7 @@ class Collator:
             raise DuetError(f"{sample.video} holds features and no pictures: set `features`, a cache's folder.")
         if end == first:
             return self.processor.pixel_values(torch.empty(0, 3, 1, 1, dtype=torch.uint8))
-        frames = torch.cat(list(training_frames(sample.video, fps=sample.fps, size=size, max_frames=end)))
+        frames = read_frames(sample.video, fps=sample.fps, size=size, max_frames=end, rounding="held").frames
         if len(frames) < end:
             raise DuetError(
                 f"{sample.video} gives {len(frames)} frames at {sample.fps} per second, {sample.entry} needs {end}: "

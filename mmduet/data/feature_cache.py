@@ -12,7 +12,6 @@ from accelerate import PartialState
 from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
-from mmduet.data.frames import training_frames
 from mmduet.data.mixture import Sample
 from mmduet.data.unreadable import UnreadableVideos
 from mmduet.errors import DuetError, VideoError
@@ -20,6 +19,7 @@ from mmduet.files import clean, make_folder, write_tensors
 from mmduet.files.names import bounded
 from mmduet.model.duet import ENCODE_AT_ONCE, DuetForConditionalGeneration
 from mmduet.model.processing import DuetProcessor
+from mmduet.video import iter_frames
 from mmduet.video.fitting import longest_side
 
 GB = 1e9  # bytes
@@ -247,8 +247,10 @@ def tower_features(
         [n, cells, D] on the CPU.
     """
     end = None if count is None else max(1, first + count)
-    frames = training_frames(video, fps=fps, size=processor.frame.fit, max_frames=end, batch_size=ENCODE_AT_ONCE)
-    batches = [model.frame_features(processor.pixel_values(batch).to(model.device)).cpu() for batch in frames]
+    frames = iter_frames(
+        video, fps=fps, size=processor.frame.fit, max_frames=end, rounding="held", batch_size=ENCODE_AT_ONCE
+    )
+    batches = [model.frame_features(processor.pixel_values(batch.frames).to(model.device)).cpu() for batch in frames]
     return torch.cat(batches)[first:end].contiguous()
 
 

@@ -10,7 +10,7 @@ from mmduet.errors import VideoError
 
 TOLERANCE = 1e-3  # s: containers round times to milliseconds
 MOST = 20_000_000  # frames of a sample: a week at 30 a second
-Rounding = Literal["floor", "ceil"]
+Rounding = Literal["floor", "ceil", "held"]
 
 
 def sample_indices(
@@ -28,10 +28,11 @@ def sample_indices(
         fps: Frames per second of the sample.
         duration: Of the video, s.
         max_frames: Maximum frames; None for no limit.
-        rounding: How duration * fps becomes the number of frames, which is at least 1.
+        rounding: How duration * fps becomes the number of frames, which is at least 1. ``held`` is ``ceil``, with the
+            last source frame held, as a player does, where the sample would have fewer frames than with ``floor``.
 
     Returns:
-        [n], indices of source frames. The sample ends with the last source frame.
+        [n], indices of source frames. The sample ends with the last source frame, unless that is held.
 
     Raises:
         VideoError: fps or max_frames is not positive, the rounding is not known, or the sample would have more than
@@ -50,7 +51,10 @@ def sample_indices(
             f"fps={fps:g} gives {count:.3g} frames of {duration:g} s, and a sample has at most {MOST:,}: lower it."
         )
     indices = np.searchsorted(starts, np.arange(count) / fps - TOLERANCE)
-    return indices[indices < len(starts)]
+    shown = indices < len(starts)
+    if rounding == "held":
+        shown[: math.floor(wanted + TOLERANCE)] = True
+    return np.minimum(indices, len(starts) - 1)[shown]
 
 
 def check_positive(**values: float) -> None:

@@ -190,6 +190,22 @@ def test_what_can_be_read_comes_before_the_error(tmp_path, suffix, batch_size, f
     assert read == wanted[: len(read)]
 
 
+@pytest.mark.parametrize(("rate", "frames"), [(1, 10), (1, 3), (3, 7), (12, 24), (25, 60)])
+@pytest.mark.parametrize("fps", [0.5, 1.0, 2.0, 7.0])
+def test_the_last_frame_is_held_to_the_end_of_the_video(tmp_path, rate, frames, fps):
+    clip = write_clip(tmp_path / "clip.mp4", rate=rate, frames=frames)
+    duration = read_metadata(clip).duration
+    there = read_frames(clip, fps=fps, size=16, rounding="ceil").frames
+    found = torch.cat([batch.frames for batch in iter_frames(clip, fps=fps, size=16, rounding="held", batch_size=4)])
+    assert len(found) >= int(duration * fps + 1e-6)
+    assert torch.equal(found[: len(there)], there)
+    assert all(torch.equal(frame, there[-1]) for frame in found[len(there) :]), "the last one is held"
+    if rate >= fps:
+        assert len(found) == len(there), "of ordinary clips the sample is the published one"
+    cut = read_frames(clip, fps=fps, size=16, rounding="held", max_frames=2).frames
+    assert torch.equal(cut, found[:2])
+
+
 @pytest.mark.parametrize("max_frames", [1, 3, None])
 @pytest.mark.parametrize("fps", [0.7, 2, 3, 2.9, 12, 60])
 def test_the_frames_of_a_trace_are_those_that_were_watched(clip, fps, max_frames):

@@ -1,31 +1,12 @@
-"""Frames for training: as many as a video's duration states, whatever its own frame rate."""
+"""Collator: the frames of a conversation, as many as its video's duration states."""
 
 import json
 
 import pytest
-import torch
 
 from mmduet.checkpoints import build_tiny
 from mmduet.data import Collator, FeatureCache, MixtureDataset
-from mmduet.data.frames import training_frames
-from mmduet.video import read_frames, read_metadata
 from tests.clips import write_clip
-
-
-@pytest.mark.parametrize(("rate", "frames"), [(1, 10), (1, 3), (3, 7), (12, 24), (25, 60)])
-@pytest.mark.parametrize("fps", [0.5, 1.0, 2.0, 7.0])
-def test_whole_intervals_of_the_video_have_frames(tmp_path, rate, frames, fps):
-    clip = write_clip(tmp_path / "clip.mp4", rate=rate, frames=frames)
-    duration = read_metadata(clip).duration
-    there = read_frames(clip, fps=fps, size=16, rounding="ceil").frames
-    found = torch.cat(list(training_frames(clip, fps=fps, size=16, batch_size=4)))
-    assert len(found) >= int(duration * fps + 1e-6)
-    assert torch.equal(found[: len(there)], there)
-    assert all(torch.equal(frame, there[-1]) for frame in found[len(there) :]), "the last one is held"
-    if rate >= fps:
-        assert len(found) == len(there), "of ordinary clips the sample is the published one"
-    cut = torch.cat(list(training_frames(clip, fps=fps, size=16, max_frames=2)))
-    assert torch.equal(cut, found[:2])
 
 
 @pytest.mark.parametrize("cached", [False, True])
