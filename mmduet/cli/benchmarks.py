@@ -122,6 +122,7 @@ def _evaluate(
     benchmark: "Benchmark", predictions: Path, references: Path, output: Path | None, options: dict[str, Any]
 ) -> None:
     from mmduet.evaluation.coverage import read_matched
+    from mmduet.evaluation.metrics.bootstrap import Estimate
 
     console = Terminal()
     if benchmark.command is not None:
@@ -136,26 +137,20 @@ def _evaluate(
         figures, units = benchmark.estimate(scores), benchmark.units
         show(figures, units)
         written = {name: (figure, units[name]) for name, figure in figures.items()}
+        unrated = float(scores[benchmark.errors].sum()) if benchmark.errors else 0.0
         if benchmark.errors:
-            written[benchmark.errors] = _count(scores[benchmark.errors].sum()), "pairs"
+            written[benchmark.errors] = Estimate(unrated, math.nan, math.nan), "pairs"
         written |= _timing(benchmark, predictions, references, console)
         if output is not None:
             write_figures(output, written)
-        if benchmark.errors:
-            _check_rated(written[benchmark.errors][0].value)
+        _check_rated(unrated)
 
 
-def _count(number: float) -> "Estimate":
-    from mmduet.evaluation.metrics.bootstrap import Estimate
-
-    return Estimate(float(number), math.nan, math.nan)
-
-
-def _check_rated(errors: float) -> None:
+def _check_rated(unrated: float) -> None:
     """End with status 1 if there are pairs that a judge did not rate."""
-    if errors:
+    if unrated:
         text = (
-            f"mmduet: {errors:.0f} pairs have no rating and are in no figure, so answers without a reply count too "
+            f"mmduet: {unrated:.0f} pairs have no rating and are in no figure, so answers without a reply count too "
             "much: have these pairs rated, and run the command again."
         )
         typer.secho(text, fg="red", err=True)

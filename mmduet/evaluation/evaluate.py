@@ -236,8 +236,8 @@ def _score_file(
 ) -> Result:
     """Score predictions that are given. Refuses answers to other questions."""
     file = benchmark.read_predictions(predictions, items)
-    coverage(file, items, questions_of(benchmark, references, file))
-    return _scored(benchmark, _as_made(file.path, asked, given), file, items, videos, options)
+    questions = questions_of(benchmark, references, file)
+    return _scored(benchmark, _as_made(file.path, asked, given), file, items, videos, options, questions)
 
 
 def _scored(
@@ -247,8 +247,9 @@ def _scored(
     references: dict[str, Any],
     videos: str | Path,
     options: Mapping[str, Any],
+    questions: Mapping[str, Question] | None = None,
 ) -> Result:
-    met = coverage(file, references)
+    met = coverage(file, references, questions)
     with in_turn(cache) if (cache := options.get("cache")) else nullcontext():  # a judge's answers, or others'
         scores = benchmark.scores_of(file.by_id, references, **options)
     means = benchmark.estimate(scores)
